@@ -1,0 +1,189 @@
+/* The op table: one row an op, forward and backward. The rows make the argument structs
+ * (struct op_linear), the members of struct ops, the cpu prototypes, the description of
+ * each (op_describe), the tape's calls (kernels/net/tape.h), and one case each of the generic parity
+ * test (backend against backend) and gradient test (against central differences). Adding an op is
+ * one row here and a file in kernels/cpu and kernels/cuda. Valid C++: CUDA reads it.
+ *
+ * A field is F(KIND, name, "sizes"): capitals are sizes that must agree inside the row, numbers
+ * are themselves. Kinds:
+ *   IN   real input with a gradient            OPT  the same, may be absent (data NULL)
+ *   VAL  real input without a gradient         MASK real input without a gradient, may be absent
+ *   IDX  i32 input, "N < K": values 0..K-1     (absent mask = all ones)
+ *   OUT  real result with an upstream gradient AUX  real result kept for backward only
+ *   IO   real, updated in place                INT/NUM/KEY  a number: int, double, uint64;
+ *                                              the text is the range that tests draw from
+ * "H,D with gate": the optional field may be given only together with the field gate.
+ *
+ * Forward: NAME(backend, &a) writes all OUT and AUX fields.
+ * Backward: NAME_back(backend, &a, &g): in g (the same struct type) IN and OPT fields are the
+ * gradients to write - skipped where data is NULL, added to where .add is set, replaced otherwise -
+ * and OUT fields are the upstream gradients. g's other fields are not read. A gradient has the
+ * sizes of its tensor but may have other strides. Results never overlap inputs, except where a
+ * row says so. Every op sums in an order that depends on shapes alone: results are the same bits
+ * whatever the number of threads.
+ *
+ * Strides: unless the row says otherwise, tensors are dense, or ranges of columns of dense ones
+ * (last axis contiguous, leading axes with any strides). Axes of size 0 are not used. */
+#ifndef KERNELS_OPS_H
+#define KERNELS_OPS_H
+
+#include "kernels/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LAYER_NORM_EPS 1e-5
+enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
+
+/* clang-format off */
+#define OPS(DIFF, PLAIN, F) \
+    /* y[n,o] = res[n,o] + scale[n] * (sum_i x[n,i] w[o,i] + b[o]). g.y is not changed. */ \
+    DIFF(linear, F(IN, x, "N,I") F(IN, w, "O,I") F(OPT, b, "O") F(MASK, scale, "N") \
+        F(OPT, res, "N,O") F(OUT, y, "N,O")) \
+    /* y = max(0, x w^T + b). Backward masks g.y in place by (y > 0): g.y is destroyed. */ \
+    DIFF(linear_relu, F(IN, x, "N,I") F(IN, w, "O,I") F(IN, b, "O") F(OUT, y, "N,O")) \
+    /* y[n,:] = (x[n,:] - mean) * rstd * w + b, biased variance, eps LAYER_NORM_EPS; \
+       stat[n] = mean, rstd. x and g.x may have any strides (channel-first: [1, N]). */ \
+    DIFF(layer_norm, F(IN, x, "N,C") F(IN, w, "C") F(IN, b, "C") F(OUT, y, "N,C") \
+        F(AUX, stat, "N,2")) \
+    /* Attention core. p[b,h,q,:] = softmax over k of (q . k / sqrt(D) + bias[h,q,k]) where \
+       mask[b,k] > 0 (p = 0 elsewhere; y = 0 where every key is masked); \
+       y[b,q,h,:] = sigmoid(gate[b,q,h,:] + gate_bias[h,:]) * sum_k p v (gate absent: factor 1). \
+       lse[b,h,q] = log of the softmax's sum including its maximum; -inf where all is masked. \
+       q k v gate y: last two axes together contiguous, the first two with any strides, so that \
+       columns and rows of an MSA or a pair tensor are attended without a transpose. */ \
+    DIFF(attention, F(IN, q, "B,Q,H,D") F(IN, k, "B,K,H,D") F(IN, v, "B,K,H,D") \
+        F(MASK, mask, "B,K") F(OPT, bias, "H,Q,K") F(OPT, gate, "B,Q,H,D") \
+        F(OPT, gate_bias, "H,D with gate") F(OUT, y, "B,Q,H,D") F(AUX, lse, "B,H,Q")) \
+    /* y[n,c] = sigmoid(g[n,c]) * p[n,c] * mask[n]. y and g.y may have any strides. */ \
+    DIFF(gate, F(IN, p, "N,C") F(IN, g, "N,C") F(MASK, mask, "N") F(OUT, y, "N,C")) \
+    /* y[b] = a[b] times b[b], matrices; of each matrix one of the two strides is 1, so that \
+       transposes are views (triangle multiplication: B = channels). */ \
+    DIFF(matmul, F(IN, a, "B,M,K") F(IN, b, "B,K,N") F(OUT, y, "B,M,N")) \
+    /* Outer product mean with its projection, the [L,L,C,C] product never stored: \
+       y[i,j,o] = res[i,j,o] + scale[i,j] * (bias[o] + sum_ce w[o,c,e] sum_s a[s,i,c] b[s,j,e]). */ \
+    DIFF(outer_mean, F(IN, a, "S,L,C") F(IN, b, "S,L,C") F(IN, w, "O,C,C") F(IN, bias, "O") \
+        F(MASK, scale, "L,L") F(OPT, res, "L,L,O") F(OUT, y, "L,L,O")) \
+    /* y[i,j] = 1 / (eps + sum_s mask[s,i] mask[s,j]). */ \
+    PLAIN(mask_norm, F(VAL, mask, "S,L") F(OUT, y, "L,L") F(NUM, eps, "0.001,0.1")) \
+    /* y = x + drop(u). The factor is 0 or 1 / (1 - rate), the same for all indices of the axis \
+       `shared` (0 or 1; -1: every element its own). Element e of the remaining axes, row-major, \
+       is dropped when (w >> 8) * 2^-24 < rate, w = word e % 4 of philox(counter = {e / 4, site, \
+       position low, position high}, key = {seed low, seed high}). rate 0: y = x + u. \
+       y may be x; g.x may be g.y (then it is left as it is). All dense. */ \
+    DIFF(residual, F(IN, x, "A,B,C") F(IN, u, "A,B,C") F(OUT, y, "A,B,C") \
+        F(NUM, rate, "0,0.5") F(INT, shared, "-1,1") F(INT, site, "0,1000") F(KEY, seed, "") \
+        F(KEY, position, "")) \
+    /* y[a,n] = t[n]. */ \
+    DIFF(spread, F(IN, t, "N") F(OUT, y, "A,N")) \
+    /* z[i,j,:] = left[i,:] + right[j,:] + w[:,bin] + b, bin = clamp(index[i] - index[j], +-32) \
+       + 32 (AF2 suppl. algorithms 3-5). Dense. */ \
+    DIFF(embed_pair, F(IN, left, "L,C") F(IN, right, "L,C") F(IN, w, "C,65") F(IN, b, "C") \
+        F(IDX, index, "L < 90") F(OUT, z, "L,L,C")) \
+    /* loss[0] = sum_n weight[n] * (lse[n] - x[n,target[n]]), lse = log sum_k exp x[n,k]; rows \
+       with weight 0 are not read beyond lse. */ \
+    DIFF(xent, F(IN, x, "N,K") F(IDX, target, "N < K") F(VAL, weight, "N") F(OUT, loss, "1") \
+        F(AUX, lse, "N")) \
+    /* y = x, both with any strides: transposes, and [N,H] -> [H,N] for pair biases. */ \
+    DIFF(copy, F(IN, x, "A,B,C,D") F(OUT, y, "A,B,C,D")) \
+    /* y = value. Dense. */ \
+    PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
+    /* y[0] = sum of x squared, summed in double; not finite when x is not. Dense. */ \
+    PLAIN(sum_squares, F(VAL, x, "N") F(OUT, y, "1")) \
+    /* One step of Adam (Kingma and Ba 2015) and of the moving average of the weights: \
+       t = grad * scale; m = b1 m + (1-b1) t; v = b2 v + (1-b2) t^2; \
+       w -= rate * (m / fix1) / (sqrt(v / fix2) + eps); ema = decay ema + (1-decay) w. \
+       fix1 = 1 - b1^step, fix2 = 1 - b2^step. Dense. */ \
+    PLAIN(adam, F(VAL, grad, "N") F(IO, w, "N") F(IO, m, "N") F(IO, v, "N") F(IO, ema, "N") \
+        F(NUM, scale, "0.5,1") F(NUM, rate, "0.001,0.1") F(NUM, b1, "0.5,0.9") \
+        F(NUM, b2, "0.9,0.99") F(NUM, fix1, "0.1,1") F(NUM, fix2, "0.1,1") \
+        F(NUM, eps, "0.00001,0.01") F(NUM, decay, "0.9,0.999"))
+/* clang-format on */
+
+/* struct op_NAME: the arguments. */
+#define OP_MEMBER(kind, name, spec) OP_MEMBER_##kind(name)
+#define OP_MEMBER_IN(name) struct tensor name;
+#define OP_MEMBER_OPT(name) struct tensor name;
+#define OP_MEMBER_VAL(name) struct tensor name;
+#define OP_MEMBER_MASK(name) struct tensor name;
+#define OP_MEMBER_IDX(name) struct tensor name;
+#define OP_MEMBER_OUT(name) struct tensor name;
+#define OP_MEMBER_AUX(name) struct tensor name;
+#define OP_MEMBER_IO(name) struct tensor name;
+#define OP_MEMBER_INT(name) int name;
+#define OP_MEMBER_NUM(name) double name;
+#define OP_MEMBER_KEY(name) uint64_t name;
+#define OP_STRUCT(name, fields)                                                                    \
+    struct op_##name {                                                                             \
+        fields                                                                                     \
+    };
+OPS(OP_STRUCT, OP_STRUCT, OP_MEMBER)
+#undef OP_STRUCT
+
+/* The functions of a backend, filled by it. */
+struct backend;
+#define OP_NO_FIELD(kind, name, spec)
+#define OP_POINTER_PLAIN(name, fields) void (*name)(struct backend *, const struct op_##name *);
+#define OP_POINTER_DIFF(name, fields)                                                              \
+    OP_POINTER_PLAIN(name, fields)                                                                 \
+    void (*name##_back)(struct backend *, const struct op_##name *, const struct op_##name *);
+struct ops {
+    OPS(OP_POINTER_DIFF, OP_POINTER_PLAIN, OP_NO_FIELD)
+};
+
+/* OP_linear, ...: numbers of the rows. */
+#define OP_NUMBER(name, fields) OP_##name,
+enum op { OPS(OP_NUMBER, OP_NUMBER, OP_NO_FIELD) OP_COUNT };
+#undef OP_NUMBER
+
+/* The rows as one text: two builds agree on all ops when their texts are equal. */
+#define OP_FIELD_TEXT(kind, name, spec) " " #kind " " #name " " spec ";"
+#define OP_ROW_TEXT(name, fields) #name ":" fields "\n"
+#define OPS_TEXT OPS(OP_ROW_TEXT, OP_ROW_TEXT, OP_FIELD_TEXT)
+
+/* What the rows say, for generic tests and for the tape. */
+enum op_field_kind {
+    OP_FIELD_IN,
+    OP_FIELD_OPT,
+    OP_FIELD_VAL,
+    OP_FIELD_MASK,
+    OP_FIELD_IDX,
+    OP_FIELD_OUT,
+    OP_FIELD_AUX,
+    OP_FIELD_IO,
+    OP_FIELD_INT,
+    OP_FIELD_NUM,
+    OP_FIELD_KEY
+};
+
+enum { OP_FIELDS_MAX = 16 }; /* in one row */
+
+struct op_field {
+    enum op_field_kind kind;
+    const char *name, *spec;
+    size_t offset; /* inside struct op_NAME */
+};
+
+struct op_info {
+    const char *name;
+    size_t args_bytes; /* sizeof(struct op_NAME) */
+    int field_count;
+    const struct op_field *field;
+    void (*run)(struct backend *backend, const void *args);
+    void (*back)(struct backend *backend, const void *args, const void *gradients); /* or NULL */
+};
+
+/* What the row says; op < OP_COUNT. */
+const struct op_info *op_describe(enum op op);
+
+/* The field of this kind is a struct tensor (not a number). */
+static inline bool op_field_is_tensor(enum op_field_kind kind)
+{
+    return kind != OP_FIELD_INT && kind != OP_FIELD_NUM && kind != OP_FIELD_KEY;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
