@@ -5,7 +5,7 @@
  * one row here and a file in kernels/cpu and kernels/cuda. Valid C++: CUDA reads it.
  *
  * A field is F(KIND, name, "sizes"): capitals are sizes that must agree inside the row, numbers
- * are themselves. Kinds:
+ * are themselves; a star, see Strides. Kinds:
  *   IN   real input with a gradient            OPT  the same, may be absent (data NULL)
  *   VAL  real input without a gradient         MASK real input without a gradient, may be absent
  *   IDX  i32 input, "N < K": values 0..K-1     (absent mask = all ones)
@@ -22,8 +22,10 @@
  * row says so. Every op sums in an order that depends on shapes alone: results are the same bits
  * whatever the number of threads.
  *
- * Strides: unless the row says otherwise, tensors are dense, or ranges of columns of dense ones
- * (last axis contiguous, leading axes with any strides). Axes of size 0 are not used. */
+ * Strides: a tensor and its gradient are dense, or, where the sizes end with a star, possibly a
+ * range of columns of a wider dense tensor (the last axis contiguous); attention's and outer_mean's
+ * starred tensors may also have their first two axes exchanged. A row says where more is allowed.
+ * Axes of size 0 are not used. */
 #ifndef KERNELS_OPS_H
 #define KERNELS_OPS_H
 
@@ -39,31 +41,31 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
 /* clang-format off */
 #define OPS(DIFF, PLAIN, F) \
     /* y[n,o] = res[n,o] + scale[n] * (sum_i x[n,i] w[o,i] + b[o]). g.y is not changed. */ \
-    DIFF(linear, F(IN, x, "N,I") F(IN, w, "O,I") F(OPT, b, "O") F(MASK, scale, "N") \
-        F(OPT, res, "N,O") F(OUT, y, "N,O")) \
+    DIFF(linear, F(IN, x, "N,I*") F(IN, w, "O,I") F(OPT, b, "O") F(MASK, scale, "N") \
+        F(OPT, res, "N,O*") F(OUT, y, "N,O*")) \
     /* y = max(0, x w^T + b). Backward masks g.y in place by (y > 0): g.y is destroyed. */ \
-    DIFF(linear_relu, F(IN, x, "N,I") F(IN, w, "O,I") F(IN, b, "O") F(OUT, y, "N,O")) \
+    DIFF(linear_relu, F(IN, x, "N,I*") F(IN, w, "O,I") F(IN, b, "O") F(OUT, y, "N,O*")) \
     /* y[n,:] = (x[n,:] - mean) * rstd * w + b, biased variance, eps LAYER_NORM_EPS; \
        stat[n] = mean, rstd. x and g.x may have any strides (channel-first: [1, N]). */ \
-    DIFF(layer_norm, F(IN, x, "N,C") F(IN, w, "C") F(IN, b, "C") F(OUT, y, "N,C") \
+    DIFF(layer_norm, F(IN, x, "N,C*") F(IN, w, "C") F(IN, b, "C") F(OUT, y, "N,C*") \
         F(AUX, stat, "N,2")) \
     /* Attention core. p[b,h,q,:] = softmax over k of (q . k / sqrt(D) + bias[h,q,k]) where \
        mask[b,k] > 0 (p = 0 elsewhere; y = 0 where every key is masked); \
        y[b,q,h,:] = sigmoid(gate[b,q,h,:] + gate_bias[h,:]) * sum_k p v (gate absent: factor 1). \
        lse[b,h,q] = log of the softmax's sum including its maximum; -inf where all is masked. \
-       q k v gate y: last two axes together contiguous, the first two with any strides, so that \
-       columns and rows of an MSA or a pair tensor are attended without a transpose. */ \
-    DIFF(attention, F(IN, q, "B,Q,H,D") F(IN, k, "B,K,H,D") F(IN, v, "B,K,H,D") \
-        F(MASK, mask, "B,K") F(OPT, bias, "H,Q,K") F(OPT, gate, "B,Q,H,D") \
-        F(OPT, gate_bias, "H,D with gate") F(OUT, y, "B,Q,H,D") F(AUX, lse, "B,H,Q")) \
+       q k v gate y: the last two axes are contiguous together. The first two may have any \
+       strides: columns of an MSA or a pair tensor are attended without a transpose. */ \
+    DIFF(attention, F(IN, q, "B,Q,H,D*") F(IN, k, "B,K,H,D*") F(IN, v, "B,K,H,D*") \
+        F(MASK, mask, "B,K") F(OPT, bias, "H,Q,K") F(OPT, gate, "B,Q,H,D*") \
+        F(OPT, gate_bias, "H,D with gate") F(OUT, y, "B,Q,H,D*") F(AUX, lse, "B,H,Q")) \
     /* y[n,c] = sigmoid(g[n,c]) * p[n,c] * mask[n]. y and g.y may have any strides. */ \
-    DIFF(gate, F(IN, p, "N,C") F(IN, g, "N,C") F(MASK, mask, "N") F(OUT, y, "N,C")) \
+    DIFF(gate, F(IN, p, "N,C*") F(IN, g, "N,C*") F(MASK, mask, "N") F(OUT, y, "N,C*")) \
     /* y[b] = a[b] times b[b], matrices; of each matrix one of the two strides is 1, so that \
        transposes are views (triangle multiplication: B = channels). */ \
-    DIFF(matmul, F(IN, a, "B,M,K") F(IN, b, "B,K,N") F(OUT, y, "B,M,N")) \
+    DIFF(matmul, F(IN, a, "B,M,K*") F(IN, b, "B,K,N*") F(OUT, y, "B,M,N*")) \
     /* Outer product mean with its projection, the [L,L,C,C] product never stored: \
        y[i,j,o] = res[i,j,o] + scale[i,j] * (bias[o] + sum_ce w[o,c,e] sum_s a[s,i,c] b[s,j,e]). */ \
-    DIFF(outer_mean, F(IN, a, "S,L,C") F(IN, b, "S,L,C") F(IN, w, "O,C,C") F(IN, bias, "O") \
+    DIFF(outer_mean, F(IN, a, "S,L,C*") F(IN, b, "S,L,C*") F(IN, w, "O,C,C") F(IN, bias, "O") \
         F(MASK, scale, "L,L") F(OPT, res, "L,L,O") F(OUT, y, "L,L,O")) \
     /* y[i,j] = 1 / (eps + sum_s mask[s,i] mask[s,j]). */ \
     PLAIN(mask_norm, F(VAL, mask, "S,L") F(OUT, y, "L,L") F(NUM, eps, "0.001,0.1")) \
@@ -71,30 +73,30 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
        `shared` (0 or 1; -1: every element its own). Element e of the remaining axes, row-major, \
        is dropped when (w >> 8) * 2^-24 < rate, w = word e % 4 of philox(counter = {e / 4, site, \
        position low, position high}, key = {seed low, seed high}). rate 0: y = x + u. \
-       y may be x; g.x may be g.y (then it is left as it is). All dense. */ \
+       y may be x; g.x may be g.y (then it is left as it is). */ \
     DIFF(residual, F(IN, x, "A,B,C") F(IN, u, "A,B,C") F(OUT, y, "A,B,C") \
         F(NUM, rate, "0,0.5") F(INT, shared, "-1,1") F(INT, site, "0,1000") F(KEY, seed, "") \
         F(KEY, position, "")) \
     /* y[a,n] = t[n]. */ \
-    DIFF(spread, F(IN, t, "N") F(OUT, y, "A,N")) \
+    DIFF(spread, F(IN, t, "N") F(OUT, y, "A,N*")) \
     /* z[i,j,:] = left[i,:] + right[j,:] + w[:,bin] + b, bin = clamp(index[i] - index[j], +-32) \
-       + 32 (AF2 suppl. algorithms 3-5). Dense. */ \
+       + 32 (AF2 suppl. algorithms 3-5). */ \
     DIFF(embed_pair, F(IN, left, "L,C") F(IN, right, "L,C") F(IN, w, "C,65") F(IN, b, "C") \
         F(IDX, index, "L < 90") F(OUT, z, "L,L,C")) \
     /* loss[0] = sum_n weight[n] * (lse[n] - x[n,target[n]]), lse = log sum_k exp x[n,k]; rows \
        with weight 0 are not read beyond lse. */ \
-    DIFF(xent, F(IN, x, "N,K") F(IDX, target, "N < K") F(VAL, weight, "N") F(OUT, loss, "1") \
+    DIFF(xent, F(IN, x, "N,K*") F(IDX, target, "N < K") F(VAL, weight, "N") F(OUT, loss, "1") \
         F(AUX, lse, "N")) \
     /* y = x, both with any strides: transposes, and [N,H] -> [H,N] for pair biases. */ \
-    DIFF(copy, F(IN, x, "A,B,C,D") F(OUT, y, "A,B,C,D")) \
-    /* y = value. Dense. */ \
+    DIFF(copy, F(IN, x, "A,B,C,D*") F(OUT, y, "A,B,C,D*")) \
+    /* y = value. */ \
     PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
-    /* y[0] = sum of x squared, summed in double; not finite when x is not. Dense. */ \
+    /* y[0] = sum of x squared, summed in double; not finite when x is not. */ \
     PLAIN(sum_squares, F(VAL, x, "N") F(OUT, y, "1")) \
     /* One step of Adam (Kingma and Ba 2015) and of the moving average of the weights: \
        t = grad * scale; m = b1 m + (1-b1) t; v = b2 v + (1-b2) t^2; \
        w -= rate * (m / fix1) / (sqrt(v / fix2) + eps); ema = decay ema + (1-decay) w. \
-       fix1 = 1 - b1^step, fix2 = 1 - b2^step. Dense. */ \
+       fix1 = 1 - b1^step, fix2 = 1 - b2^step. */ \
     PLAIN(adam, F(VAL, grad, "N") F(IO, w, "N") F(IO, m, "N") F(IO, v, "N") F(IO, ema, "N") \
         F(NUM, scale, "0.5,1") F(NUM, rate, "0.001,0.1") F(NUM, b1, "0.5,0.9") \
         F(NUM, b2, "0.9,0.99") F(NUM, fix1, "0.1,1") F(NUM, fix2, "0.1,1") \

@@ -1,0 +1,28 @@
+/* The linked OpenBLAS: which kernels it chose, and which it should have. On virtual CPUs it may
+ * not know the model and then takes kernels for a Pentium 4, three to five times slower. The choice
+ * is made when the library loads, from OPENBLAS_CORETYPE, so a program that finds the wrong one
+ * starts itself again with that variable set. */
+#ifndef KERNELS_BLAS_H
+#define KERNELS_BLAS_H
+
+#include <stdbool.h>
+
+/* The value that OPENBLAS_CORETYPE should have on this machine, by the flags in /proc/cpuinfo:
+ * "SkylakeX" with AVX-512 (F DQ CD BW VL), "Haswell" with AVX2 and FMA, else NULL: OpenBLAS's own
+ * choice stands. */
+const char *blas_coretype_wanted(void);
+
+/* The same from the text of a "flags" line: for tests. */
+const char *blas_coretype_for(const char *flags);
+
+/* The kernel set in use, as openblas_get_corename() says: "SkylakeX", "Prescott". */
+const char *blas_core(void);
+
+/* True when the set in use is the wanted one, or one that is at least as new (Cooperlake,
+ * SapphireRapids, Zen), or when none is wanted. */
+bool blas_check(void);
+
+/* From now on every call of BLAS runs on its caller's thread. */
+void blas_set_single_thread(void);
+
+#endif

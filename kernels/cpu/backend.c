@@ -1,0 +1,101 @@
+/* The cpu backend: host memory, its own threads, and the table of ops. */
+#include "kernels/cpu/cpu.h"
+
+#include "kernels/blas.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ALIGN = 256, THREADS_MAX = 256 };
+
+static void *memory_alloc(struct backend *backend, size_t bytes)
+{
+    (void)backend;
+    if (bytes > SIZE_MAX - ALIGN)
+        return NULL;
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    void *memory = aligned_alloc(ALIGN, rounded ? rounded : ALIGN);
+    if (memory)
+        memset(memory, 0, rounded);
+    return memory;
+}
+
+static void memory_release(struct backend *backend, void *memory)
+{
+    (void)backend;
+    free(memory);
+}
+
+static void memory_copy(struct backend *backend, void *to, const void *from, size_t bytes)
+{
+    (void)backend;
+    if (bytes)
+        memcpy(to, from, bytes);
+}
+
+static void nothing_to_wait_for(struct backend *backend)
+{
+    (void)backend;
+}
+
+static size_t scratch_bytes(struct backend *backend)
+{
+    return ((const struct cpu_state *)backend->state)->scratch_bytes;
+}
+
+real *cpu_scratch(struct backend *backend, int64_t count)
+{
+    struct cpu_state *state = backend->state;
+    ASSERT_INT(count, >=, 0);
+    size_t bytes = (size_t)count * sizeof(real);
+    if (bytes > state->scratch_bytes) {
+        free(state->scratch);
+        state->scratch = memory_alloc(backend, bytes);
+        if (!state->scratch)
+            assert_fail(__FILE__, __LINE__, "no memory for %zu bytes of scratch", bytes);
+        state->scratch_bytes = bytes;
+    }
+    return state->scratch;
+}
+
+static void backend_close(struct backend *backend)
+{
+    struct cpu_state *state = backend->state;
+    free(state->scratch);
+    free(state);
+    free(backend);
+}
+
+#define TABLE_PLAIN(name, fields) .name = CPU_NAME(name),
+#define TABLE_DIFF(name, fields) .name = CPU_NAME(name), .name##_back = CPU_NAME(name##_back),
+
+#ifdef CPU_DOUBLE
+struct backend *cpu_backend_open_double(int threads)
+#else
+struct backend *cpu_backend_open(int threads)
+#endif
+{
+    struct backend *backend = calloc(1, sizeof *backend);
+    struct cpu_state *state = calloc(1, sizeof *state);
+    ASSERT(backend && state);
+    int given = threads > 0 ? threads : omp_get_max_threads();
+    state->threads = given < THREADS_MAX ? given : THREADS_MAX;
+    *backend = (struct backend){
+        .name = "cpu",
+        .real = CPU_KIND,
+        .state = state,
+        .alloc = memory_alloc,
+        .release = memory_release,
+        .copy_in = memory_copy,
+        .copy_out = memory_copy,
+        .sync = nothing_to_wait_for,
+        .scratch_bytes = scratch_bytes,
+        .close = backend_close,
+        .ops = {OPS(TABLE_DIFF, TABLE_PLAIN, OP_NO_FIELD)},
+    };
+    blas_set_single_thread();
+    snprintf(backend->device, sizeof backend->device, "%s kernels x %d threads", blas_core(),
+             state->threads);
+    return backend;
+}

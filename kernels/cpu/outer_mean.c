@@ -1,0 +1,188 @@
+/* Outer product mean with its projection. A unit of work is one residue i: the products of i with
+ * all j, [L, C*C], are made, projected and forgotten while they are in the cache; backward makes
+ * them again. */
+#include "kernels/cpu/cpu.h"
+
+struct sizes {
+    int64_t s, l, c, o;
+};
+
+/* to[i][c][s] = a[s,i,c] for one i, and to[s][j][e] = b[s,j,e]: the layouts that GEMMs want. */
+static void pack(struct backend *backend, const struct op_outer_mean *a, struct sizes z, real *to_a,
+                 real *to_b)
+{
+    const real *from_a = cpu_data(&a->a), *from_b = cpu_data(&a->b);
+    const int64_t *sa = a->a.stride, *sb = a->b.stride;
+    ASSERT((sa[2] == 1 && sb[2] == 1) || z.c == 1);
+#pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
+    for (int64_t i = 0; i < z.l; i++) {
+        for (int64_t c = 0; c < z.c; c++)
+            for (int64_t s = 0; s < z.s; s++)
+                to_a[(i * z.c + c) * z.s + s] = from_a[s * sa[0] + i * sa[1] + c];
+        for (int64_t s = 0; s < z.s; s++)
+            memcpy(to_b + (s * z.l + i) * z.c, from_b + s * sb[0] + i * sb[1],
+                   (size_t)z.c * sizeof(real));
+    }
+}
+
+/* from[c][j][e] <-> to[j][c][e]. */
+CPU_LEAF static void turn(struct sizes z, const real *restrict from, real *restrict to,
+                          bool backwards)
+{
+    for (int64_t j = 0; j < z.l; j++)
+        for (int64_t c = 0; c < z.c; c++) {
+            const real *x = from + (backwards ? (j * z.c + c) * z.c : (c * z.l + j) * z.c);
+            real *y = to + (backwards ? (c * z.l + j) * z.c : (j * z.c + c) * z.c);
+            for (int64_t e = 0; e < z.c; e++)
+                y[e] = x[e];
+        }
+}
+
+/* outer[j, c*e] = sum_s a_i[c,s] b[s,j,e]; by way of the scratch raw[c, j*e]. */
+static void outer_products(struct sizes z, real *a_i, real *b, real *raw, real *outer)
+{
+    cpu_gemm(z.c, z.l * z.c, z.s, 1, cpu_dense(a_i, z.s), cpu_dense(b, z.l * z.c), 0,
+             cpu_dense(raw, z.l * z.c));
+    turn(z, raw, outer, false);
+}
+
+/* y[j,o] = res[j,o] + scale[j] * (y[j,o] + bias[o]). */
+CPU_LEAF static void finish(struct sizes z, real *restrict y, const real *restrict bias,
+                            const real *restrict scale, const real *restrict res)
+{
+    for (int64_t j = 0; j < z.l; j++) {
+        real s = scale ? scale[j] : 1;
+        for (int64_t o = 0; o < z.o; o++)
+            y[j * z.o + o] = (res ? res[j * z.o + o] : 0) + s * (y[j * z.o + o] + bias[o]);
+    }
+}
+
+static struct sizes sizes_of(const struct op_outer_mean *a)
+{
+    ASSERT(tensor_dense(&a->y) && tensor_dense(&a->w));
+    ASSERT(!a->res.data || tensor_dense(&a->res));
+    ASSERT(!a->scale.data || tensor_dense(&a->scale));
+    return (struct sizes){a->a.dim[0], a->a.dim[1], a->a.dim[2], a->y.dim[2]};
+}
+
+void CPU_NAME(outer_mean)(struct backend *backend, const struct op_outer_mean *a)
+{
+    struct sizes z = sizes_of(a);
+    int64_t packed = z.s * z.l * z.c, square = z.c * z.c, own = 2 * z.l * square;
+    int threads = cpu_threads(backend);
+    real *pa = cpu_scratch(backend, 2 * packed + threads * own), *pb = pa + packed;
+    pack(backend, a, z, pa, pb);
+    const real *scale = cpu_data(&a->scale), *res = cpu_data(&a->res), *bias = cpu_data(&a->bias);
+    struct cpu_matrix w = cpu_dense(cpu_data(&a->w), square);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int t = 0; t < threads; t++) {
+        real *raw = pb + packed + t * own, *outer = raw + z.l * square;
+        for (int64_t i = cpu_part(z.l, threads, t); i < cpu_part(z.l, threads, t + 1); i++) {
+            real *y = cpu_data(&a->y) + i * z.l * z.o;
+            outer_products(z, pa + i * z.c * z.s, pb, raw, outer);
+            cpu_gemm(z.l, z.o, square, 1, cpu_dense(outer, square), cpu_transposed(w), 0,
+                     cpu_dense(y, z.o));
+            finish(z, y, bias, scale ? scale + i * z.l : NULL,
+                   res ? res + i * z.l * z.o : NULL);
+        }
+    }
+}
+
+/* up[j,o] = scale[j] dy[j,o], and dbias[o] += its sum. */
+CPU_LEAF static void scale_up(struct sizes z, const real *restrict dy, const real *restrict scale,
+                              real *restrict up, real *restrict dbias)
+{
+    for (int64_t j = 0; j < z.l; j++) {
+        real s = scale ? scale[j] : 1;
+        for (int64_t o = 0; o < z.o; o++) {
+            up[j * z.o + o] = s * dy[j * z.o + o];
+            dbias[o] += up[j * z.o + o];
+        }
+    }
+}
+
+struct group_sums {
+    real *bias, *w, *b; /* [O], [O,C,C], [S,L,C]: this group's sums over its residues i */
+};
+
+/* The gradients that residue i gives; da is its own [C,S], the others are added to sums. */
+static void residue_back(const struct op_outer_mean *a, const struct op_outer_mean *g,
+                         struct sizes z, int64_t i, real *a_i, real *b, real *da,
+                         struct group_sums sums, bool first, real *scratch)
+{
+    int64_t square = z.c * z.c, wide = z.l * z.c;
+    real *raw = scratch, *outer = raw + z.l * square, *up = outer + z.l * square;
+    real beta = first ? 0 : 1;
+    scale_up(z, cpu_data(&g->y) + i * z.l * z.o,
+             a->scale.data ? cpu_data(&a->scale) + i * z.l : NULL, up, sums.bias);
+    if (g->w.data) {
+        outer_products(z, a_i, b, raw, outer);
+        cpu_gemm(z.o, square, z.l, 1, cpu_transposed(cpu_dense(up, z.o)),
+                 cpu_dense(outer, square), beta, cpu_dense(sums.w, square));
+    }
+    if (!g->a.data && !g->b.data)
+        return;
+    cpu_gemm(z.l, square, z.o, 1, cpu_dense(up, z.o), cpu_dense(cpu_data(&a->w), square), 0,
+             cpu_dense(outer, square));
+    turn(z, outer, raw, true);
+    if (g->a.data)
+        cpu_gemm(z.c, z.s, wide, 1, cpu_dense(raw, wide), cpu_transposed(cpu_dense(b, wide)), 0,
+                 cpu_dense(da, z.s));
+    if (g->b.data)
+        cpu_gemm(z.s, wide, z.c, 1, cpu_transposed(cpu_dense(a_i, z.s)), cpu_dense(raw, wide),
+                 beta, cpu_dense(sums.b, wide));
+}
+
+/* g.a[s,i,c] = da[i][c][s] and g.b[s,j,e] = db[s][j][e], added or replaced. */
+static void unpack(struct backend *backend, const struct op_outer_mean *g, struct sizes z,
+                   const real *da, const real *db)
+{
+    real *to_a = cpu_data(&g->a), *to_b = cpu_data(&g->b);
+    const int64_t *sa = g->a.stride, *sb = g->b.stride;
+#pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
+    for (int64_t s = 0; s < z.s; s++)
+        for (int64_t i = 0; i < z.l; i++)
+            for (int64_t c = 0; c < z.c; c++) {
+                if (to_a) {
+                    real *to = to_a + s * sa[0] + i * sa[1] + c;
+                    *to = (g->a.add ? *to : 0) + da[(i * z.c + c) * z.s + s];
+                }
+                if (to_b) {
+                    real *to = to_b + s * sb[0] + i * sb[1] + c;
+                    *to = (g->b.add ? *to : 0) + db[(s * z.l + i) * z.c + c];
+                }
+            }
+}
+
+void CPU_NAME(outer_mean_back)(struct backend *backend, const struct op_outer_mean *a,
+                               const struct op_outer_mean *g)
+{
+    struct sizes z = sizes_of(a);
+    ASSERT(tensor_dense(&g->y));
+    int64_t packed = z.s * z.l * z.c, square = z.c * z.c;
+    int64_t own = 2 * z.l * square + z.l * z.o, step = z.o + z.o * square + packed;
+    int groups = z.l < CPU_GROUPS ? (int)z.l : CPU_GROUPS;
+    real *pa = cpu_scratch(backend, 3 * packed + groups * (step + own));
+    real *pb = pa + packed, *da = pb + packed, *sums = da + packed;
+    pack(backend, a, z, pa, pb);
+#pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
+    for (int p = 0; p < groups; p++) {
+        real *base = sums + p * step;
+        struct group_sums part = {base, base + z.o, base + z.o + z.o * square};
+        memset(part.bias, 0, (size_t)z.o * sizeof(real));
+        int64_t first = cpu_part(z.l, groups, p), end = cpu_part(z.l, groups, p + 1);
+        for (int64_t i = first; i < end; i++)
+            residue_back(a, g, z, i, pa + i * z.c * z.s, pb, da + i * z.c * z.s, part, i == first,
+                         sums + groups * step + p * own);
+    }
+    if (g->bias.data)
+        cpu_sum_parts(backend, z.o, groups, sums, step, g->bias.add, cpu_data(&g->bias));
+    if (g->w.data)
+        cpu_sum_parts(backend, z.o * square, groups, sums + z.o, step, g->w.add, cpu_data(&g->w));
+    if (g->b.data) /* pb has done its work: it takes the sum */
+        cpu_sum_parts(backend, packed, groups, sums + z.o + z.o * square, step, false, pb);
+    unpack(backend, g, z, da, pb);
+    if (g->res.data)
+        cpu_copy_rows(backend, z.l * z.l, z.o, cpu_data(&g->y), z.o, g->res.add, cpu_data(&g->res),
+                      z.o);
+}
