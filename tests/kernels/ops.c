@@ -1,0 +1,173 @@
+/* One case each for every op of the table, made from its row: gradients of the double backend
+ * against central differences, backend against backend, one thread against many. */
+#include "tests/kernels/op_case.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+enum { SEEDS = 10, DIFFERENCES_MAX = 40 };
+
+/* sum over OUT fields of upstream gradient times value. */
+static double objective(struct backend *b, const struct op_case *c, const struct op_bound *bound)
+{
+    double sum = 0;
+    c->info->run(b, bound->args);
+    for (int f = 0; f < c->info->field_count; f++) {
+        if (c->info->field[f].kind != OP_FIELD_OUT)
+            continue;
+        double *out = op_case_read(b, c, f, bound);
+        for (int64_t i = 0; i < op_case_count(c, f); i++)
+            sum += out[i] * c->value[f][i];
+        free(out);
+    }
+    return sum;
+}
+
+static void check_gradient(struct backend *b, struct op_case *c, uint64_t seed, bool add)
+{
+    const double prefill = 3, h = 1e-5;
+    struct op_bound a, g;
+    op_case_bind(b, c, false, false, 0, &a);
+    op_case_bind(b, c, true, add, prefill, &g);
+    objective(b, c, &a);
+    c->info->back(b, a.args, g.args);
+    struct rng rng = rng_open(seed, 0, 0, "differences", 0);
+    for (int f = 0; f < c->info->field_count; f++) {
+        const struct op_field *field = &c->info->field[f];
+        if ((field->kind != OP_FIELD_IN && field->kind != OP_FIELD_OPT) || !c->present[f])
+            continue;
+        double *gradient = op_case_read(b, c, f, &g);
+        int64_t count = op_case_count(c, f);
+        for (int64_t n = 0; n < count && n < DIFFERENCES_MAX; n++) {
+            int64_t i = count <= DIFFERENCES_MAX ? n : rng_below(&rng, (uint32_t)count);
+            double kept = c->value[f][i];
+            c->value[f][i] = kept + h;
+            op_case_write(b, c, f, &a, c->value[f], 0);
+            double up = objective(b, c, &a);
+            c->value[f][i] = kept - h;
+            op_case_write(b, c, f, &a, c->value[f], 0);
+            double down = objective(b, c, &a);
+            c->value[f][i] = kept;
+            op_case_write(b, c, f, &a, c->value[f], 0);
+            double wanted = (up - down) / (2 * h) + (add ? prefill : 0);
+            cr_assert(fabs(wanted - gradient[i]) <= 1e-6 * (1 + fabs(wanted)),
+                      "%s seed %d: d %s[%lld]: by differences %.10g, by the op %.10g",
+                      c->info->name, (int)seed, field->name, (long long)i, wanted, gradient[i]);
+        }
+        free(gradient);
+    }
+    op_case_release(b, &a);
+    op_case_release(b, &g);
+}
+
+Test(ops, gradients_against_differences)
+{
+    struct backend *b = cpu_backend_open_double(2);
+    int checked = 0;
+    for (int op = 0; op < OP_COUNT; op++)
+        for (uint64_t seed = 0; seed < SEEDS && op_describe((enum op)op)->back; seed++) {
+            struct op_case c = op_case_make((enum op)op, seed, seed < 7 ? 6 : 21);
+            check_gradient(b, &c, seed, seed & 1);
+            op_case_free(&c);
+            checked++;
+        }
+    cr_assert(checked >= 12 * SEEDS, "only %d cases", checked);
+    b->close(b);
+}
+
+/* Largest and mean-square difference of all results of c in both backends; backward too. */
+static void check_same(struct backend *x, struct backend *y, struct op_case *c, double tolerance)
+{
+    struct op_bound ax, ay, gx, gy;
+    op_case_bind(x, c, false, false, 0, &ax);
+    op_case_bind(y, c, false, false, 0, &ay);
+    c->info->run(x, ax.args);
+    c->info->run(y, ay.args);
+    if (c->info->back) {
+        op_case_bind(x, c, true, false, 0, &gx);
+        op_case_bind(y, c, true, false, 0, &gy);
+        c->info->back(x, ax.args, gx.args);
+        c->info->back(y, ay.args, gy.args);
+    }
+    for (int f = 0; f < c->info->field_count; f++) {
+        enum op_field_kind kind = c->info->field[f].kind;
+        bool result = kind == OP_FIELD_OUT || kind == OP_FIELD_AUX || kind == OP_FIELD_IO;
+        bool gradient = c->info->back && (kind == OP_FIELD_IN || kind == OP_FIELD_OPT);
+        if (!c->present[f] || (!result && !gradient))
+            continue;
+        double *vx = op_case_read(x, c, f, result ? &ax : &gx), error = 0, square = 0;
+        double *vy = op_case_read(y, c, f, result ? &ay : &gy);
+        int64_t count = op_case_count(c, f);
+        for (int64_t i = 0; i < count; i++) {
+            if (isinf(vx[i]) && isinf(vy[i]) && (vx[i] > 0) == (vy[i] > 0))
+                continue;
+            error += (vx[i] - vy[i]) * (vx[i] - vy[i]);
+            square += vy[i] * vy[i];
+        }
+        cr_assert(sqrt(error) <= tolerance * (sqrt(square) + 1e-3 * sqrt((double)count)),
+                  "%s: %s%s: %s and %s differ: rms error %.3g of rms %.3g", c->info->name,
+                  result ? "" : "d ", c->info->field[f].name, x->name, y->name,
+                  sqrt(error / (double)count), sqrt(square / (double)count));
+        free(vx);
+        free(vy);
+    }
+    op_case_release(x, &ax);
+    op_case_release(y, &ay);
+    if (c->info->back) {
+        op_case_release(x, &gx);
+        op_case_release(y, &gy);
+    }
+}
+
+static void check_backends(struct backend *x, struct backend *y, double tolerance,
+                           uint32_t largest)
+{
+    for (int op = 0; op < OP_COUNT; op++)
+        for (uint64_t seed = 100; seed < 100 + SEEDS; seed++) {
+            struct op_case c = op_case_make((enum op)op, seed, seed & 1 ? largest : 12);
+            check_same(x, y, &c, tolerance);
+            op_case_free(&c);
+        }
+}
+
+Test(ops, float_agrees_with_double)
+{
+    struct backend *x = cpu_backend_open(2), *y = cpu_backend_open_double(2);
+    check_backends(x, y, 3e-6, 100);
+    x->close(x);
+    y->close(y);
+}
+
+Test(ops, one_thread_and_five_give_the_same_bits)
+{
+    struct backend *x = cpu_backend_open(1), *y = cpu_backend_open(5);
+    check_backends(x, y, 0, 150);
+    x->close(x);
+    y->close(y);
+}
+
+Test(ops, cuda_agrees_with_the_cpu)
+{
+    struct backend *x, *y = cpu_backend_open(2);
+    struct error err;
+    if (backend_open("cuda", 0, &x, &err) != STATUS_OK) {
+        y->close(y);
+        cr_skip("no CUDA backend: %s", err.text);
+    }
+    check_backends(x, y, 3e-5, 100);
+    x->close(x);
+    y->close(y);
+}
+
+Test(ops, the_table_describes_every_row)
+{
+    cr_assert(strstr(OPS_TEXT, "attention: IN q B,Q,H,D*;") != NULL, "text of the rows");
+    for (int op = 0; op < OP_COUNT; op++) {
+        const struct op_info *info = op_describe((enum op)op);
+        cr_assert(info->field_count > 0 && info->field_count <= OP_FIELDS_MAX, "%s: %d fields",
+                  info->name, info->field_count);
+        for (int f = 0; f < info->field_count; f++)
+            cr_assert(info->field[f].offset < info->args_bytes, "%s.%s", info->name,
+                      info->field[f].name);
+    }
+}
