@@ -1,0 +1,224 @@
+/* ZeroMQ sockets with the options of the delivery protocol; see link.h. */
+#include "engine/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct link {
+    void *socket;
+    bool router;
+    uint64_t malformed;
+};
+
+/* A ROUTER names its peers by five bytes: 0 and a number. */
+enum { PEER_BYTES = 5 };
+
+static void *context;
+
+enum status link_context_open(struct error *err)
+{
+    ASSERT(!context);
+    context = zmq_ctx_new();
+    if (!context)
+        return error_set(err, STATUS_IO, "no ZeroMQ context: %s", zmq_strerror(errno));
+    zmq_ctx_set(context, ZMQ_IO_THREADS, 1);
+    return STATUS_OK;
+}
+
+void link_context_close(void)
+{
+    if (context)
+        zmq_ctx_term(context);
+    context = NULL;
+}
+
+static void option(void *socket, int name, int value)
+{
+    int code = zmq_setsockopt(socket, name, &value, sizeof value);
+    ASSERT_INT(code, ==, 0);
+}
+
+/* A silent or half-open peer is noticed in 5 s and a stuck handshake ends after 5 s. Nothing is queued
+ * for a peer that is not there (IMMEDIATE, MANDATORY): the sender is told instead. */
+static void set_options(void *socket, bool router, struct link_options options)
+{
+    int64_t frame_max = options.frame_bytes_max ? (int64_t)options.frame_bytes_max : LINK_BYTES_MAX;
+    int code = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
+    ASSERT_INT(code, ==, 0);
+    option(socket, ZMQ_LINGER, 0);
+    option(socket, ZMQ_IMMEDIATE, 1);
+    option(socket, ZMQ_SNDHWM, options.queue_max);
+    option(socket, ZMQ_RCVHWM, options.queue_max);
+    option(socket, ZMQ_HANDSHAKE_IVL, 5000);
+    option(socket, ZMQ_HEARTBEAT_IVL, 1000);
+    option(socket, ZMQ_HEARTBEAT_TIMEOUT, 5000);
+    option(socket, ZMQ_TCP_MAXRT, 10000);
+    if (router)
+        option(socket, ZMQ_ROUTER_MANDATORY, 1);
+}
+
+static enum status check_address(const char *address, struct error *err)
+{
+    if (strncmp(address, "ipc://", 6) != 0)
+        return error_set(err, STATUS_INVALID, "a link wants an address ipc://PATH, found \"%s\"",
+                         address);
+    size_t size = strlen(address + 6);
+    if (size > LINK_PATH_MAX)
+        return error_set(err, STATUS_LIMIT,
+                         "the path of a socket may have %d bytes, \"%s\" has %zu: set TMPDIR to a "
+                         "shorter folder",
+                         LINK_PATH_MAX, address + 6, size);
+    return STATUS_OK;
+}
+
+static enum status link_open(struct link **link, const char *address, bool router,
+                             struct link_options options, struct error *err)
+{
+    *link = NULL;
+    if (check_address(address, err))
+        return err ? err->status : STATUS_INVALID;
+    ASSERT(context);
+    void *socket = zmq_socket(context, router ? ZMQ_ROUTER : ZMQ_DEALER);
+    if (!socket)
+        return error_set(err, STATUS_IO, "no socket for %s: %s", address, zmq_strerror(errno));
+    set_options(socket, router, options);
+    if (router ? zmq_bind(socket, address) : zmq_connect(socket, address)) {
+        enum status status =
+            error_set(err, STATUS_IO, "cannot %s %s: %s", router ? "listen at" : "connect to",
+                      address, zmq_strerror(errno));
+        zmq_close(socket);
+        return status;
+    }
+    *link = calloc(1, sizeof **link);
+    ASSERT(*link);
+    (*link)->socket = socket;
+    (*link)->router = router;
+    return STATUS_OK;
+}
+
+enum status link_listen(struct link **link, const char *address, struct link_options options,
+                        struct error *err)
+{
+    return link_open(link, address, true, options, err);
+}
+
+enum status link_connect(struct link **link, const char *address, struct link_options options,
+                         struct error *err)
+{
+    return link_open(link, address, false, options, err);
+}
+
+void link_close(struct link *link)
+{
+    if (!link)
+        return;
+    zmq_close(link->socket);
+    free(link);
+}
+
+/* One frame; ZeroMQ takes a message whole once its first frame was taken. */
+static bool send_frame(void *socket, const void *data, size_t size, int flags)
+{
+    int code;
+    do
+        code = zmq_send(socket, data, size, flags | ZMQ_DONTWAIT);
+    while (code < 0 && errno == EINTR);
+    return code >= 0;
+}
+
+enum status link_send(struct link *link, uint32_t peer, const void *header, size_t header_size,
+                      const void *payload, size_t payload_size)
+{
+    ASSERT_INT(header_size, <=, LINK_HEADER_BYTES_MAX);
+    if (link->router) {
+        unsigned char name[PEER_BYTES] = {0};
+        memcpy(name + 1, &peer, sizeof peer);
+        if (!send_frame(link->socket, name, sizeof name, ZMQ_SNDMORE))
+            return errno == EHOSTUNREACH ? STATUS_MISS : STATUS_BUSY;
+    }
+    if (!send_frame(link->socket, header, header_size, ZMQ_SNDMORE))
+        return errno == EHOSTUNREACH ? STATUS_MISS : STATUS_BUSY;
+    bool sent = send_frame(link->socket, payload, payload_size, 0);
+    return sent ? STATUS_OK : STATUS_BUSY;
+}
+
+static bool receive_frame(void *socket, zmq_msg_t *frame)
+{
+    int code;
+    do
+        code = zmq_msg_recv(frame, socket, ZMQ_DONTWAIT);
+    while (code < 0 && errno == EINTR);
+    return code >= 0;
+}
+
+/* Reads one whole message; true when it has the right form. *got: there was one. */
+static bool receive_message(struct link *link, struct link_message *message, bool *got)
+{
+    zmq_msg_t extra;
+    zmq_msg_init(&extra);
+    int count = 0, parts = link->router ? 3 : 2;
+    bool more = true, right = true;
+    *got = false;
+    message->peer = LINK_HUB;
+    while (more) {
+        int part = link->router ? count - 1 : count; /* -1: the peer's name */
+        zmq_msg_t *frame = part == 0 || part == 1 ? &message->frame[part] : &extra;
+        if (!receive_frame(link->socket, frame))
+            break;
+        *got = true;
+        more = zmq_msg_more(frame);
+        if (part == -1 && zmq_msg_size(frame) == PEER_BYTES)
+            memcpy(&message->peer, (const char *)zmq_msg_data(frame) + 1, sizeof message->peer);
+        else if (part == -1)
+            right = false;
+        count++;
+    }
+    zmq_msg_close(&extra);
+    return right && count == parts && zmq_msg_size(&message->frame[0]) <= LINK_HEADER_BYTES_MAX;
+}
+
+enum status link_receive(struct link *link, struct link_message *message)
+{
+    for (;;) {
+        bool got;
+        zmq_msg_init(&message->frame[0]);
+        zmq_msg_init(&message->frame[1]);
+        if (receive_message(link, message, &got)) {
+            message->header = zmq_msg_data(&message->frame[0]);
+            message->header_size = zmq_msg_size(&message->frame[0]);
+            message->payload = zmq_msg_data(&message->frame[1]);
+            message->payload_size = zmq_msg_size(&message->frame[1]);
+            return STATUS_OK;
+        }
+        link_message_close(message);
+        if (!got)
+            return STATUS_EMPTY;
+        link->malformed++;
+    }
+}
+
+void link_message_close(struct link_message *message)
+{
+    zmq_msg_close(&message->frame[0]);
+    zmq_msg_close(&message->frame[1]);
+}
+
+uint64_t link_malformed(const struct link *link)
+{
+    return link->malformed;
+}
+
+int link_poll(struct link_wait *waits, int count, int64_t timeout_ms)
+{
+    zmq_pollitem_t items[LINK_WAITS_MAX];
+    ASSERT_INT(count, <=, LINK_WAITS_MAX);
+    for (int i = 0; i < count; i++)
+        items[i] = (zmq_pollitem_t){.socket = waits[i].link ? waits[i].link->socket : NULL,
+                                    .fd = waits[i].fd,
+                                    .events = ZMQ_POLLIN};
+    int ready = zmq_poll(items, count, (long)timeout_ms);
+    for (int i = 0; i < count; i++)
+        waits[i].ready = ready > 0 && items[i].revents != 0;
+    return ready > 0 ? ready : 0;
+}

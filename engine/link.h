@@ -1,0 +1,80 @@
+/* Links between processes: a ZeroMQ ROUTER that listens (dispatcher, coordinator) and DEALERs that
+ * connect, with messages of exactly two frames, a header and a payload. What the frames mean
+ * stands in engine/message.h. The sockets of one node are ipc:// paths in a folder of mode 0700;
+ * link_open refuses every other transport, because a socket that the network can reach needs
+ * CURVE and a list of allowed keys before it is bound. */
+#ifndef FOLDMILL_LINK_H
+#define FOLDMILL_LINK_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <zmq.h>
+
+enum {
+    LINK_PATH_MAX = 107,         /* bytes of an ipc path, without the NUL (sockaddr_un) */
+    LINK_HEADER_BYTES_MAX = 256, /* of a first frame; longer ones are malformed */
+    LINK_BYTES_MAX = 1 << 21,    /* of any frame: 1 MiB of payload and what may surround it */
+};
+
+struct link_options {
+    int queue_max;          /* messages a peer may have waiting in each direction */
+    size_t frame_bytes_max; /* larger frames end the connection; 0: LINK_BYTES_MAX */
+};
+
+/* Who a message came from: meaningful to the ROUTER that received it, until that peer's
+ * connection ends. A DEALER has one peer, LINK_HUB. */
+enum { LINK_HUB = 0 };
+
+struct link_message {
+    uint32_t peer;
+    const void *header, *payload; /* live until link_message_close */
+    size_t header_size, payload_size;
+    zmq_msg_t frame[2];
+};
+
+struct link;
+
+/* Opens this process's ZeroMQ context (one I/O thread) and closes it. Sockets do not survive a
+ * fork: open it after exec. */
+enum status link_context_open(struct error *err);
+void link_context_close(void);
+
+/* Binds a ROUTER at / connects a DEALER to address ("ipc:///folder/name"). STATUS_LIMIT: the path is
+ * longer than LINK_PATH_MAX; STATUS_INVALID: not an ipc address; STATUS_IO. */
+enum status link_listen(struct link **link, const char *address, struct link_options options,
+                        struct error *err);
+enum status link_connect(struct link **link, const char *address, struct link_options options,
+                         struct error *err);
+void link_close(struct link *link); /* NULL: nothing; what was not sent is lost */
+
+/* Sends one message without waiting; both frames are copied. STATUS_BUSY: the peer's queue is full
+ * (or a DEALER has no connection); STATUS_MISS: a ROUTER has no such peer any more. A message
+ * that got STATUS_OK may still be lost with its connection. */
+enum status link_send(struct link *link, uint32_t peer, const void *header, size_t header_size,
+                      const void *payload, size_t payload_size);
+
+/* Takes the next message, without waiting; STATUS_EMPTY when there is none. Messages that do not
+ * have exactly two frames, or a header longer than LINK_HEADER_BYTES_MAX, are dropped and counted.
+ * Every STATUS_OK needs a link_message_close. */
+enum status link_receive(struct link *link, struct link_message *message);
+void link_message_close(struct link_message *message);
+
+/* Malformed messages dropped so far. */
+uint64_t link_malformed(const struct link *link);
+
+/* One thing to wait for: a link, or a descriptor when link is NULL. */
+struct link_wait {
+    struct link *link;
+    int fd;
+    bool ready; /* result: something can be received or read, or the other end has gone */
+};
+
+/* Waits until one of them is ready or timeout_ms has passed (-1: for ever); a signal ends the wait
+ * early. Returns how many are ready. count <= LINK_WAITS_MAX. */
+enum { LINK_WAITS_MAX = 1024 };
+int link_poll(struct link_wait *waits, int count, int64_t timeout_ms);
+
+#endif
