@@ -1,9 +1,6 @@
 /* One case each for every op of the table, made from its row: gradients of the double backend
  * against central differences, backend against backend, one thread against many. */
-#include "tests/kernels/op_case.h"
-
-#include <criterion/criterion.h>
-#include <math.h>
+#include "tests/kernels/op_compare.h"
 
 enum { SEEDS = 10, DIFFERENCES_MAX = 40 };
 
@@ -75,65 +72,10 @@ Test(ops, gradients_against_differences)
     b->close(b);
 }
 
-/* Largest and mean-square difference of all results of c in both backends; backward too. */
-static void check_same(struct backend *x, struct backend *y, struct op_case *c, double tolerance)
-{
-    struct op_bound ax, ay, gx, gy;
-    op_case_bind(x, c, false, false, 0, &ax);
-    op_case_bind(y, c, false, false, 0, &ay);
-    c->info->run(x, ax.args);
-    c->info->run(y, ay.args);
-    if (c->info->back) {
-        op_case_bind(x, c, true, false, 0, &gx);
-        op_case_bind(y, c, true, false, 0, &gy);
-        c->info->back(x, ax.args, gx.args);
-        c->info->back(y, ay.args, gy.args);
-    }
-    for (int f = 0; f < c->info->field_count; f++) {
-        enum op_field_kind kind = c->info->field[f].kind;
-        bool result = kind == OP_FIELD_OUT || kind == OP_FIELD_AUX || kind == OP_FIELD_IO;
-        bool gradient = c->info->back && (kind == OP_FIELD_IN || kind == OP_FIELD_OPT);
-        if (!c->present[f] || (!result && !gradient))
-            continue;
-        double *vx = op_case_read(x, c, f, result ? &ax : &gx), error = 0, square = 0;
-        double *vy = op_case_read(y, c, f, result ? &ay : &gy);
-        int64_t count = op_case_count(c, f);
-        for (int64_t i = 0; i < count; i++) {
-            if (isinf(vx[i]) && isinf(vy[i]) && (vx[i] > 0) == (vy[i] > 0))
-                continue;
-            error += (vx[i] - vy[i]) * (vx[i] - vy[i]);
-            square += vy[i] * vy[i];
-        }
-        cr_assert(sqrt(error) <= tolerance * (sqrt(square) + 1e-3 * sqrt((double)count)),
-                  "%s: %s%s: %s and %s differ: rms error %.3g of rms %.3g", c->info->name,
-                  result ? "" : "d ", c->info->field[f].name, x->name, y->name,
-                  sqrt(error / (double)count), sqrt(square / (double)count));
-        free(vx);
-        free(vy);
-    }
-    op_case_release(x, &ax);
-    op_case_release(y, &ay);
-    if (c->info->back) {
-        op_case_release(x, &gx);
-        op_case_release(y, &gy);
-    }
-}
-
-static void check_backends(struct backend *x, struct backend *y, double tolerance,
-                           uint32_t largest)
-{
-    for (int op = 0; op < OP_COUNT; op++)
-        for (uint64_t seed = 100; seed < 100 + SEEDS; seed++) {
-            struct op_case c = op_case_make((enum op)op, seed, seed & 1 ? largest : 12);
-            check_same(x, y, &c, tolerance);
-            op_case_free(&c);
-        }
-}
-
 Test(ops, float_agrees_with_double)
 {
     struct backend *x = cpu_backend_open(2), *y = cpu_backend_open_double(2);
-    check_backends(x, y, 3e-6, 100);
+    ops_compare(x, y, 3e-6, 100, SEEDS);
     x->close(x);
     y->close(y);
 }
@@ -141,7 +83,7 @@ Test(ops, float_agrees_with_double)
 Test(ops, one_thread_and_five_give_the_same_bits)
 {
     struct backend *x = cpu_backend_open(1), *y = cpu_backend_open(5);
-    check_backends(x, y, 0, 150);
+    ops_compare(x, y, 0, 150, SEEDS);
     x->close(x);
     y->close(y);
 }
@@ -154,7 +96,7 @@ Test(ops, cuda_agrees_with_the_cpu)
         y->close(y);
         cr_skip("no CUDA backend: %s", err.text);
     }
-    check_backends(x, y, 3e-5, 100);
+    ops_compare(x, y, 3e-5, 100, SEEDS);
     x->close(x);
     y->close(y);
 }

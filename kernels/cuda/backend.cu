@@ -1,0 +1,220 @@
+/* The CUDA backend itself: opening a device, its memory, copies and scratch. The shared object
+ * exports foldmill_cuda_abi and foldmill_cuda_open (kernels/backend.h) and nothing else. */
+#include "kernels/cuda/device.cuh"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What NVIDIA recommends for Hopper; given to cuBLAS once so that it never allocates by itself. */
+static const size_t workspace_bytes = (size_t)32 << 20;
+static const size_t scratch_bytes_min = (size_t)1 << 20;
+
+static struct device *device_of(struct backend *backend)
+{
+    struct device *device = (struct device *)backend->state;
+    CUDA_OK(cudaSetDevice(device->number)); /* current devices belong to threads */
+    return device;
+}
+
+static void chunk_add(struct device *device, size_t bytes)
+{
+    ASSERT_INT(device->chunk_count, <, SCRATCH_CHUNKS_MAX);
+    struct scratch_chunk *chunk = &device->chunk[device->chunk_count++];
+    chunk->bytes = bytes;
+    chunk->used = 0;
+    CUDA_OK(cudaMalloc((void **)&chunk->data, bytes));
+}
+
+static void chunks_free(struct device *device)
+{
+    CUDA_OK(cudaStreamSynchronize(device->stream));
+    for (int i = 0; i < device->chunk_count; i++)
+        CUDA_OK(cudaFree(device->chunk[i].data));
+    device->chunk_count = 0;
+}
+
+static size_t chunks_bytes(const struct device *device)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < device->chunk_count; i++)
+        bytes += device->chunk[i].bytes;
+    return bytes;
+}
+
+struct device *device_begin(struct backend *backend)
+{
+    struct device *device = device_of(backend);
+    if (device->chunk_count > 1) { /* the last op outgrew its chunk: one of the total from now on */
+        size_t bytes = chunks_bytes(device);
+        chunks_free(device);
+        chunk_add(device, bytes);
+    }
+    if (device->chunk_count == 1)
+        device->chunk[0].used = 0;
+    return device;
+}
+
+static void *scratch_take(struct device *device, int64_t count, size_t element)
+{
+    ASSERT_INT(count, >=, 0);
+    size_t bytes = ((size_t)count * element + 255) / 256 * 256;
+    struct scratch_chunk *last = NULL;
+    if (device->chunk_count > 0)
+        last = &device->chunk[device->chunk_count - 1];
+    if (!last || last->bytes - last->used < bytes) {
+        chunk_add(device, bytes > scratch_bytes_min ? bytes : scratch_bytes_min);
+        last = &device->chunk[device->chunk_count - 1];
+    }
+    void *memory = last->data + last->used;
+    last->used += bytes;
+    return memory;
+}
+
+float *scratch_floats(struct device *device, int64_t count)
+{
+    return (float *)scratch_take(device, count, sizeof(float));
+}
+
+double *scratch_doubles(struct device *device, int64_t count)
+{
+    return (double *)scratch_take(device, count, sizeof(double));
+}
+
+static void *cuda_alloc(struct backend *backend, size_t bytes)
+{
+    struct device *device = device_of(backend);
+    void *memory = NULL;
+    bytes = bytes ? bytes : 1;
+    cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError(); /* it is told by the NULL */
+        return NULL;
+    }
+    CUDA_OK(status);
+    CUDA_OK(cudaMemsetAsync(memory, 0, bytes, device->stream));
+    return memory;
+}
+
+static void cuda_release(struct backend *backend, void *memory)
+{
+    if (!memory)
+        return;
+    struct device *device = device_of(backend);
+    CUDA_OK(cudaStreamSynchronize(device->stream));
+    CUDA_OK(cudaFree(memory));
+}
+
+static void cuda_copy_in(struct backend *backend, void *to, const void *host, size_t bytes)
+{
+    struct device *device = device_of(backend);
+    CUDA_OK(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, device->stream));
+    CUDA_OK(cudaStreamSynchronize(device->stream));
+}
+
+static void cuda_copy_out(struct backend *backend, void *host, const void *from, size_t bytes)
+{
+    struct device *device = device_of(backend);
+    CUDA_OK(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, device->stream));
+    CUDA_OK(cudaStreamSynchronize(device->stream));
+}
+
+static void cuda_sync(struct backend *backend)
+{
+    CUDA_OK(cudaStreamSynchronize(device_of(backend)->stream));
+}
+
+static size_t cuda_scratch_bytes(struct backend *backend)
+{
+    return workspace_bytes + chunks_bytes((const struct device *)backend->state);
+}
+
+static void cuda_close(struct backend *backend)
+{
+    struct device *device = device_of(backend);
+    chunks_free(device);
+    BLAS_OK(cublasDestroy(device->blas));
+    CUDA_OK(cudaFree(device->workspace));
+    CUDA_OK(cudaStreamDestroy(device->stream));
+    free(device);
+    free(backend);
+}
+
+/* Fails where the object holds no code for this device. */
+static __global__ void probe(void)
+{
+}
+
+static enum status device_check(int number, char text[BACKEND_DEVICE_MAX], struct error *err)
+{
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess)
+        return error_set(err, STATUS_MISS, "no CUDA device: %s; use the cpu backend",
+                         cudaGetErrorString(status));
+    if (number < 0 || number >= count)
+        return error_set(err, STATUS_MISS, "no CUDA device %d: %d visible, numbered from 0", number,
+                         count);
+    cudaDeviceProp found;
+    status = cudaSetDevice(number);
+    if (status == cudaSuccess)
+        status = cudaGetDeviceProperties(&found, number);
+    if (status != cudaSuccess)
+        return error_set(err, STATUS_MISS, "CUDA device %d cannot be used: %s", number,
+                         cudaGetErrorString(status));
+    cudaFuncAttributes attributes;
+    status = cudaFuncGetAttributes(&attributes, probe);
+    if (status != cudaSuccess)
+        return error_set(err, STATUS_MISS,
+                         "CUDA device %d is %s, compute capability %d.%d: %s; build with "
+                         "-DCMAKE_CUDA_ARCHITECTURES=%d%d",
+                         number, found.name, found.major, found.minor, cudaGetErrorString(status),
+                         found.major, found.minor);
+    snprintf(text, BACKEND_DEVICE_MAX, "%.60s, %.0f GB", found.name,
+             (double)found.totalGlobalMem * 1e-9);
+    return STATUS_OK;
+}
+
+#define OP_SET_PLAIN(name, fields) backend->ops.name = cuda_##name;
+#define OP_SET_DIFF(name, fields)                                                                  \
+    OP_SET_PLAIN(name, fields)                                                                     \
+    backend->ops.name##_back = cuda_##name##_back;
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT const struct backend_abi foldmill_cuda_abi;
+const struct backend_abi foldmill_cuda_abi = BACKEND_ABI_HERE;
+
+EXPORT enum status foldmill_cuda_open(int number, struct backend **opened, struct error *err)
+{
+    char text[BACKEND_DEVICE_MAX];
+    *opened = NULL;
+    enum status status = device_check(number, text, err);
+    if (status != STATUS_OK)
+        return status;
+    struct backend *backend = (struct backend *)calloc(1, sizeof *backend);
+    struct device *device = (struct device *)calloc(1, sizeof *device);
+    ASSERT(backend && device);
+    device->number = number;
+    CUDA_OK(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
+    BLAS_OK(cublasCreate(&device->blas));
+    BLAS_OK(cublasSetStream(device->blas, device->stream));
+    BLAS_OK(cublasSetMathMode(device->blas, CUBLAS_DEFAULT_MATH)); /* float32 means float32 */
+    BLAS_OK(cublasSetAtomicsMode(device->blas, CUBLAS_ATOMICS_NOT_ALLOWED));
+    CUDA_OK(cudaMalloc(&device->workspace, workspace_bytes));
+    BLAS_OK(cublasSetWorkspace(device->blas, device->workspace, workspace_bytes));
+    backend->name = "cuda";
+    memcpy(backend->device, text, sizeof text);
+    backend->real = TENSOR_F32;
+    backend->state = device;
+    backend->alloc = cuda_alloc;
+    backend->release = cuda_release;
+    backend->copy_in = cuda_copy_in;
+    backend->copy_out = cuda_copy_out;
+    backend->sync = cuda_sync;
+    backend->scratch_bytes = cuda_scratch_bytes;
+    backend->close = cuda_close;
+    OPS(OP_SET_DIFF, OP_SET_PLAIN, OP_NO_FIELD)
+    *opened = backend;
+    return STATUS_OK;
+}
