@@ -1,0 +1,142 @@
+/* The modules of the network. Each has a struct of its sizes and parameters, a function that
+ * declares the parameters under a prefix (names as in the reference implementation), and a
+ * function that runs it on a tape, updating a stream in place (residual and dropout included).
+ * m is the MSA representation [S,L,c_m], z the pair representation [L,L,c_z]. Algorithm numbers
+ * are those of the supplement of Jumper et al. 2021 (AF2). */
+#ifndef KERNELS_NET_MODULES_H
+#define KERNELS_NET_MODULES_H
+
+#include "kernels/net/tape.h"
+
+enum { TARGET_FEATURES = 22, MSA_FEATURES = 49, DISTOGRAM_BINS = 64, MSA_CLASSES = 23 };
+
+#define OUTER_NORM_EPS 1e-3
+
+/* weight and bias of a layer norm or a linear. */
+struct layer {
+    struct weight w, b;
+};
+
+struct layer layer_norm_declare(struct params *p, const char *prefix, const char *name,
+                                int64_t channels);
+/* w[out,in] and b[out]; b starts at zero. */
+struct layer linear_declare(struct params *p, const char *prefix, const char *name, int64_t out,
+                            int64_t in, enum param_init init);
+
+/* LN(x) over the last axis, as rows [N,C]. x of any strides that tensor_rows takes. */
+struct tensor layer_norm_run(struct tape *t, struct layer norm, struct tensor x);
+
+/* y[N,O] = x[N,I] w^T + b. */
+struct tensor linear_run(struct tape *t, struct layer linear, struct tensor x);
+
+/* stream = stream + drop(u), u being [A*B,C] rows. shared, site: see the op residual. */
+void residual_run(struct tape *t, struct tape_stream *s, struct tensor u, double rate, int shared,
+                  int site);
+
+/* Which masks the modules see; data NULL: all ones. */
+struct masks {
+    struct tensor msa;        /* [S,L] */
+    struct tensor pair;       /* [L,L] */
+    struct tensor outer_norm; /* [L,L], from mask_norm */
+};
+
+/* Input embedder with relative positions (algorithms 3, 4). */
+struct embed {
+    int64_t c_m, c_z;
+    struct layer z_i, z_j, tf_m, msa_m, relpos;
+};
+struct embed embed_declare(struct params *p, const char *prefix, int64_t c_m, int64_t c_z);
+/* target[L,22], index i32[L], msa[S,L,49] -> the first versions of both streams. */
+void embed_run(struct tape *t, const struct embed *e, struct tensor target, struct tensor index,
+               struct tensor msa, struct tape_stream *m, struct tape_stream *z);
+
+/* MSA row attention with pair bias (algorithm 7). */
+struct row_attention {
+    int64_t heads, dims;
+    double dropout;
+    int site;
+    struct layer norm_m, norm_z, out;
+    struct weight bias, qkvg, gate_bias;
+};
+struct row_attention row_attention_declare(struct params *p, const char *prefix, int64_t c_m,
+                                           int64_t c_z, int64_t heads, int64_t dims);
+void row_attention_run(struct tape *t, const struct row_attention *a, const struct masks *masks,
+                       struct tape_stream *m, const struct tape_stream *z);
+
+/* LN, linear to factor * c, relu, linear back (algorithms 9, 15). Not masked. */
+struct transition {
+    struct layer norm, up, down;
+};
+struct transition transition_declare(struct params *p, const char *prefix, int64_t channels,
+                                     int64_t factor);
+void transition_run(struct tape *t, const struct transition *a, struct tape_stream *s);
+
+/* Outer product mean (algorithm 10). */
+struct outer_product {
+    int64_t hidden;
+    struct layer norm, ab, out;
+};
+struct outer_product outer_product_declare(struct params *p, const char *prefix, int64_t c_m,
+                                           int64_t c_z, int64_t hidden);
+void outer_product_run(struct tape *t, const struct outer_product *a, const struct masks *masks,
+                       const struct tape_stream *m, struct tape_stream *z);
+
+/* Triangle multiplication (algorithms 11, 12). */
+struct triangle {
+    int64_t hidden;
+    bool incoming;
+    double dropout;
+    int site;
+    struct layer norm_in, norm_out, project, out;
+};
+struct triangle triangle_declare(struct params *p, const char *prefix, int64_t c_z, int64_t hidden,
+                                 bool incoming);
+void triangle_run(struct tape *t, const struct triangle *a, const struct masks *masks,
+                  struct tape_stream *z);
+
+/* Sizes of one Evoformer block. */
+struct block_sizes {
+    int64_t c_m, c_z, heads, head_dims, outer_hidden, triangle_hidden, transition_factor;
+    double dropout_msa, dropout_pair;
+};
+
+/* One block (algorithm 6): row attention, MSA transition, outer product mean, triangle
+ * multiplication outgoing and incoming, pair transition. */
+struct block {
+    struct row_attention row;
+    struct transition msa_transition, pair_transition;
+    struct outer_product outer;
+    struct triangle triangle_out, triangle_in;
+};
+struct block block_declare(struct params *p, const char *prefix, const struct block_sizes *sizes,
+                           int number);
+
+/* What block_run, a tape_block_run, gets as its context. */
+struct block_context {
+    const struct block *block;
+    const struct masks *masks;
+};
+void block_run(struct tape *t, void *context, struct tape_stream *m, struct tape_stream *z);
+
+/* Heads (suppl. 1.9.8, 1.9.9). */
+struct heads {
+    struct layer distogram, masked_msa;
+};
+struct heads heads_declare(struct params *p, const char *prefix, int64_t c_m, int64_t c_z);
+/* z -> logits[L,L,64], symmetric in i and j. */
+struct tensor distogram_run(struct tape *t, const struct heads *h, const struct tape_stream *z);
+/* m -> logits[S*L,23]. */
+struct tensor masked_msa_run(struct tape *t, const struct heads *h, const struct tape_stream *m);
+
+/* Targets of the distogram loss, on the host: bin[L*L] of the distance between pseudo beta atoms
+ * xyz[L,3] (64 bins, 2.3125 to 21.6875 A), and weight[L*L] = mask_i mask_j / (1e-6 + their sum). */
+void distogram_targets(int64_t length, const float *xyz, const float *mask, int32_t *bin,
+                       float *weight);
+/* weight[n] = mask[n] / (1e-8 + sum of mask): for the masked-MSA loss, n over [S*L]. */
+void masked_msa_weights(int64_t count, const float *mask, float *weight);
+
+/* Sum of weighted cross entropies of logits[N,K]: a tensor [1]. */
+struct tensor loss_run(struct tape *t, struct tensor logits, struct tensor target,
+                       struct tensor weight);
+
+#endif
