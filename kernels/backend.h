@@ -2,8 +2,8 @@
  * this struct. The cpu backend is linked in and is the reference; the CUDA backend is the shared
  * object libfoldmill_cuda.so, looked for beside the program and loaded only where there is a
  * device. Valid C++: CUDA reads it. */
-#ifndef KERNELS_BACKEND_H
-#define KERNELS_BACKEND_H
+#ifndef FOLDMILL_KERNELS_BACKEND_H
+#define FOLDMILL_KERNELS_BACKEND_H
 
 #include "engine/base/error.h"
 #include "kernels/ops.h"

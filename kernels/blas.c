@@ -3,6 +3,7 @@
 
 #include <cblas.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -69,6 +70,17 @@ bool blas_check(void)
         if (strcasecmp(found, modern[i]) == 0)
             return true;
     return false;
+}
+
+bool blas_environment_set(void)
+{
+    const char *wanted = blas_coretype_wanted();
+    bool changed = false;
+    if (wanted && !blas_check() && !getenv("OPENBLAS_CORETYPE"))
+        changed = setenv("OPENBLAS_CORETYPE", wanted, 1) == 0;
+    if (!getenv("OMP_WAIT_POLICY"))
+        changed = setenv("OMP_WAIT_POLICY", "PASSIVE", 1) == 0 || changed;
+    return changed;
 }
 
 void blas_set_single_thread(void)

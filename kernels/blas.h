@@ -2,8 +2,8 @@
  * not know the model and then takes kernels for a Pentium 4, three to five times slower. The choice
  * is made when the library loads, from OPENBLAS_CORETYPE, so a program that finds the wrong one
  * starts itself again with that variable set. */
-#ifndef KERNELS_BLAS_H
-#define KERNELS_BLAS_H
+#ifndef FOLDMILL_KERNELS_BLAS_H
+#define FOLDMILL_KERNELS_BLAS_H
 
 #include <stdbool.h>
 
@@ -21,6 +21,13 @@ const char *blas_core(void);
 /* True when the set in use is the wanted one, or one that is at least as new (Cooperlake,
  * SapphireRapids, Zen), or when none is wanted. */
 bool blas_check(void);
+
+/* Sets, where they are not set, OPENBLAS_CORETYPE to the wanted value and OMP_WAIT_POLICY to PASSIVE
+ * (threads that wait for work otherwise spin and take the processor from the preprocessing workers).
+ * Both are read when the libraries load: true means that the program should start itself again, as
+ * by execv("/proc/self/exe", argv), for them to count. Then it is false. Call it before threads
+ * are started. */
+bool blas_environment_set(void);
 
 /* From now on every call of BLAS runs on its caller's thread. */
 void blas_set_single_thread(void);

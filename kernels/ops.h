@@ -26,8 +26,8 @@
  * range of columns of a wider dense tensor (the last axis contiguous); attention's and outer_mean's
  * starred tensors may also have their first two axes exchanged. A row says where more is allowed.
  * Axes of size 0 are not used. */
-#ifndef KERNELS_OPS_H
-#define KERNELS_OPS_H
+#ifndef FOLDMILL_KERNELS_OPS_H
+#define FOLDMILL_KERNELS_OPS_H
 
 #include "kernels/tensor.h"
 

@@ -1,8 +1,8 @@
 /* A tensor is a view of backend memory: a pointer, sizes and strides in elements. It owns nothing
  * and is passed by value inside the argument structs of ops (kernels/ops.h). The header is valid
  * C++ because the CUDA backend reads it. */
-#ifndef KERNELS_TENSOR_H
-#define KERNELS_TENSOR_H
+#ifndef FOLDMILL_KERNELS_TENSOR_H
+#define FOLDMILL_KERNELS_TENSOR_H
 
 #include "engine/base/error.h"
 

@@ -4,8 +4,8 @@
  *
  * Work is cut into parts by shapes alone, never by the number of threads, and partial sums are
  * added in the order of the parts; so results are the same bits on 1 and on 64 threads. */
-#ifndef KERNELS_CPU_CPU_H
-#define KERNELS_CPU_CPU_H
+#ifndef FOLDMILL_KERNELS_CPU_CPU_H
+#define FOLDMILL_KERNELS_CPU_CPU_H
 
 #include "kernels/backend.h"
 

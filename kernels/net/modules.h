@@ -3,8 +3,8 @@
  * function that runs it on a tape, updating a stream in place (residual and dropout included).
  * m is the MSA representation [S,L,c_m], z the pair representation [L,L,c_z]. Algorithm numbers
  * are those of the supplement of Jumper et al. 2021 (AF2). */
-#ifndef KERNELS_NET_MODULES_H
-#define KERNELS_NET_MODULES_H
+#ifndef FOLDMILL_KERNELS_NET_MODULES_H
+#define FOLDMILL_KERNELS_NET_MODULES_H
 
 #include "kernels/net/tape.h"
 

@@ -2,8 +2,8 @@
  * starts, and its place in one flat buffer. Gradients, moments and the moving average have the
  * same places in buffers of their own. Parameters that one GEMM reads together are declared one
  * after another and lie together. */
-#ifndef KERNELS_NET_PARAMS_H
-#define KERNELS_NET_PARAMS_H
+#ifndef FOLDMILL_KERNELS_NET_PARAMS_H
+#define FOLDMILL_KERNELS_NET_PARAMS_H
 
 #include "engine/base/error.h"
 

@@ -6,8 +6,8 @@
  *
  * The tape can also plan: the same calls then run no op and touch no memory, and count what will
  * be used. All memory is therefore allocated once, from shapes alone, before the first step. */
-#ifndef KERNELS_NET_TAPE_H
-#define KERNELS_NET_TAPE_H
+#ifndef FOLDMILL_KERNELS_NET_TAPE_H
+#define FOLDMILL_KERNELS_NET_TAPE_H
 
 #include "kernels/backend.h"
 #include "kernels/net/params.h"

@@ -1,8 +1,8 @@
 /* A random call of any op, made from its row in kernels/ops.h: sizes, which optional fields are
  * given, values and strides. The same case can be bound to several backends. For the generic
  * tests: gradients against differences, backend against backend, one thread against many. */
-#ifndef TESTS_KERNELS_OP_CASE_H
-#define TESTS_KERNELS_OP_CASE_H
+#ifndef FOLDMILL_TESTS_KERNELS_OP_CASE_H
+#define FOLDMILL_TESTS_KERNELS_OP_CASE_H
 
 #include "engine/base/rng.h"
 #include "kernels/backend.h"

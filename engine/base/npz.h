@@ -1,0 +1,57 @@
+/* Reads .npz files: numpy arrays in a zip whose members are stored, not compressed (numpy's savez
+ * writes such files). Used by tests for reference tensors and by the store's import. The file is
+ * looked at in memory; members are found through the zip's directory and their texts and sizes
+ * are checked against it and against the end of the file. Nothing larger than the file itself is
+ * ever allocated. */
+#ifndef FOLDMILL_BASE_NPZ_H
+#define FOLDMILL_BASE_NPZ_H
+
+#include "engine/base/arena.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+
+enum { NPZ_RANK_MAX = 8 };
+
+enum npz_kind {
+    NPZ_BOOL,
+    NPZ_I8,
+    NPZ_U8,
+    NPZ_I16,
+    NPZ_U16,
+    NPZ_I32,
+    NPZ_U32,
+    NPZ_I64,
+    NPZ_U64,
+    NPZ_F16,
+    NPZ_F32,
+    NPZ_F64,
+    NPZ_KIND_COUNT
+};
+
+struct npz_array {
+    struct span name; /* without ".npy" */
+    enum npz_kind kind;
+    int rank; /* 0: a scalar */
+    uint64_t size[NPZ_RANK_MAX];
+    uint64_t count; /* of elements */
+    const void *data; /* little-endian, row-major, inside the file's memory; may be unaligned */
+};
+
+struct npz {
+    struct npz_array *array;
+    int count;
+};
+
+/* Bytes of one element. */
+size_t npz_kind_bytes(enum npz_kind kind);
+
+/* Finds the arrays in content, which must stay as long as npz; tables come from arena. Errors:
+ * STATUS_INVALID (no zip, compressed or encrypted members, big-endian, Fortran order, other types),
+ * STATUS_CORRUPT (sizes that do not fit), STATUS_LIMIT (too many arrays or axes, zip64). */
+enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
+                      struct error *err);
+
+/* The array of this name; NULL when there is none. */
+const struct npz_array *npz_find(const struct npz *npz, const char *name);
+
+#endif

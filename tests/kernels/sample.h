@@ -1,0 +1,70 @@
+/* A synthetic sample of any size, a pure function of its number: a chain of residues on a random
+ * walk, an MSA around a random sequence, padding at the end. */
+#ifndef FOLDMILL_TESTS_KERNELS_SAMPLE_H
+#define FOLDMILL_TESTS_KERNELS_SAMPLE_H
+
+#include "engine/base/arena.h"
+#include "engine/base/rng.h"
+#include "kernels/net/net.h"
+
+/* padding: residues at the end that are masked. Arrays come from arena. */
+static inline struct net_input sample_make(struct arena *arena, const struct net_config *c,
+                                           uint64_t number, int64_t padding)
+{
+    struct rng rng = rng_open(number, 0, 0, "sample", 0);
+    size_t length = (size_t)c->length, cells = (size_t)c->clusters * length;
+    size_t used = length - (size_t)padding;
+    float *target = arena_zero(arena, length * 22, sizeof *target);
+    int32_t *index = arena_zero(arena, length, sizeof *index);
+    float *seq_mask = arena_zero(arena, length, sizeof *seq_mask);
+    float *msa = arena_zero(arena, cells * 49, sizeof *msa);
+    float *msa_mask = arena_zero(arena, cells, sizeof *msa_mask);
+    int32_t *classes = arena_zero(arena, cells, sizeof *classes);
+    float *bert = arena_zero(arena, cells, sizeof *bert);
+    float *xyz = arena_zero(arena, length * 3, sizeof *xyz);
+    float *beta_mask = arena_zero(arena, length, sizeof *beta_mask);
+    for (size_t i = 0; i < used; i++) {
+        target[i * 22 + 1 + rng_below(&rng, 20)] = 1;
+        index[i] = (int32_t)i + (i > used / 2 ? 40 : 0);
+        seq_mask[i] = 1;
+        beta_mask[i] = rng_below(&rng, 10) ? 1 : 0;
+        for (size_t axis = 0; axis < 3; axis++)
+            xyz[3 * i + axis] = (i ? xyz[3 * (i - 1) + axis] : 0) + 2.2f * rng_normal(&rng);
+    }
+    for (size_t i = 0; i < cells; i++) {
+        if (i % length >= used)
+            continue;
+        classes[i] = (int32_t)rng_below(&rng, 22);
+        bert[i] = rng_below(&rng, 100) < 15 ? 1 : 0;
+        msa_mask[i] = 1;
+        int32_t shown = bert[i] > 0 ? 22 : classes[i];
+        msa[i * 49 + (size_t)shown] = 1;
+        for (size_t f = 23; f < 49; f++)
+            msa[i * 49 + f] = rng_uniform(&rng);
+    }
+    return (struct net_input){.target_feat = target,
+                              .residue_index = index,
+                              .seq_mask = seq_mask,
+                              .msa_feat = msa,
+                              .msa_mask = msa_mask,
+                              .true_msa = classes,
+                              .bert_mask = bert,
+                              .pseudo_beta = xyz,
+                              .pseudo_beta_mask = beta_mask,
+                              .position = number,
+                              .weight = 1};
+}
+
+/* Every number of a weight buffer a little off its start, so that nothing is zero. */
+static inline void weights_shake(struct arena *arena, struct net *net, float size)
+{
+    size_t count = (size_t)net_params(net)->size;
+    struct rng rng = rng_open(7, 0, 0, "shake", 0);
+    float *w = arena_zero(arena, count, sizeof *w);
+    net_read(net, NET_WEIGHTS, w);
+    for (size_t i = 0; i < count; i++)
+        w[i] += size * rng_normal(&rng);
+    net_write(net, NET_WEIGHTS, w);
+}
+
+#endif
