@@ -27,11 +27,11 @@ struct weight params_add(struct params *p, const char *prefix, const char *name,
     ASSERT_INT(p->count, <, PARAMS_MAX);
     if (p->count == p->room) {
         int room = p->room ? 2 * p->room : 128;
-        struct param *grown = realloc(p->item, (size_t)room * sizeof *grown);
+        struct parameter *grown = realloc(p->item, (size_t)room * sizeof *grown);
         ASSERT(grown);
         p->item = grown, p->room = room;
     }
-    struct param *item = &p->item[p->count];
+    struct parameter *item = &p->item[p->count];
     int length = snprintf(item->name, sizeof item->name, "%s%s%s", prefix, *prefix ? "." : "",
                           name);
     ASSERT(length > 0 && (size_t)length < sizeof item->name);
@@ -50,7 +50,7 @@ struct weight params_add(struct params *p, const char *prefix, const char *name,
     return (struct weight){item->offset, item->rank, {item->dim[0], item->dim[1]}};
 }
 
-const struct param *params_find(const struct params *p, const char *name)
+const struct parameter *params_find(const struct params *p, const char *name)
 {
     for (int i = 0; i < p->count; i++)
         if (strcmp(p->item[i].name, name) == 0)
@@ -68,7 +68,7 @@ static float cut_normal(struct rng *rng)
     return x;
 }
 
-static void fill(const struct param *item, uint64_t seed, float *values)
+static void fill(const struct parameter *item, uint64_t seed, float *values)
 {
     const double cut_sigma = 0.87962566103423978; /* of a normal cut at 2 sigma */
     struct rng rng = rng_open(seed, 0, 0, item->name, 0);

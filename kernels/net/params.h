@@ -23,7 +23,7 @@ enum param_init {
     INIT_NORMAL   /* normal, variance 1 / fan in: pair biases */
 };
 
-struct param {
+struct parameter {
     char name[PARAM_NAME_MAX];
     int64_t offset, count; /* elements */
     int rank;
@@ -32,7 +32,7 @@ struct param {
 };
 
 struct params {
-    struct param *item;
+    struct parameter *item;
     int count, room;
     int64_t size; /* elements of the flat buffer */
 };
@@ -53,7 +53,7 @@ struct weight params_add(struct params *p, const char *prefix, const char *name,
                          int64_t columns, enum param_init init, bool joined);
 
 /* The parameter of this name; NULL when there is none. */
-const struct param *params_find(const struct params *p, const char *name);
+const struct parameter *params_find(const struct params *p, const char *name);
 
 /* values[p->size] = the start: a pure function of seed and of each name. */
 void params_init(const struct params *p, uint64_t seed, float *values);

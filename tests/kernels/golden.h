@@ -162,7 +162,7 @@ static inline void rig_open(struct rig *r, struct golden *g, struct backend *b)
     r->gradients = b->alloc(b, (size_t)(r->params.size + 1) * size);
     cr_assert(r->weights && r->gradients, "memory");
     for (int i = 0; i < r->params.count; i++) {
-        const struct param *p = &r->params.item[i];
+        const struct parameter *p = &r->params.item[i];
         char key[128];
         snprintf(key, sizeof key, "p.%s", p->name);
         rig_put(b, r->weights + (size_t)p->offset * size, golden_values(g, key, NULL), p->count);
@@ -176,7 +176,7 @@ static inline void rig_close(struct rig *r)
 {
     size_t size = tensor_kind_bytes(r->b->real);
     for (int i = 0; i < r->params.count; i++) {
-        const struct param *p = &r->params.item[i];
+        const struct parameter *p = &r->params.item[i];
         char key[128];
         snprintf(key, sizeof key, "gp.%s", p->name);
         const double *got = rig_get(r, r->gradients + (size_t)p->offset * size, p->count);

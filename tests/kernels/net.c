@@ -51,7 +51,7 @@ Test(net, gradient_against_differences)
     net_read(net, NET_GRADIENTS, gradient);
     net_read(net, NET_WEIGHTS, w);
     for (int p = 0; p < net_params(net)->count; p++) {
-        const struct param *item = &net_params(net)->item[p];
+        const struct parameter *item = &net_params(net)->item[p];
         for (int64_t n = 0; n < 2; n++) { /* two numbers of each tensor */
             size_t i = (size_t)(item->offset + (n * 7919 + p) % item->count);
             float kept = w[i], up = kept + 1e-5f, down = kept - 1e-5f;
