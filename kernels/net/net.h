@@ -5,6 +5,7 @@
 #define FOLDMILL_KERNELS_NET_NET_H
 
 #include "kernels/adam.h"
+#include "kernels/checkpoint.h"
 #include "kernels/net/params.h"
 
 enum { NET_DISTOGRAM_BINS = 64, NET_MSA_CLASSES = 23, NET_BLOCKS_MAX = 96 };
@@ -101,6 +102,15 @@ struct adam_result net_update(struct net *net, const struct adam_config *config,
 /* Number of updates made (skipped ones not counted): belongs into checkpoints. */
 int64_t net_updates(const struct net *net);
 void net_set_updates(struct net *net, int64_t updates);
+
+/* Writes weights, moments, moving average, the number of updates and the caller's state as the
+ * checkpoint of this step: see checkpoint_write. */
+enum status net_save(struct net *net, const char *folder, uint64_t step, struct span state,
+                     struct error *err);
+
+/* Takes all that from a checkpoint that was read; STATUS_INVALID (another network's) leaves the
+ * network as it was. */
+enum status net_load(struct net *net, const struct checkpoint *c, struct error *err);
 
 /* Moves a whole flat buffer between backend and host, as floats; size of net_params. */
 enum net_buffer { NET_WEIGHTS, NET_GRADIENTS, NET_MOMENT1, NET_MOMENT2, NET_EMA };
