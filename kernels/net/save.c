@@ -33,7 +33,7 @@ enum status net_save(struct net *net, const char *folder, uint64_t step, struct 
         float *values = arena_alloc(&arena, (size_t)params->size * sizeof *values);
         net_read(net, saved[k].buffer, values);
         for (int i = 0; i < params->count; i++) {
-            const struct param *p = &params->item[i];
+            const struct parameter *p = &params->item[i];
             c.tensor[at++] = (struct checkpoint_tensor){
                 .name = arena_printf(&arena, "%s/%s", saved[k].prefix, p->name),
                 .rank = p->rank,
@@ -54,7 +54,7 @@ static enum status gather(const struct checkpoint *c, const struct params *param
     int at = k * params->count;
     memset(values, 0, (size_t)params->size * sizeof *values);
     for (int i = 0; i < params->count; i++, at++) {
-        const struct param *p = &params->item[i];
+        const struct parameter *p = &params->item[i];
         char name[CHECKPOINT_NAME_MAX];
         snprintf(name, sizeof name, "%s/%s", saved[k].prefix, p->name);
         const struct checkpoint_tensor *t = at < c->count ? &c->tensor[at] : NULL;

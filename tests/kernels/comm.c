@@ -1,0 +1,160 @@
+/* The sum over ranks: right, in rank order, the same bits everywhere, and a clean failure when a
+ * rank dies or does not come. Ranks are forked processes. */
+#include "kernels/comm.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/rng.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { COUNT = 10007, ROUNDS = 20 };
+
+/* What rank contributes to element i in this round. */
+static float share(int rank, int round, int i)
+{
+    struct rng rng = rng_open((uint64_t)rank, (uint64_t)round, 0, "share", 0);
+    return rng_uniform(&rng) * (float)(1 + (i * 7919) % 1000);
+}
+
+static void path_make(char *path, size_t bytes)
+{
+    snprintf(path, bytes, "/tmp/foldmill-comm-%d", (int)getpid());
+}
+
+/* A rank's life; its exit code is 0 when everything was right. */
+static int rank_run(const char *path, int rank, int ranks, int rounds)
+{
+    struct backend *b = cpu_backend_open(1);
+    struct comm *comm;
+    struct error err;
+    if (comm_open(path, 42, rank, ranks, COUNT * sizeof(float), 20000, &comm, &err) != STATUS_OK)
+        return 10;
+    float *data = b->alloc(b, COUNT * sizeof *data);
+    for (int round = 0; round < rounds; round++) {
+        float parts[COMM_RANKS_MAX];
+        for (int r = 0; r < ranks; r++)
+            parts[r] = share(r, round, 0);
+        for (int i = 0; i < COUNT; i++)
+            data[i] = parts[rank] * (float)(1 + (i * 7919) % 1000);
+        double extra[2] = {rank + 1.0, round};
+        if (comm_sum(comm, b, data, COUNT, extra, 2, &err) != STATUS_OK)
+            return err.status == STATUS_BUSY ? 11 : 12;
+        for (int i = 0; i < COUNT; i++) { /* the very bits of a sum in rank order */
+            float wanted = parts[0] * (float)(1 + (i * 7919) % 1000);
+            for (int r = 1; r < ranks; r++)
+                wanted += parts[r] * (float)(1 + (i * 7919) % 1000);
+            if (memcmp(&wanted, &data[i], sizeof wanted) != 0)
+                return 13;
+        }
+        if (extra[0] < ranks * (ranks + 1) / 2.0 - 0.1 || extra[0] > ranks * (ranks + 1) / 2.0 + 0.1)
+            return 14;
+        if (extra[1] < ranks * round - 0.1 || extra[1] > ranks * round + 0.1)
+            return 15;
+    }
+    comm_close(comm);
+    b->release(b, data);
+    b->close(b);
+    return 0;
+}
+
+static pid_t rank_start(const char *path, int rank, int ranks, int rounds)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(rank_run(path, rank, ranks, rounds));
+    return pid;
+}
+
+static int code_of(pid_t pid)
+{
+    int state = 0;
+    cr_assert(waitpid(pid, &state, 0) == pid, "waitpid");
+    return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+}
+
+Test(comm, sums_in_rank_order, .timeout = 60)
+{
+    char path[64];
+    pid_t pid[4];
+    path_make(path, sizeof path);
+    int leftover = open(path, O_CREAT | O_RDWR, 0600); /* of another run: must not matter */
+    cr_assert(leftover >= 0 && write(leftover, "old", 3) == 3, "leftover");
+    close(leftover);
+    for (int rank = 3; rank >= 0; rank--)
+        pid[rank] = rank_start(path, rank, 4, ROUNDS);
+    for (int rank = 0; rank < 4; rank++) {
+        int code = code_of(pid[rank]);
+        cr_assert(code == 0, "rank %d ended with %d", rank, code);
+    }
+    cr_assert(access(path, F_OK) != 0, "the file's name is gone");
+}
+
+Test(comm, one_rank_needs_nothing)
+{
+    struct backend *b = cpu_backend_open(1);
+    struct comm *comm;
+    struct error err;
+    float data[3] = {1, 2, 3};
+    double extra = 5;
+    cr_assert(comm_open("/nowhere/at/all", 1, 0, 1, 12, 1000, &comm, &err) == STATUS_OK, "open");
+    cr_assert(comm_sum(comm, b, data, 3, &extra, 1, &err) == STATUS_OK, "sum");
+    cr_assert(data[2] == 3.0f && extra == 5.0, "nothing changed");
+    cr_assert(comm_rank(comm) == 0 && comm_ranks(comm) == 1, "numbers");
+    comm_close(comm);
+    b->close(b);
+}
+
+Test(comm, a_killed_rank_is_named_at_once, .timeout = 60)
+{
+    char path[64];
+    path_make(path, sizeof path);
+    pid_t doomed = fork();
+    if (doomed == 0) { /* rank 1 joins and then does nothing */
+        struct comm *comm;
+        struct error err;
+        if (comm_open(path, 42, 1, 3, COUNT * sizeof(float), 20000, &comm, &err) != STATUS_OK)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    pid_t other = rank_start(path, 2, 3, 1);
+    struct backend *b = cpu_backend_open(1);
+    struct comm *comm;
+    struct error err = {0};
+    cr_assert(comm_open(path, 42, 0, 3, COUNT * sizeof(float), 20000, &comm, &err) == STATUS_OK,
+              "%s", err.text);
+    cr_assert(kill(doomed, SIGKILL) == 0, "kill");
+    float *data = b->alloc(b, COUNT * sizeof *data);
+    int64_t begin = clock_ms();
+    enum status status = comm_sum(comm, b, data, COUNT, NULL, 0, &err); /* it is a zombie still */
+    cr_assert(status == STATUS_BUSY, "status %s", status_name(status));
+    cr_assert(clock_ms() - begin < 5000, "told at once, not after the time-out");
+    cr_assert(strstr(err.text, "rank 1") != NULL, "%s", err.text);
+    cr_assert(code_of(other) == 11, "the third rank fails too");
+    cr_assert(code_of(doomed) == 128 + SIGKILL, "killed");
+    cr_assert(comm_sum(comm, b, data, COUNT, NULL, 0, &err) == STATUS_BUSY, "of no use afterwards");
+    comm_close(comm);
+    b->release(b, data);
+    b->close(b);
+}
+
+Test(comm, says_who_did_not_come)
+{
+    char path[64];
+    struct comm *comm;
+    struct error err;
+    path_make(path, sizeof path);
+    cr_assert(comm_open(path, 1, 0, 2, 64, 200, &comm, &err) == STATUS_BUSY, "nobody came");
+    cr_assert(strstr(err.text, "rank 1") && strstr(err.text, "did not come"), "%s", err.text);
+    cr_assert(comm_open(path, 1, 1, 2, 64, 200, &comm, &err) == STATUS_BUSY, "no rank 0");
+    cr_assert(strstr(err.text, "rank 0 did not make it") != NULL, "%s", err.text);
+    cr_assert(comm_open(path, 1, 2, 2, 64, 200, &comm, &err) == STATUS_INVALID, "rank 2 of 2");
+    cr_assert(comm_open("/nowhere/at/all", 1, 0, 2, 64, 200, &comm, &err) == STATUS_IO, "path");
+}
