@@ -1,8 +1,8 @@
-/* Reads .npz files: numpy arrays in a zip whose members are stored, not compressed (numpy's savez
- * writes such files). Used by tests for reference tensors and by the store's import. The file is
+/* Reads .npz files: numpy arrays in a zip whose members are stored or deflated (numpy's savez and
+ * savez_compressed). Used by tests for reference tensors and by the store's import. The file is
  * looked at in memory; members are found through the zip's directory and their texts and sizes
- * are checked against it and against the end of the file. Nothing larger than the file itself is
- * ever allocated. */
+ * are checked against it and against the end of the file. Stored arrays are not copied; what is
+ * unpacked or brought into C order is allocated once, at a size that the file can really hold. */
 #ifndef FOLDMILL_BASE_NPZ_H
 #define FOLDMILL_BASE_NPZ_H
 
@@ -25,6 +25,8 @@ enum npz_kind {
     NPZ_F16,
     NPZ_F32,
     NPZ_F64,
+    NPZ_BYTES,   /* texts of item_bytes bytes, filled up with zeros */
+    NPZ_UNICODE, /* texts of item_bytes / 4 UCS-4 characters, filled up with zeros */
     NPZ_KIND_COUNT
 };
 
@@ -34,6 +36,7 @@ struct npz_array {
     int rank; /* 0: a scalar */
     uint64_t size[NPZ_RANK_MAX];
     uint64_t count; /* of elements */
+    size_t item_bytes; /* of one element */
     const void *data; /* little-endian, row-major, inside the file's memory; may be unaligned */
 };
 
@@ -42,12 +45,10 @@ struct npz {
     int count;
 };
 
-/* Bytes of one element. */
-size_t npz_kind_bytes(enum npz_kind kind);
-
-/* Finds the arrays in content, which must stay as long as npz; tables come from arena. Errors:
- * STATUS_INVALID (no zip, compressed or encrypted members, big-endian, Fortran order, other types),
- * STATUS_CORRUPT (sizes that do not fit), STATUS_LIMIT (too many arrays or axes, zip64). */
+/* Finds the arrays in content, which must stay as long as npz; tables and what is unpacked come from
+ * arena. Errors: STATUS_INVALID (no zip, encrypted members, big-endian, other types), STATUS_CORRUPT
+ * (sizes that do not fit, broken deflate), STATUS_LIMIT (too many arrays or axes, zip64, no memory
+ * in arena). */
 enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
                       struct error *err);
 

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         volatile unsigned sum = 0;
         for (int i = 0; i < npz.count; i++) {
             const unsigned char *bytes = npz.array[i].data;
-            uint64_t count = npz.array[i].count * npz_kind_bytes(npz.array[i].kind);
+            uint64_t count = npz.array[i].count * npz.array[i].item_bytes;
             for (uint64_t b = 0; b < count; b++)
                 sum += bytes[b];
         }
