@@ -1,8 +1,8 @@
 /* The coordinator's file: records with a checksum each, appended and synced one by one, so that what
- * was answered is never forgotten. A torn last record is cut off; damage anywhere else is an error. Each
- * opening takes the next epoch by a file made with O_EXCL and rewrites the journal (write, fsync,
- * rename), so that a twin that is still alive appends to a file that nobody reads, notices, and
- * stops. */
+ * was answered is never forgotten. A torn last record is cut off; damage anywhere else is an error.
+ * Each opening takes the next epoch by a file made with O_EXCL and rewrites the journal under a new
+ * name (write, fsync, rename), so that a twin that is still alive appends to a file that nobody
+ * reads, notices, and stops. */
 #ifndef FOLDMILL_JOURNAL_H
 #define FOLDMILL_JOURNAL_H
 
@@ -28,7 +28,7 @@ enum status journal_scan(struct span bytes,
 
 struct journal;
 
-/* Opens folder/journal, taking the next epoch (from 1). STATUS_BUSY: another coordinator took it at
+/* Opens the journal of folder, taking the next epoch (from 1). STATUS_BUSY: another coordinator took it at
  * the same moment. Every record is given in order; then the caller asks journal_compact with what
  * is still needed, which must come before the first append. */
 enum status journal_open(struct journal **journal, const char *folder,
