@@ -164,7 +164,12 @@ static enum status epoch_take(struct journal *journal, struct error *err)
     if (fd < 0 || fsync(journal->folder_fd) != 0)
         return system_error(err, journal, "take its epoch");
     close(fd);
-    return folder_look(journal, false, err);
+    uint32_t mine = journal->epoch;
+    status = folder_look(journal, false, err);
+    if (status == STATUS_OK && journal->epoch != mine)
+        status = error_set(err, STATUS_BUSY, "%s: another coordinator has just been started here",
+                           journal->folder);
+    return status;
 }
 
 /* True while no later coordinator has taken the folder. */

@@ -4,8 +4,11 @@
  *
  * Who says what, and what the fields mean beside gen, attempt, seq (of which item), line and stage:
  *
- *   HELLO    all -> dispatcher, coordinator   inc: mine; payload: struct hello with the held list
- *   WELCOME  -> all       dispatcher: arg credits, inc its own; coordinator: arg its epoch
+ *   HELLO    all -> dispatcher   inc: mine; worker: line, stage of its kind, arg: items that it has
+ *                         begun so far (0: a fresh process); payload: struct hello
+ *   WELCOME  dispatcher -> all   arg: credits; inc: the dispatcher's. A worker that gets it from another
+ *                         dispatcher than before forgets the work that it has not begun; a sink
+ *                         asks again for all that it waits for (sink_step does)
  *   REFUSE   -> all       payload: why, in words, with what to do; the receiver ends or logs
  *   CHALLENGE dispatcher -> any   "I do not know you": answer with HELLO
  *   REQ      sink -> dispatcher   arg: recycling passes; flags SOLO, IMPATIENT; payload: the key
@@ -19,7 +22,7 @@
  *   FAIL     dispatcher -> sink   arg: enum cause; inc: in which process; payload: why, in words
  *   FREE     dispatcher -> worker   payload: a BLOCK payload that the worker once gave and that
  *                         nobody will read; it may have come back by itself already
- *   HB       worker, sink, agent -> dispatcher   arg: progress counter; payload: held list
+ *   HB       worker, sink -> dispatcher   arg: progress counter; payload: held list
  *   DIED     agent -> dispatcher   inc: of the dead; payload: struct died; repeated until DIEDOK
  *   DIEDOK   dispatcher -> agent   inc: of the dead
  *   URGENT   dispatcher -> filling sink   payload: a key that another line waits for
@@ -154,7 +157,7 @@ struct held {
 
 enum peer_role { PEER_WORKER = 1, PEER_SINK, PEER_AGENT };
 
-/* HELLO: who, what it speaks and what it holds. A HB's payload is its held list alone. */
+/* HELLO: who it is, what it speaks and what it holds. A HB's payload is its held list alone. */
 struct hello {
     enum peer_role role;
     uint32_t version;    /* MESSAGE_VERSION */
@@ -204,8 +207,8 @@ enum { START_BYTES = 24 };
 size_t start_encode(const struct start *start, unsigned char bytes[START_BYTES]);
 enum status start_decode(struct span bytes, struct start *start, struct error *err);
 
-/* STARTED: the committed checkpoint, then one row for every position that was set aside. From seq
- * on, the sample with that index is skipped in every epoch. */
+/* STARTED: the committed checkpoint, then one row for every position that was set aside. The same
+ * sample in another epoch is another position. */
 struct ledger_row {
     uint64_t seq, index;
 };
