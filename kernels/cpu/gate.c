@@ -56,25 +56,26 @@ void CPU_NAME(gate)(struct backend *backend, const struct op_gate *a)
         }
 }
 
-CPU_LEAF static void gate_rows_back(int count, int64_t channels, const real *restrict p,
-                                    int64_t p_ld, const real *restrict g, int64_t g_ld,
-                                    const real *restrict mask, const real *restrict dy,
-                                    int64_t dy_ld, real *restrict dp, int64_t dp_ld, bool dp_add,
-                                    real *restrict dg, int64_t dg_ld, bool dg_add)
+/* to[c] = (add ? to[c] : 0) + v[c]. */
+static inline void store(int64_t channels, const real *restrict v, bool add, real *restrict to)
 {
-    for (int t = 0; t < count; t++) {
-        real m = mask ? mask[t] : 1;
-        if (dp)
-            for (int64_t c = 0; c < channels; c++) {
-                real v = dy[t * dy_ld + c] * m * cpu_sigmoid(g[t * g_ld + c]);
-                dp[t * dp_ld + c] = (dp_add ? dp[t * dp_ld + c] : 0) + v;
-            }
-        if (dg)
-            for (int64_t c = 0; c < channels; c++) {
-                real s = cpu_sigmoid(g[t * g_ld + c]);
-                real v = dy[t * dy_ld + c] * m * p[t * p_ld + c] * (s * (1 - s));
-                dg[t * dg_ld + c] = (dg_add ? dg[t * dg_ld + c] : 0) + v;
-            }
+    if (add)
+        for (int64_t c = 0; c < channels; c++)
+            to[c] += v[c];
+    else
+        for (int64_t c = 0; c < channels; c++)
+            to[c] = v[c];
+}
+
+/* One row: sp = dy m sigmoid(g), sg = sp p (1 - sigmoid(g)). */
+CPU_LEAF static void gate_row_back(int64_t channels, const real *restrict p,
+                                   const real *restrict g, real m, const real *restrict dy,
+                                   real *restrict sp, real *restrict sg)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        real s = cpu_sigmoid(g[c]), v = dy[c] * m * s;
+        sp[c] = v;
+        sg[c] = v * p[c] * (1 - s);
     }
 }
 
@@ -83,25 +84,31 @@ void CPU_NAME(gate_back)(struct backend *backend, const struct op_gate *a, const
     int64_t rows = a->p.dim[0], channels = a->p.dim[1], tiles = (rows + TILE - 1) / TILE;
     int threads = rows * channels > CPU_SMALL ? cpu_threads(backend) : 1;
     bool turned = g->y.stride[1] != 1;
-    real *scratch = turned ? cpu_scratch(backend, threads * TILE * channels) : NULL;
+    real *scratch = cpu_scratch(backend, threads * (TILE + 2) * channels);
     const real *mask = cpu_data(&a->mask), *dy = cpu_data(&g->y);
     real *dp = cpu_data(&g->p), *dg = cpu_data(&g->g);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int part = 0; part < threads; part++)
+    for (int part = 0; part < threads; part++) {
+        real *sp = scratch + part * (TILE + 2) * channels, *sg = sp + channels;
         for (int64_t i = cpu_part(tiles, threads, part); i < cpu_part(tiles, threads, part + 1);
              i++) {
             int64_t first = i * TILE, ld = g->y.stride[0];
             int count = (int)(rows - first < TILE ? rows - first : TILE);
             const real *up = dy + first * ld;
             if (turned) {
-                real *tile = scratch + part * TILE * channels;
+                real *tile = sg + channels;
                 turn_in(count, channels, up, ld, g->y.stride[1], tile);
                 up = tile, ld = channels;
             }
-            gate_rows_back(count, channels, cpu_data(&a->p) + first * a->p.stride[0],
-                           a->p.stride[0], cpu_data(&a->g) + first * a->g.stride[0],
-                           a->g.stride[0], mask ? mask + first : NULL, up, ld,
-                           dp ? dp + first * g->p.stride[0] : NULL, g->p.stride[0], g->p.add,
-                           dg ? dg + first * g->g.stride[0] : NULL, g->g.stride[0], g->g.add);
+            for (int64_t n = first; n < first + count; n++) {
+                gate_row_back(channels, cpu_data(&a->p) + n * a->p.stride[0],
+                              cpu_data(&a->g) + n * a->g.stride[0], mask ? mask[n] : 1,
+                              up + (n - first) * ld, sp, sg);
+                if (dp)
+                    store(channels, sp, g->p.add, dp + n * g->p.stride[0]);
+                if (dg)
+                    store(channels, sg, g->g.add, dg + n * g->g.stride[0]);
+            }
         }
+    }
 }

@@ -105,10 +105,13 @@ CPU_LEAF static void differentiate(int count, int64_t channels, const real *x, i
 CPU_LEAF static void tile_store(int count, int64_t channels, const real *restrict tile, bool add,
                                 real *restrict dx, int64_t s0, int64_t s1)
 {
-    if (s1 == 1) {
+    if (s1 == 1 && add) {
         for (int t = 0; t < count; t++)
             for (int64_t c = 0; c < channels; c++)
-                dx[t * s0 + c] = (add ? dx[t * s0 + c] : 0) + tile[t * channels + c];
+                dx[t * s0 + c] += tile[t * channels + c];
+    } else if (s1 == 1) {
+        for (int t = 0; t < count; t++)
+            memcpy(dx + t * s0, tile + t * channels, (size_t)channels * sizeof *dx);
     } else {
         for (int64_t c = 0; c < channels; c++)
             for (int t = 0; t < count; t++)
