@@ -1,12 +1,12 @@
 /* What the forward and backward kernels of attention share. Rows of q, k, v are of D floats, held
- * in registers in arrays of WIDTH >= D whose rest is zero (WIDTH 8, 16, 32 or 64, a template
- * argument); rows that all threads need are staged in shared memory, KEYS at a time. */
+ * in registers in arrays of WIDTH >= D whose rest is zero (WIDTH 8, 16, 32, 64 or 128, a
+ * template argument); rows that all threads need are staged in shared memory, KEYS at a time. */
 #ifndef KERNELS_CUDA_ATTENTION_CUH
 #define KERNELS_CUDA_ATTENTION_CUH
 
 #include "kernels/cuda/reduce.cuh"
 
-enum { ATTENTION_THREADS = 64, ATTENTION_STAGE = 32, ATTENTION_WIDTH_MAX = 64 };
+enum { ATTENTION_THREADS = 64, ATTENTION_STAGE = 32, ATTENTION_WIDTH_MAX = 128 };
 
 /* to[d] = factor * t[b,n,h,d]; zero past D, and everywhere where there is no such row. */
 template <int WIDTH>
@@ -98,8 +98,10 @@ static inline float attention_factor(const struct op_attention *a)
             LAUNCH(device, kernel<16>, grid, block, __VA_ARGS__);                                  \
         else if ((depth) <= 32)                                                                    \
             LAUNCH(device, kernel<32>, grid, block, __VA_ARGS__);                                  \
-        else                                                                                       \
+        else if ((depth) <= 64)                                                                    \
             LAUNCH(device, kernel<64>, grid, block, __VA_ARGS__);                                  \
+        else                                                                                       \
+            LAUNCH(device, kernel<128>, grid, block, __VA_ARGS__);                                 \
     } while (0)
 
 #endif

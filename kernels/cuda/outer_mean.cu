@@ -6,8 +6,9 @@
 #include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/gemm.cuh"
 
-/* Floats that the two arrays of a chunk may take together; one residue is taken at least. */
-static const int64_t outer_floats_max = (int64_t)16 << 20;
+/* Floats that the two arrays of a chunk may take together: 32 MB, which stay in an H100's second
+ * level cache (50 MB). One residue is taken at least. */
+static const int64_t outer_floats_max = (int64_t)8 << 20;
 
 /* Packed operands, and room for one chunk of `step` residues. */
 struct outer {

@@ -1,7 +1,8 @@
 /* The CUDA backend without a device: what the shared object exports and how it says that there is
- * no device; and its kernels on the host (tests/kernels/cuda_host), every op against the cpu
- * backend. With a device, tests/kernels/ops.c compares the real one. */
+ * no device; and its kernels on the host (tests/kernels/cuda_host): every op, and the network,
+ * against the cpu backend. With a device, tests/kernels/ops.c compares the real one. */
 #include "tests/kernels/op_compare.h"
+#include "tests/kernels/sample.h"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -146,6 +147,42 @@ Test(cuda_host, every_op_agrees_with_the_cpu, .timeout = 300)
     y->close(y);
 }
 
+Test(cuda_host, views_agree_with_dense_tensors, .timeout = 300)
+{
+    struct backend *x = host_open(), *y = cpu_backend_open_double(2);
+    ops_compare_views(x, y, 3e-6, 50, 12);
+    x->close(x);
+    y->close(y);
+}
+
+/* Sizes at which more than one block, chunk or group of rows takes part in a sum. */
+Test(cuda_host, large_sizes_agree_with_the_cpu, .timeout = 300)
+{
+    static const struct {
+        enum op op;
+        const char *sizes;
+    } large[] = {
+        {OP_layer_norm, "N=20000 C=5"},  {OP_linear, "N=20000 I=3 O=4"},
+        {OP_sum_squares, "N=50000"},     {OP_xent, "N=3000 K=40"},
+        {OP_attention, "B=2 Q=70 K=130 H=2 D=128"}, {OP_attention, "B=3 Q=130 K=5 H=3 D=33"},
+        {OP_outer_mean, "S=2 L=80 C=30 O=3"}, {OP_residual, "A=40 B=21 C=5"},
+        {OP_embed_pair, "L=90 C=17"},    {OP_spread, "A=300 N=7"},
+    };
+    struct backend *x = host_open(), *y = cpu_backend_open_double(2);
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        struct op_case c = op_case_make_sized(large[i].op, i, 10, large[i].sizes);
+        struct op_run rx, ry;
+        op_run_make(x, &c, &rx);
+        op_run_make(y, &c, &ry);
+        op_run_compare(&rx, &ry, 3e-6);
+        op_run_release(&rx);
+        op_run_release(&ry);
+        op_case_free(&c);
+    }
+    x->close(x);
+    y->close(y);
+}
+
 /* Gradients that are added to: prefill + gradient. */
 Test(cuda_host, gradients_are_added_where_asked, .timeout = 120)
 {
@@ -177,7 +214,7 @@ Test(cuda_host, gradients_are_added_where_asked, .timeout = 120)
         }
         op_case_release(b, &args);
         op_case_release(b, &added);
-        op_run_release(&c, &run);
+        op_run_release(&run);
         op_case_free(&c);
     }
     b->close(b);
@@ -196,9 +233,9 @@ Test(cuda_host, the_order_of_threads_does_not_matter, .timeout = 300)
             op_run_make(b, &c, &forth);
             host_order(1);
             op_run_make(b, &c, &back);
-            op_run_compare(&c, &forth, &back, 0);
-            op_run_release(&c, &forth);
-            op_run_release(&c, &back);
+            op_run_compare(&forth, &back, 0);
+            op_run_release(&forth);
+            op_run_release(&back);
             op_case_free(&c);
         }
     b->close(b);
@@ -214,7 +251,7 @@ Test(cuda_host, scratch_settles, .timeout = 120)
             struct op_case c = op_case_make((enum op)op, 11, 40);
             struct op_run run;
             op_run_make(b, &c, &run);
-            op_run_release(&c, &run);
+            op_run_release(&run);
             op_case_free(&c);
         }
         after[step] = b->scratch_bytes(b);
@@ -222,4 +259,133 @@ Test(cuda_host, scratch_settles, .timeout = 120)
     cr_assert(after[0] > 0 && after[1] == after[0] && after[2] == after[0], "%zu, %zu, %zu bytes",
               after[0], after[1], after[2]);
     b->close(b);
+}
+
+/* y may be x, and g.x may be g.y. */
+Test(cuda_host, residual_works_in_place)
+{
+    struct backend *b = host_open();
+    struct op_case c = op_case_make_sized(OP_residual, 5, 4, "A=3 B=4 C=5");
+    struct op_run apart;
+    op_run_make(b, &c, &apart);
+    struct op_bound args, gradients;
+    op_case_bind(b, &c, false, false, 0, &args);
+    op_case_bind(b, &c, true, false, 0, &gradients);
+    struct op_residual *a = (struct op_residual *)(void *)args.args;
+    struct op_residual *g = (struct op_residual *)(void *)gradients.args;
+    a->y.data = a->x.data;
+    g->x.data = g->y.data;
+    b->ops.residual(b, a);
+    b->ops.residual_back(b, a, g);
+    const struct op_residual *other = (const struct op_residual *)(const void *)apart.args.args;
+    const struct op_residual *up = (const struct op_residual *)(const void *)apart.gradients.args;
+    cr_assert(memcmp(a->x.data, other->y.data, 60 * sizeof(float)) == 0, "forward");
+    cr_assert(memcmp(g->u.data, up->u.data, 60 * sizeof(float)) == 0, "gradient of u");
+    cr_assert(memcmp(g->y.data, up->y.data, 60 * sizeof(float)) == 0, "the upstream gradient");
+    op_case_release(b, &args);
+    op_case_release(b, &gradients);
+    op_run_release(&apart);
+    op_case_free(&c);
+    b->close(b);
+}
+
+/* Rows of weight 0 leave neither loss nor gradient, whatever is in them. */
+Test(cuda_host, unused_rows_of_xent_may_hold_anything)
+{
+    struct backend *b = host_open();
+    float logits[2][3] = {{1, 2, 3}, {NAN, INFINITY, 0}}, weights[2] = {2, 0};
+    float one = 1, loss, gradient[2][3];
+    int32_t targets[2] = {1, -9};
+    struct op_xent a = {0}, g = {0};
+    a.x = tensor_make(b->alloc(b, sizeof logits), TENSOR_F32, 2, 2, 3, 1, 1);
+    a.target = tensor_make(b->alloc(b, sizeof targets), TENSOR_I32, 1, 2, 1, 1, 1);
+    a.weight = tensor_make(b->alloc(b, sizeof weights), TENSOR_F32, 1, 2, 1, 1, 1);
+    a.loss = tensor_make(b->alloc(b, sizeof loss), TENSOR_F32, 1, 1, 1, 1, 1);
+    a.lse = tensor_make(b->alloc(b, sizeof weights), TENSOR_F32, 1, 2, 1, 1, 1);
+    g.x = tensor_make(b->alloc(b, sizeof logits), TENSOR_F32, 2, 2, 3, 1, 1);
+    g.loss = tensor_make(b->alloc(b, sizeof one), TENSOR_F32, 1, 1, 1, 1, 1);
+    b->copy_in(b, a.x.data, logits, sizeof logits);
+    b->copy_in(b, a.target.data, targets, sizeof targets);
+    b->copy_in(b, a.weight.data, weights, sizeof weights);
+    b->copy_in(b, g.loss.data, &one, sizeof one);
+    b->ops.xent(b, &a);
+    b->ops.xent_back(b, &a, &g);
+    b->copy_out(b, &loss, a.loss.data, sizeof loss);
+    b->copy_out(b, gradient, g.x.data, sizeof gradient);
+    double lse = log(exp(1) + exp(2) + exp(3));
+    cr_assert(fabs((double)loss - 2 * (lse - 2)) < 1e-6, "loss %g", (double)loss);
+    cr_assert(fabs((double)gradient[0][1] - 2 * (exp(2 - lse) - 1)) < 1e-6, "at the target");
+    cr_assert(fabs((double)gradient[0][2] - 2 * exp(3 - lse)) < 1e-6, "beside the target");
+    for (int k = 0; k < 3; k++)
+        cr_assert(fpclassify(gradient[1][k]) == FP_ZERO, "row of weight 0, class %d", k);
+    void *memory[] = {a.x.data,   a.target.data, a.weight.data, a.loss.data,
+                      a.lse.data, g.x.data,      g.loss.data};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        b->release(b, memory[i]);
+    b->close(b);
+}
+
+/* What a few steps on one sample after another leave. */
+struct trained {
+    double loss;
+    float *gradient; /* of the first step */
+    size_t count;
+};
+
+static struct trained train(struct backend *b, struct arena *arena, int steps)
+{
+    struct net_config config = net_config_default();
+    config.length = 9, config.clusters = 5, config.c_m = 12, config.c_z = 10, config.blocks = 2;
+    config.heads = 2, config.head_dims = 4, config.outer_hidden = 3, config.triangle_hidden = 6;
+    config.keep_blocks = 1;
+    struct adam_config adam = adam_config_default();
+    struct trained trained = {0};
+    struct net *net;
+    struct error err = {0};
+    cr_assert(net_open(&config, b, &net, &err) == STATUS_OK, "%s", err.text);
+    weights_shake(arena, net, 0.1f);
+    trained.count = (size_t)net_params(net)->size;
+    trained.gradient = arena_zero(arena, trained.count, sizeof *trained.gradient);
+    for (int step = 1; step <= steps; step++) {
+        struct net_input input = sample_make(arena, &config, (uint64_t)step, 2);
+        struct net_loss loss;
+        net_gradient_clear(net);
+        cr_assert(net_forward(net, &input, &loss, &err) == STATUS_OK, "%s", err.text);
+        net_backward(net);
+        if (step == 1)
+            net_read(net, NET_GRADIENTS, trained.gradient);
+        cr_assert(!net_update(net, &adam, 1, step).skipped, "step %d", step);
+        trained.loss = loss.total;
+    }
+    net_close(net);
+    return trained;
+}
+
+/* Forward, dropout, one block kept and one run again, backward, Adam: as on the cpu, and the same
+ * bits whichever way the threads run. */
+Test(cuda_host, the_network_trains_as_on_the_cpu, .timeout = 300)
+{
+    struct backend *x = host_open(), *y = cpu_backend_open_double(2);
+    struct arena arena;
+    arena_open(&arena, 0);
+    struct trained on_host = train(x, &arena, 3), on_cpu = train(y, &arena, 3);
+    host_order(1);
+    struct trained reversed = train(x, &arena, 3);
+    double error = 0, square = 0;
+    for (size_t i = 0; i < on_cpu.count; i++) {
+        double wanted = (double)on_cpu.gradient[i], d = (double)on_host.gradient[i] - wanted;
+        error += d * d;
+        square += wanted * wanted;
+    }
+    cr_assert(square > 0 && sqrt(error) <= 1e-5 * sqrt(square), "gradients: error %.3g of %.3g",
+              sqrt(error), sqrt(square));
+    cr_assert(fabs(on_host.loss - on_cpu.loss) <= 1e-4 * on_cpu.loss, "losses %.8g, %.8g",
+              on_host.loss, on_cpu.loss);
+    cr_assert(memcmp(&on_host.loss, &reversed.loss, sizeof(double)) == 0, "losses %.17g, %.17g",
+              on_host.loss, reversed.loss);
+    cr_assert(memcmp(on_host.gradient, reversed.gradient, on_cpu.count * sizeof(float)) == 0,
+              "the gradients depend on the order of threads");
+    x->close(x);
+    y->close(y);
+    arena_close(&arena);
 }

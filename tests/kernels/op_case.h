@@ -18,6 +18,7 @@ struct op_case {
     int64_t size[128];                /* by letter */
     bool present[OP_FIELDS_MAX];
     bool wide[OP_FIELDS_MAX];         /* a range of columns of a wider tensor */
+    int axis[OP_FIELDS_MAX][2];       /* two axes that stand exchanged in memory; equal: none */
     int rank[OP_FIELDS_MAX];
     int64_t dim[OP_FIELDS_MAX][TENSOR_RANK_MAX];
     double *value[OP_FIELDS_MAX];     /* dense; of OUT fields the upstream gradient */
@@ -71,14 +72,18 @@ static inline double op_case_draw(struct rng *rng, enum op_field_kind kind)
     return (double)rng_normal(rng);
 }
 
-/* Sizes are up to `largest`, then halved until no field is larger than OP_CASE_ELEMENTS_MAX. */
-static inline struct op_case op_case_make(enum op op, uint64_t seed, uint32_t largest)
+/* Sizes are up to `largest`, but for those of the letters that `given` names, "L=90 C=30"; then all
+ * are halved until no field is larger than OP_CASE_ELEMENTS_MAX. */
+static inline struct op_case op_case_make_sized(enum op op, uint64_t seed, uint32_t largest,
+                                                const char *given)
 {
     struct op_case c = {.info = op_describe(op)};
     struct rng rng = rng_open(seed, 0, (uint64_t)op, "op_case", 0);
     int64_t biggest;
     for (int letter = 'A'; letter <= 'Z'; letter++)
         c.size[letter] = 1 + rng_below(&rng, largest);
+    for (const char *at = given; (at = strchr(at, '=')); at++)
+        c.size[(unsigned char)at[-1]] = strtol(at + 1, NULL, 10);
     do {
         biggest = 0;
         for (int f = 0; f < c.info->field_count; f++) {
@@ -125,6 +130,32 @@ static inline struct op_case op_case_make(enum op op, uint64_t seed, uint32_t la
     return c;
 }
 
+static inline struct op_case op_case_make(enum op op, uint64_t seed, uint32_t largest)
+{
+    return op_case_make_sized(op, seed, largest, "");
+}
+
+/* The values stay; the fields that the rows allow it for get other strides. */
+static inline void op_case_exchange(struct op_case *c, struct rng *rng)
+{
+    static const struct {
+        const char *op, *fields;
+        int axis[2];
+    } allowed[] = {
+        {"layer_norm", "x", {0, 1}}, {"gate", "y", {0, 1}},
+        {"matmul", "a b y", {1, 2}}, {"attention", "q k v gate y", {0, 1}},
+        {"outer_mean", "a b", {0, 1}}, {"copy", "x y", {0, 3}},
+        {"copy", "x", {1, 3}},       {"copy", "y", {1, 2}},
+    };
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        for (int f = 0; f < c->info->field_count; f++)
+            if (strcmp(c->info->name, allowed[i].op) == 0 &&
+                strstr(allowed[i].fields, c->info->field[f].name) && rng_below(rng, 2)) {
+                c->axis[f][0] = allowed[i].axis[0];
+                c->axis[f][1] = allowed[i].axis[1];
+            }
+}
+
 static inline void op_case_free(struct op_case *c)
 {
     for (int f = 0; f < c->info->field_count; f++)
@@ -136,8 +167,10 @@ static inline void op_case_free(struct op_case *c)
 static inline struct tensor op_case_tensor(const struct op_case *c, int f, enum tensor_kind kind,
                                            int64_t *elements, int64_t *offset)
 {
-    const int64_t *d = c->dim[f];
-    int rank = c->rank[f], axis = rank == 4 ? 2 : rank - 1;
+    int64_t d[TENSOR_RANK_MAX];
+    int rank = c->rank[f], axis = rank == 4 ? 2 : rank - 1, swap = c->axis[f][1];
+    memcpy(d, c->dim[f], sizeof d);
+    d[c->axis[f][0]] = c->dim[f][swap], d[swap] = c->dim[f][c->axis[f][0]];
     struct tensor t = tensor_make(NULL, kind, rank, d[0], d[1], d[2], d[3]);
     *offset = 0;
     if (c->wide[f] && rank > 1) {
@@ -154,7 +187,7 @@ static inline struct tensor op_case_tensor(const struct op_case *c, int f, enum 
     } else {
         *elements = tensor_count(&t);
     }
-    return t;
+    return tensor_swap(t, c->axis[f][0], swap);
 }
 
 /* Element number i (dense, row-major) of t lies at this place. */

@@ -80,6 +80,14 @@ Test(ops, float_agrees_with_double)
     y->close(y);
 }
 
+Test(ops, views_agree_with_dense_tensors)
+{
+    struct backend *x = cpu_backend_open(2), *y = cpu_backend_open_double(2);
+    ops_compare_views(x, y, 3e-6, 100, SEEDS);
+    x->close(x);
+    y->close(y);
+}
+
 Test(ops, one_thread_and_five_give_the_same_bits)
 {
     struct backend *x = cpu_backend_open(1), *y = cpu_backend_open(5);
@@ -97,6 +105,7 @@ Test(ops, cuda_agrees_with_the_cpu)
         cr_skip("no CUDA backend: %s", err.text);
     }
     ops_compare(x, y, 3e-5, 100, SEEDS);
+    ops_compare_views(x, y, 3e-5, 100, SEEDS);
     x->close(x);
     y->close(y);
 }

@@ -1,5 +1,7 @@
-/* Blocks of a grid one after another; the threads of a block as fibers on one thread of the host.
- * A barrier that some threads of the block can never reach aborts. */
+/* Blocks of a grid one after another, on one thread of the host. A fiber runs the threads of a
+ * block in turn until one of them waits; that thread keeps the fiber, and another one goes on with
+ * the rest: kernels without barriers need no switches. A barrier that some threads of the block
+ * can never reach aborts. */
 #include "cuda_runtime.h"
 
 #include "engine/base/error.h"
@@ -10,18 +12,21 @@
 dim3 threadIdx, blockIdx;
 
 enum { WARP_LANES = 32, THREADS_MAX = 1024, STACK_BYTES = 256 << 10 };
-enum fiber_state { READY, AT_WARP, AT_BLOCK, ENDED };
+enum thread_state { READY, AT_WARP, AT_BLOCK, ENDED };
 
-struct fiber {
-    ucontext_t context;
-    enum fiber_state state;
-    uint64_t slot; /* what a shuffle passes */
+struct thread {
+    enum thread_state state;
+    unsigned fiber; /* that holds its stack, while it waits */
+    uint64_t slot;  /* what a shuffle passes */
 };
 
-static struct fiber fibers[THREADS_MAX];
-static ucontext_t scheduler;
+static struct thread threads[THREADS_MAX];
+static ucontext_t fibers[THREADS_MAX], scheduler;
+static unsigned idle[THREADS_MAX], idle_count, fiber_count; /* fibers with nothing to run */
 static char *stacks;
-static unsigned current, count;
+static unsigned current, count, started; /* the running thread; of the block: all, begun */
+static unsigned current_fiber;
+static dim3 shape;
 static const std::function<void()> *running;
 static bool backwards;
 
@@ -31,90 +36,114 @@ extern "C" __attribute__((visibility("default"))) void cuda_host_order(int rever
     backwards = reversed != 0;
 }
 
-static void fiber_main(void)
+/* Makes a thread the running one. */
+static void thread_enter(unsigned thread)
 {
-    (*running)();
-    fibers[current].state = ENDED;
-    swapcontext(&fibers[current].context, &scheduler);
+    current = thread;
+    threadIdx = dim3(thread % shape.x, thread / shape.x % shape.y, thread / shape.x / shape.y);
 }
 
-static void fiber_wait(enum fiber_state state)
+static void fiber_main(void)
 {
-    struct fiber *fiber = &fibers[current];
-    fiber->state = state;
-    swapcontext(&fiber->context, &scheduler);
+    for (;;) {
+        while (started < count) {
+            thread_enter(backwards ? count - 1 - started : started);
+            started++;
+            (*running)();
+            threads[current].state = ENDED;
+        }
+        idle[idle_count++] = current_fiber;
+        swapcontext(&fibers[current_fiber], &scheduler);
+    }
+}
+
+static void fiber_resume(unsigned fiber)
+{
+    current_fiber = fiber;
+    swapcontext(&scheduler, &fibers[fiber]);
+}
+
+static unsigned fiber_take(void)
+{
+    if (idle_count > 0)
+        return idle[--idle_count];
+    ASSERT_INT(fiber_count, <, THREADS_MAX);
+    ucontext_t *fiber = &fibers[fiber_count];
+    ASSERT(getcontext(fiber) == 0);
+    fiber->uc_stack.ss_sp = stacks + (size_t)fiber_count * STACK_BYTES;
+    fiber->uc_stack.ss_size = STACK_BYTES;
+    fiber->uc_link = NULL;
+    makecontext(fiber, fiber_main, 0);
+    return fiber_count++;
+}
+
+static void thread_wait(enum thread_state state)
+{
+    threads[current].state = state;
+    threads[current].fiber = current_fiber;
+    swapcontext(&fibers[current_fiber], &scheduler);
 }
 
 void __syncthreads(void)
 {
-    fiber_wait(AT_BLOCK);
+    thread_wait(AT_BLOCK);
 }
 
 void host_warp_wait(void)
 {
-    fiber_wait(AT_WARP);
+    thread_wait(AT_WARP);
 }
 
 void *host_lane_slot(int lane_xor)
 {
     unsigned other = current ^ (unsigned)lane_xor;
     ASSERT_INT(other, <, count);
-    return &fibers[other].slot;
+    return &threads[other].slot;
 }
 
 /* Threads first..end-1 that wait at `state` go on when all of them have come; ended ones count as
  * come for a block (as on a device), but a warp's exchange needs all lanes. */
-static unsigned release(unsigned first, unsigned end, enum fiber_state state, bool all)
+static unsigned release(unsigned first, unsigned end, enum thread_state state, bool all)
 {
     unsigned waiting = 0, ended = 0;
     for (unsigned i = first; i < end; i++) {
-        waiting += fibers[i].state == state;
-        ended += fibers[i].state == ENDED;
+        waiting += threads[i].state == state;
+        ended += threads[i].state == ENDED;
     }
     if (!waiting || waiting + (all ? 0 : ended) < end - first)
         return 0;
     for (unsigned i = first; i < end; i++)
-        if (fibers[i].state == state)
-            fibers[i].state = READY;
+        if (threads[i].state == state)
+            threads[i].state = READY;
     return waiting;
 }
 
-static void block_start(dim3 block, unsigned thread)
+static void block_run(void)
 {
-    struct fiber *fiber = &fibers[thread];
-    fiber->state = READY;
-    ASSERT(getcontext(&fiber->context) == 0);
-    fiber->context.uc_stack.ss_sp = stacks + (size_t)thread * STACK_BYTES;
-    fiber->context.uc_stack.ss_size = STACK_BYTES;
-    fiber->context.uc_link = NULL;
-    makecontext(&fiber->context, fiber_main, 0);
-    (void)block;
-}
-
-static void block_run(dim3 block)
-{
-    for (unsigned i = 0; i < count; i++)
-        block_start(block, i);
-    for (unsigned ended = 0; ended < count;) {
-        unsigned moved = 0;
-        for (unsigned i = 0; i < count; i++) {
-            current = backwards ? count - 1 - i : i;
-            if (fibers[current].state != READY)
-                continue;
-            threadIdx = dim3(current % block.x, current / block.x % block.y,
-                             current / block.x / block.y);
-            swapcontext(&scheduler, &fibers[current].context);
-            ended += fibers[current].state == ENDED;
-            moved++;
-        }
+    started = 0;
+    while (started < count)
+        fiber_resume(fiber_take());
+    for (;;) {
+        unsigned moved = 0, ended = 0;
         for (unsigned first = 0; first < count; first += WARP_LANES) {
             unsigned end = first + WARP_LANES < count ? first + WARP_LANES : count;
             moved += release(first, end, AT_WARP, true);
         }
         moved += release(0, count, AT_BLOCK, false);
+        for (unsigned i = 0; i < count; i++)
+            ended += threads[i].state == ENDED;
+        if (ended == count)
+            return;
         if (!moved)
             assert_fail(__FILE__, __LINE__, "block %u,%u,%u waits at a barrier for ever",
                         blockIdx.x, blockIdx.y, blockIdx.z);
+        for (unsigned i = 0; i < count; i++) {
+            unsigned thread = backwards ? count - 1 - i : i;
+            if (threads[thread].state != READY)
+                continue;
+            thread_enter(thread);
+            fiber_resume(threads[thread].fiber);
+        }
     }
 }
 
@@ -132,11 +161,12 @@ cudaError_t host_grid(dim3 grid, dim3 block, const std::function<void()> &body)
         stacks = (char *)memory;
     }
     running = &body;
+    shape = block;
     for (uint64_t i = 0; i < blocks; i++) {
         uint64_t number = backwards ? blocks - 1 - i : i;
         blockIdx = dim3((unsigned)(number % grid.x), (unsigned)(number / grid.x % grid.y),
                         (unsigned)(number / grid.x / grid.y));
-        block_run(block);
+        block_run();
     }
     return cudaSuccess;
 }
