@@ -86,6 +86,9 @@ struct stage_context {
     int64_t batch_size;       /* samples a step takes on this rank: the gather stage's size, or 1 */
     uint64_t list_count;      /* samples in the line's frozen list (sinks) */
     uint64_t list_hash;       /* XXH3-64 of the line's keys in order (sinks) */
+    uint64_t recipe;          /* store sinks: hash over kind, version and settings of every stage
+                                 upstream; with a sample's input_digest it gives store_made */
+    const char *recipe_text;  /* the same for people: "scan 1, parse 1, msa 2"; may be NULL */
     bool replay;              /* the run only makes batches again; nothing may be written */
     struct arena *arena;      /* lives as long as the process */
     struct sink_terms terms;  /* a sink fills it in open */
@@ -110,6 +113,7 @@ struct sink_position {
 };
 
 struct source;
+struct store;
 
 struct stage {
     int abi;             /* STAGE_ABI */
@@ -149,6 +153,11 @@ struct stage {
      * STATUS_MISS when there is none. Journal memory is the stage's. */
     enum status (*save)(void *state, const struct sink_position *position, struct error *err);
     enum status (*load)(void *state, struct sink_position *position, struct error *err);
+
+    /* Store sinks (STAGE_STORE): the store that open has opened for writing, so that the engine can
+     * ask it what is missing (store_missing) and note what was refused on the way (store_refuse,
+     * durable with the next drain). It stays the stage's. */
+    struct store *(*store)(void *state);
 
     void (*close)(void *state);
 };

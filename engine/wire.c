@@ -289,10 +289,14 @@ enum status wire_peek(struct span frame, struct wire_view *view, struct error *e
         return error_set(err, STATUS_CORRUPT, "bytes after the frame's header are not zero");
     status = unpack_header(frame.data + head_end - header_bytes, header_bytes, field_count, view,
                            err);
-    if (status != STATUS_OK)
-        return error_prefix(err, "frame");
+    if (status != STATUS_OK) {
+        error_prefix(err, "frame");
+        return status;
+    }
     status = read_table(frame, first, view, err);
-    return status == STATUS_OK ? status : error_prefix(err, "frame of %s", view->key);
+    if (status != STATUS_OK)
+        error_prefix(err, "frame of %s", view->key);
+    return status;
 }
 
 static bool is_wanted(const char *name, const char *const *fields)
@@ -361,8 +365,10 @@ enum status wire_decode(struct span frame, const struct wire_options *options, s
             continue;
         *field = view.fields[i].field;
         status = load_array(frame, &view.fields[i], options->copy, arena, &field->data, err);
-        if (status != STATUS_OK)
-            return error_prefix(err, "frame of %s", view.key);
+        if (status != STATUS_OK) {
+            error_prefix(err, "frame of %s", view.key);
+            return status;
+        }
         count++;
     }
     memcpy(sample->key, view.key, sizeof sample->key);

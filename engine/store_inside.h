@@ -1,0 +1,72 @@
+/* What the files of the store share: the handle, transactions, and LMDB's errors in our words. */
+#ifndef FOLDMILL_STORE_INSIDE_H
+#define FOLDMILL_STORE_INSIDE_H
+
+#include "engine/store.h"
+#include "engine/store_entry.h"
+
+#include <limits.h>
+#include <lmdb.h>
+#include <sys/types.h>
+
+/* A put that waits for its commit; key, frame and entry lie in the group's arena. */
+struct staged {
+    struct staged *next;
+    struct span key, frame, entry; /* a tombstone's frame is empty */
+};
+
+struct store {
+    char path[PATH_MAX];
+    MDB_env *env;
+    MDB_dbi records, index, meta;
+    MDB_txn *reading;        /* kept between reads, so that the reader's slot is taken once */
+    bool broken;             /* the map is gone: see store_set_map */
+    int references;          /* opens of this handle; guarded by the table's mutex */
+    dev_t device;            /* which folder it is, in the table of open stores */
+    ino_t inode;
+
+    bool writing;
+    int lock_fd;             /* holds the writer's lock; -1 for readers */
+    enum wire_codec codec;
+    uint64_t bytes_max, map_bytes;
+    struct arena group;      /* puts since the last commit */
+    struct arena scratch;    /* of one put */
+    struct staged *first, **last;
+    int64_t checked_ms;      /* when readers were looked after last */
+    uint64_t oldest_txn;     /* what the oldest reader held then, since when, */
+    int64_t oldest_since_ms; /* and whether it was told */
+    bool oldest_told;
+};
+
+/* LMDB's or the system's error code as a status, "store PATH: doing: why, and what to do". */
+enum status store_error(const struct store *store, int code, const char *doing, struct error *err);
+
+/* Maps bytes (0: as many as the file says). LMDB unmaps first, so that after a failure nothing but
+ * closing is possible; every other use of the store is then refused. */
+int store_set_map(struct store *store, uint64_t bytes);
+
+/* A read transaction, which follows a map that the writer has grown. Ends with store_read_end, soon:
+ * while it lasts no page that it could see is used again. */
+enum status store_read_begin(struct store *store, MDB_txn **txn, struct error *err);
+void store_read_end(struct store *store);
+
+/* The entry of key within a read transaction: as store_find. */
+enum status store_entry_get(struct store *store, MDB_txn *txn, const char *key,
+                            struct store_entry *entry, struct error *err);
+
+/* The checked frame of a record within a read transaction, valid until its end. */
+enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
+                            const struct store_entry *entry, struct span *frame,
+                            struct error *err);
+
+/* Refuses file systems on which LMDB loses data or hangs. */
+enum status store_check_disk(const char *path, struct error *err);
+
+/* Takes the lock that one writer holds, and writes who it is into it. STATUS_BUSY names the holder. */
+enum status store_lock(const char *path, int *lock_fd, struct error *err);
+
+/* STATUS_INVALID when the writer at work is in another PID namespace: LMDB tells dead readers from
+ * living ones by process ids. */
+enum status store_check_namespace(const char *path, struct error *err);
+
+#endif

@@ -1,0 +1,294 @@
+/* Reading the store: one short transaction a record or a batch of entries, everything checked
+ * before it is handed out, nothing handed out that points into the map. */
+#include "engine/store_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    WALK_BATCH = 64,      /* entries read in one transaction */
+    MISSING_BATCH = 1024, /* keys looked up in one transaction */
+};
+
+static MDB_val key_val(const char *key)
+{
+    return (MDB_val){strlen(key), (void *)(uintptr_t)key};
+}
+
+/* LMDB has no keys of no bytes and none longer than 511. */
+static enum status check_key(const struct store *store, const char *key, struct error *err)
+{
+    size_t size = strlen(key);
+    if (size == 0 || size > SAMPLE_KEY_MAX)
+        return error_set(err, STATUS_MISS, "store %s: a key has 1 to %d bytes, not %zu",
+                         store->path, SAMPLE_KEY_MAX, size);
+    return STATUS_OK;
+}
+
+enum status store_entry_get(struct store *store, MDB_txn *txn, const char *key,
+                            struct store_entry *entry, struct error *err)
+{
+    MDB_val name = key_val(key), value;
+    enum status status = check_key(store, key, err);
+    if (status != STATUS_OK)
+        return status;
+    int code = mdb_get(txn, store->index, &name, &value);
+    if (code == MDB_NOTFOUND)
+        return error_set(err, STATUS_MISS, "store %s has no %s", store->path, key);
+    if (code != 0)
+        return store_error(store, code, key, err);
+    status = entry_read((struct span){key, name.mv_size},
+                        (struct span){value.mv_data, value.mv_size}, entry, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "store %s: %s", store->path, key);
+    return status;
+}
+
+enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
+                            const struct store_entry *entry, struct span *frame,
+                            struct error *err)
+{
+    MDB_val name = key_val(key), value;
+    int code = mdb_get(txn, store->records, &name, &value);
+    if (code == MDB_NOTFOUND)
+        return error_set(err, STATUS_CORRUPT, "store %s: %s is in the index, but has no record",
+                         store->path, key);
+    if (code != 0)
+        return store_error(store, code, key, err);
+    *frame = (struct span){value.mv_data, value.mv_size};
+    if (frame->size != entry->stored_bytes || frame->size < WIRE_PREFIX_BYTES ||
+        wire_digest(*frame) != entry->digest)
+        return error_set(err, STATUS_CORRUPT, "store %s: the record of %s is not the one that its "
+                         "index entry names", store->path, key);
+    return STATUS_OK;
+}
+
+/* Entry and frame of key within a transaction; a tombstone is STATUS_REFUSED. */
+static enum status find_frame(struct store *store, MDB_txn *txn, const char *key,
+                              const struct store_made *made, struct span *frame, struct error *err)
+{
+    struct store_entry entry;
+    enum status status = store_entry_get(store, txn, key, &entry, err);
+    if (status != STATUS_OK)
+        return status;
+    if (made && !store_made_equal(*made, entry.made))
+        return error_set(err, STATUS_MISS, "store %s: %s was made from other input or settings",
+                         store->path, key);
+    if (entry.refused)
+        return error_set(err, STATUS_REFUSED, "%s", entry.reason);
+    return store_frame_get(store, txn, key, &entry, frame, err);
+}
+
+enum status store_get(struct store *store, const char *key, const char *const *fields,
+                      const struct store_made *made, struct arena *arena, struct sample *sample,
+                      struct error *err)
+{
+    MDB_txn *txn;
+    struct span frame;
+    sample->field_count = 0;
+    sample->key[0] = 0;
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = find_frame(store, txn, key, made, &frame, err);
+    if (status == STATUS_OK) {
+        struct wire_options options = {.fields = fields, .copy = true, .key = key};
+        status = wire_decode(frame, &options, arena, sample, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "store %s: the record of %s", store->path, key);
+    }
+    store_read_end(store);
+    return status;
+}
+
+enum status store_peek(struct store *store, const char *key, struct wire_view *view,
+                       struct error *err)
+{
+    MDB_txn *txn;
+    struct span frame;
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = find_frame(store, txn, key, NULL, &frame, err);
+    if (status == STATUS_OK) {
+        status = wire_peek(frame, view, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "store %s: the record of %s", store->path, key);
+    }
+    store_read_end(store);
+    return status;
+}
+
+enum status store_find(struct store *store, const char *key, struct store_entry *entry,
+                       struct error *err)
+{
+    MDB_txn *txn;
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_entry_get(store, txn, key, entry, err);
+    store_read_end(store);
+    return status;
+}
+
+bool store_has(struct store *store, const char *key, struct store_made made)
+{
+    struct store_entry entry;
+    return store_find(store, key, &entry, NULL) == STATUS_OK && store_made_equal(entry.made, made);
+}
+
+/* Whether the record that an entry names is there at all: a page of it is touched, no more. */
+static bool is_there(struct store *store, MDB_txn *txn, const struct store_want *want)
+{
+    struct store_entry entry;
+    struct span frame;
+    if (store_entry_get(store, txn, want->key, &entry, NULL) != STATUS_OK ||
+        !store_made_equal(entry.made, want->made))
+        return false;
+    return entry.refused ||
+           store_frame_get(store, txn, want->key, &entry, &frame, NULL) == STATUS_OK;
+}
+
+enum status store_missing(struct store *store, const struct store_want *wants, size_t want_count,
+                          bool *missing, size_t *count, struct error *err)
+{
+    MDB_txn *txn;
+    *count = 0;
+    for (size_t first = 0; first < want_count; first += MISSING_BATCH) {
+        enum status status = store_read_begin(store, &txn, err);
+        if (status != STATUS_OK)
+            return status;
+        for (size_t i = first; i < want_count && i < first + MISSING_BATCH; i++) {
+            missing[i] = !is_there(store, txn, &wants[i]);
+            *count += missing[i];
+        }
+        store_read_end(store);
+    }
+    return STATUS_OK;
+}
+
+enum status store_walk_open(struct store_walk *walk, struct store *store, struct arena *arena,
+                            struct error *err)
+{
+    *walk = (struct store_walk){.store = store};
+    walk->batch = arena_try(arena, WALK_BATCH, sizeof *walk->batch);
+    walk->status = arena_try(arena, WALK_BATCH, sizeof *walk->status);
+    if (!walk->batch || !walk->status)
+        return error_set(err, STATUS_LIMIT, "store %s: no memory to list it", store->path);
+    return STATUS_OK;
+}
+
+/* The next entries after walk->after, in one transaction. */
+static enum status fill_batch(struct store_walk *walk, struct error *err)
+{
+    struct store *store = walk->store;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    walk->at = walk->count = 0;
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    int code = mdb_cursor_open(txn, store->index, &cursor);
+    if (code == 0) {
+        MDB_val key = key_val(walk->after), value;
+        bool resumed = key.mv_size > 0;
+        code = mdb_cursor_get(cursor, &key, &value, resumed ? MDB_SET_RANGE : MDB_FIRST);
+        if (code == 0 && resumed && key.mv_size == strlen(walk->after) &&
+            memcmp(key.mv_data, walk->after, key.mv_size) == 0)
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        while (code == 0 && walk->count < WALK_BATCH) {
+            struct store_entry *entry = &walk->batch[walk->count];
+            walk->status[walk->count++] =
+                entry_read((struct span){key.mv_data, key.mv_size},
+                           (struct span){value.mv_data, value.mv_size}, entry, NULL);
+            size_t size = key.mv_size < SAMPLE_KEY_MAX ? key.mv_size : SAMPLE_KEY_MAX;
+            memcpy(walk->after, key.mv_data, size);
+            walk->after[size] = 0;
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        }
+        mdb_cursor_close(cursor);
+    }
+    store_read_end(store);
+    walk->ended = code == MDB_NOTFOUND;
+    if (code == 0 || code == MDB_NOTFOUND || walk->count > 0)
+        return STATUS_OK; /* an error after some entries comes again with the next batch */
+    return store_error(store, code, "listing its keys", err);
+}
+
+enum status store_next(struct store_walk *walk, const struct store_entry **entry,
+                       struct error *err)
+{
+    *entry = NULL;
+    if (walk->at == walk->count) {
+        if (walk->ended)
+            return STATUS_EMPTY;
+        enum status status = fill_batch(walk, err);
+        if (status != STATUS_OK)
+            return status;
+        if (walk->count == 0)
+            return STATUS_EMPTY;
+    }
+    *entry = &walk->batch[walk->at];
+    if (walk->status[walk->at++] != STATUS_OK)
+        return error_set(err, STATUS_CORRUPT, "store %s: the index entry of %s is damaged",
+                         walk->store->path, (*entry)->key);
+    return STATUS_OK;
+}
+
+/* Pages on LMDB's list of free ones (its table 0): each value starts with how many it names. */
+static int count_free(MDB_txn *txn, uint64_t *pages)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int code = mdb_cursor_open(txn, 0, &cursor);
+    if (code != 0)
+        return code;
+    while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        size_t count = 0;
+        if (value.mv_size >= sizeof count)
+            memcpy(&count, value.mv_data, sizeof count);
+        *pages += count;
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+enum status store_stat(struct store *store, struct store_info *info, struct error *err)
+{
+    MDB_txn *txn;
+    MDB_stat index, records;
+    MDB_envinfo map;
+    struct stat file;
+    char name[PATH_MAX + 16];
+    *info = (struct store_info){0};
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    int code = mdb_stat(txn, store->index, &index);
+    if (code == 0)
+        code = mdb_stat(txn, store->records, &records);
+    if (code == 0)
+        code = count_free(txn, &info->pages_free);
+    static const char *const names[] = {"created_by", "recipe"};
+    for (int i = 0; code == 0 && i < 2; i++) {
+        MDB_val key = key_val(names[i]), value;
+        if (mdb_get(txn, store->meta, &key, &value) == 0)
+            entry_text(i == 0 ? info->created_by : info->recipe,
+                       i == 0 ? sizeof info->created_by : sizeof info->recipe,
+                       (struct span){value.mv_data, value.mv_size});
+    }
+    store_read_end(store);
+    if (code == 0)
+        code = mdb_env_info(store->env, &map);
+    if (code != 0)
+        return store_error(store, code, "counting its pages", err);
+    snprintf(name, sizeof name, "%s/data.mdb", store->path);
+    info->file_bytes = stat(name, &file) == 0 ? (uint64_t)file.st_size : 0;
+    info->entries = index.ms_entries;
+    info->records = records.ms_entries;
+    info->map_bytes = map.me_mapsize;
+    info->page_bytes = index.ms_psize;
+    info->pages_used = map.me_last_pgno + 1 - info->pages_free;
+    return STATUS_OK;
+}

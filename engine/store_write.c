@@ -1,0 +1,203 @@
+/* The one writer: puts are packed and kept in memory until the commit, which is one transaction, so
+ * that no transaction is open while the next sample is awaited, the map can grow in between, and a
+ * commit that fails can be done again. */
+#include "engine/store_inside.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    READERS_CHECK_MS = 10000,
+    READER_STOPPED_MS = 30000, /* a read transaction lasts milliseconds */
+};
+
+static MDB_val val_of(struct span span)
+{
+    return (MDB_val){span.size, (void *)(uintptr_t)span.data};
+}
+
+/* Keeps a put for the commit: copies of key, frame and entry in the group's arena. */
+static enum status stage(struct store *store, const struct store_entry *entry, struct span frame,
+                         struct error *err)
+{
+    char text[ENTRY_BYTES_MAX];
+    size_t entry_bytes = entry_write(entry, text), key_bytes = strlen(entry->key);
+    struct arena_mark mark = arena_mark(&store->group);
+    struct staged *staged = arena_try(&store->group, 1, sizeof *staged);
+    char *key = staged ? arena_try(&store->group, key_bytes + entry_bytes, 1) : NULL;
+    char *copy = key && frame.size ? arena_try(&store->group, frame.size, 1) : key;
+    if (!copy) {
+        arena_rewind(&store->group, mark);
+        return error_set(err, STATUS_LIMIT, "store %s: no memory for the record of %s: %zu bytes",
+                         store->path, entry->key, frame.size);
+    }
+    memcpy(key, entry->key, key_bytes);
+    memcpy(key + key_bytes, text, entry_bytes);
+    if (frame.size)
+        memcpy(copy, frame.data, frame.size);
+    *staged = (struct staged){.key = {key, key_bytes},
+                              .entry = {key + key_bytes, entry_bytes},
+                              .frame = {copy, frame.size}};
+    *store->last = staged;
+    store->last = &staged->next;
+    return STATUS_OK;
+}
+
+/* Commits before the group would become too large. */
+static enum status make_room(struct store *store, size_t bytes, struct error *err)
+{
+    ASSERT(store->writing);
+    if (!store->first || store->group.used_bytes + bytes <= STORE_GROUP_BYTES)
+        return STATUS_OK;
+    return store_commit(store, err);
+}
+
+enum status store_put(struct store *store, const struct sample *sample,
+                      const struct store_note *note, struct error *err)
+{
+    struct span frame, split = sample_text(sample, "split");
+    struct store_entry entry = {.made = note->made, .length = note->length, .rows = note->rows};
+    entry_text(entry.split, sizeof entry.split, split);
+    if (!span_is(split, entry.split))
+        return error_set(err, STATUS_INVALID, "sample %s: split '%s' is not text of at most %d "
+                         "bytes", sample->key, entry.split, STORE_SPLIT_MAX);
+    arena_reset(&store->scratch);
+    enum status status = wire_pack(sample, store->codec, &store->scratch, &frame, err);
+    if (status == STATUS_OK)
+        status = make_room(store, frame.size, err);
+    if (status != STATUS_OK)
+        return status;
+    entry.digest = wire_digest(frame);
+    entry.raw_bytes = sample_bytes(sample);
+    entry.stored_bytes = frame.size;
+    memcpy(entry.key, sample->key, sizeof entry.key);
+    return stage(store, &entry, frame, err);
+}
+
+enum status store_refuse(struct store *store, struct span key, struct store_made made,
+                         struct span split, const char *reason, struct error *err)
+{
+    struct sample checked;
+    struct store_entry entry = {.refused = true, .made = made};
+    enum status status = sample_open(&checked, key, err);
+    if (status == STATUS_OK)
+        status = make_room(store, 0, err);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(entry.key, checked.key, sizeof entry.key);
+    entry_text(entry.split, sizeof entry.split, split);
+    entry_text(entry.reason, sizeof entry.reason, span_of(reason));
+    return stage(store, &entry, (struct span){NULL, 0}, err);
+}
+
+/* All staged puts in one transaction. */
+static int write_group(struct store *store)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (code != 0)
+        return code;
+    for (const struct staged *staged = store->first; staged && code == 0; staged = staged->next) {
+        MDB_val key = val_of(staged->key), frame = val_of(staged->frame);
+        MDB_val entry = val_of(staged->entry);
+        if (staged->frame.size)
+            code = mdb_put(txn, store->records, &key, &frame, 0);
+        else
+            code = mdb_del(txn, store->records, &key, NULL);
+        if (code == MDB_NOTFOUND)
+            code = 0;
+        if (code == 0)
+            code = mdb_put(txn, store->index, &key, &entry, 0);
+    }
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    return mdb_txn_commit(txn);
+}
+
+/* Doubles the map, up to the limit; no transaction is open. MDB_MAP_FULL: it is at the limit. */
+static int grow_map(struct store *store)
+{
+    uint64_t bytes = store->map_bytes * 2;
+    if (store->bytes_max && bytes > store->bytes_max)
+        bytes = store->bytes_max;
+    if (bytes <= store->map_bytes)
+        return MDB_MAP_FULL;
+    int code = store_set_map(store, bytes);
+    if (code == 0)
+        store->map_bytes = bytes;
+    return code;
+}
+
+struct oldest {
+    uint64_t txn;
+    long pid;
+};
+
+/* mdb_reader_list tells readers as lines "pid thread txnid", with "-" for those that rest. */
+static int note_reader(const char *line, void *user)
+{
+    struct oldest *oldest = user;
+    long pid;
+    uint64_t txn;
+    if (sscanf(line, "%ld %*s %" SCNu64, &pid, &txn) == 2 && txn < oldest->txn)
+        *oldest = (struct oldest){txn, pid};
+    return 0;
+}
+
+/* Dead readers lose their slots; one that stands still while the store is written is told, since
+ * no page that it could still see can be used again. */
+static void check_readers(struct store *store)
+{
+    int64_t now = clock_ms();
+    if (now - store->checked_ms < READERS_CHECK_MS)
+        return;
+    store->checked_ms = now;
+    int dead = 0;
+    MDB_envinfo info;
+    struct oldest oldest = {UINT64_MAX, 0};
+    mdb_reader_check(store->env, &dead);
+    if (dead > 0)
+        log_info("store %s: %d readers that died were cleared away", store->path, dead);
+    mdb_reader_list(store->env, note_reader, &oldest);
+    mdb_env_info(store->env, &info);
+    if (oldest.txn != store->oldest_txn) {
+        store->oldest_txn = oldest.txn;
+        store->oldest_since_ms = now;
+        store->oldest_told = false;
+    } else if (oldest.txn < info.me_last_txnid && !store->oldest_told &&
+               now - store->oldest_since_ms >= READER_STOPPED_MS) {
+        store->oldest_told = true;
+        log_warn("store %s: process %ld has been reading for %" PRId64 " s: until it goes on or "
+                 "ends, the file grows with every write", store->path, oldest.pid,
+                 (now - store->oldest_since_ms) / 1000);
+    }
+}
+
+enum status store_commit(struct store *store, struct error *err)
+{
+    ASSERT(store->writing);
+    check_readers(store);
+    if (!store->first)
+        return STATUS_OK;
+    int code = store->broken ? ENOMEM : write_group(store);
+    while (code == MDB_MAP_FULL) {
+        code = grow_map(store);
+        if (code == 0)
+            code = write_group(store);
+        else if (code == MDB_MAP_FULL)
+            break;
+    }
+    if (code != 0)
+        return store_error(store, code, "writing", err);
+    store->first = NULL;
+    store->last = &store->first;
+    arena_reset(&store->group);
+    return STATUS_OK;
+}
