@@ -1,0 +1,45 @@
+/* foldmill validate: all mistakes of a graph, or the plan of what would be started. */
+#include "engine/command.h"
+#include "engine/plan.h"
+
+enum { SETS_MAX = 256 };
+
+static int validate_run(int argc, char **argv)
+{
+    const char *sets[SETS_MAX];
+    struct graph_overrides overrides = {sets, command_sets(&argc, argv, sets, SETS_MAX)};
+    const char *role = command_option(&argc, argv, "role");
+    if (!command_rest(&command_validate, argc, argv, 1, 1))
+        return EXIT_USAGE;
+    struct arena arena;
+    struct complaints complaints;
+    arena_open(&arena, 0);
+    complaints_open(&complaints, &arena);
+    int code = EXIT_GOOD;
+    const struct graph *graph = graph_load(argv[1], &overrides, NULL, &arena, &complaints);
+    if (graph) {
+        struct plan plan;
+        plan_make(graph, role ? role : "", &plan);
+        plan_print(&plan, stdout);
+        puts("ok");
+    } else {
+        complaints_print(&complaints, stderr);
+        fprintf(stderr, "%s: %d mistake%s; nothing was started\n", argv[1], complaints.count,
+                complaints.count == 1 ? "" : "s");
+        code = EXIT_USAGE;
+    }
+    arena_close(&arena);
+    return code;
+}
+
+const struct command command_validate = {
+    .name = "validate",
+    .summary = "checks a graph and prints its plan",
+    .help = "usage: foldmill validate GRAPH [--set STAGE.SETTING=VALUE]... [--role ROLE]\n\n"
+            "Reads the graph, tells all mistakes in one pass (file:line:column, the line, a\n"
+            "suggestion), or prints what `foldmill run` would start: lines, stages, workers,\n"
+            "memory. Starts nothing. Exit code 0: the graph is good; 2: it is not.\n\n"
+            "  --set crop.length=64   overrides one setting; also STAGE.workers, seed, ...\n"
+            "  --role gpu             only the stages that say `on: gpu`, and those without `on`\n",
+    .run = validate_run,
+};

@@ -1,0 +1,78 @@
+/* A graph file as the engine uses it: stages with their settings, and the lines that they form
+ * (engine/README.md). Reading checks everything that can be known before anything starts, and tells
+ * all mistakes in one pass. */
+#ifndef FOLDMILL_GRAPH_H
+#define FOLDMILL_GRAPH_H
+
+#include "engine/complaint.h"
+#include "engine/stage.h"
+
+#include <stdio.h>
+
+enum {
+    GRAPH_STAGES_MAX = 128,
+    GRAPH_LINES_MAX = 64,
+    GRAPH_WORK_MAX = 16,      /* work stages of one line */
+    GRAPH_WORKERS_MAX = 1024, /* of one stage */
+    GRAPH_NAME_MAX = 47,
+};
+
+struct graph_stage {
+    const char *name;
+    const struct stage *kind;
+    int input;             /* index of the stage named in `in`; -1: none */
+    const char *split;     /* of the input's samples, when it is a store: "" for all, else its port */
+    const char *role;      /* `on`; "" when the graph does not say */
+    int workers;
+    int queue;             /* items that may wait in front of the stage on one node; 0: by the window */
+    int64_t timeout_ms;    /* 0: none */
+    uint64_t memory_bytes; /* 0: no limit */
+    void *state;           /* the settings, kind->state_size bytes */
+    uint64_t recipe;       /* of what reaches this stage: kinds, versions and settings above it, in
+                              order, its own included; what a store's records are made by */
+    struct place place;    /* of its name in the graph */
+};
+
+struct graph_line {
+    int head;                    /* stage: the source, or the store that is read */
+    const char *split;           /* of the head's samples; "": all */
+    int work[GRAPH_WORK_MAX], work_count;
+    int gather;                  /* -1: none */
+    int sink;                    /* gives the line its name */
+    int filled_by;               /* the line that fills the store which this one reads; -1: none */
+};
+
+struct graph {
+    const char *name, *path;
+    uint64_t seed;
+    int64_t max_bad;             /* -1: the larger of 10 and 0.1 % of the positions */
+    int stage_count, line_count;
+    struct graph_stage stages[GRAPH_STAGES_MAX];
+    struct graph_line lines[GRAPH_LINES_MAX];
+    uint64_t hash;               /* of everything that decides what is made, and in which order */
+};
+
+/* What is changed from outside: "--set crop.length=64", the text after --set. */
+struct graph_overrides {
+    const char *const *text;
+    int count;
+};
+
+/* Reads and checks the graph at path. run_dir: for "{run}" in paths, or NULL. Everything lies in
+ * arena. NULL after at least one complaint. */
+struct graph *graph_load(const char *path, const struct graph_overrides *overrides,
+                         const char *run_dir, struct arena *arena, struct complaints *complaints);
+
+/* Writes the graph with every value filled in and absolute paths: a graph again, of the same hash. */
+void graph_write(const struct graph *graph, FILE *out);
+
+/* The line whose sink is the stage of that name; -1: none. */
+int graph_line_find(const struct graph *graph, const char *sink);
+
+/* Samples that one step of a line takes (its gather stage's setting "size"; 1 without one). */
+int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line);
+
+/* The path of a store stage (its setting "path"). */
+const char *graph_store_path(const struct graph_stage *stage);
+
+#endif

@@ -1,0 +1,228 @@
+/* Edges: who feeds whom, and the lines that follow; see graph_inside.h. */
+#include "engine/graph_inside.h"
+
+#include <string.h>
+
+static const char *const store_ports[] = {"all", "train", "held_out", NULL};
+
+static int stage_named(const struct graph *graph, struct span name)
+{
+    for (int i = 0; i < graph->stage_count; i++)
+        if (span_is(name, graph->stages[i].name))
+            return i;
+    return -1;
+}
+
+static const char *near_stage(const struct graph *graph, struct span name)
+{
+    const char *names[GRAPH_STAGES_MAX + 1];
+    for (int i = 0; i < graph->stage_count; i++)
+        names[i] = graph->stages[i].name;
+    names[graph->stage_count] = NULL;
+    return text_suggest(name, names);
+}
+
+/* ".train" of "store.train". */
+static void port_resolve(struct graph_reader *reader, struct graph_stage *stage,
+                         const struct yaml_node *node, struct span port)
+{
+    const struct graph_stage *from = &reader->graph->stages[stage->input];
+    if (!(from->kind->flags & STAGE_STORE)) {
+        complain(reader->complaints, node->place, "%s has one output; write `in: %s`", from->name,
+                 from->name);
+        return;
+    }
+    for (int i = 0; store_ports[i]; i++)
+        if (span_is(port, store_ports[i])) {
+            stage->split = i == 0 ? "" : store_ports[i];
+            return;
+        }
+    const char *near = text_suggest(port, store_ports);
+    complain(reader->complaints, node->place,
+             "a store has the outputs all, train and held_out; '%.*s' is none of them%s%s%s",
+             (int)port.size, port.data, near ? "; did you mean '" : "", near ? near : "",
+             near ? "'?" : "");
+}
+
+/* The `in` of stage i. */
+static void input_resolve(struct graph_reader *reader, int i)
+{
+    struct graph_stage *stage = &reader->graph->stages[i];
+    const struct yaml_node *node = reader->input[i];
+    bool source = stage->kind->flags & STAGE_SOURCE, store = stage->kind->flags & STAGE_STORE;
+    if (!node) {
+        if (!source && !store)
+            complain(reader->complaints, stage->place,
+                     "key 'in' is missing: which stage feeds %s?", stage->name);
+        return;
+    }
+    if (source) {
+        complain(reader->complaints, node->place, "%s begins a line; leave `in` out", stage->name);
+        return;
+    }
+    if (node->kind != YAML_SCALAR || !*node->text) {
+        complain(reader->complaints, node->place,
+                 "in wants the name of one stage; here is %s (lines do not join)",
+                 yaml_kind_name(node));
+        return;
+    }
+    struct span name = span_of(node->text), port = {NULL, 0};
+    const char *dot = memchr(name.data, '.', name.size);
+    if (dot) {
+        port = span_of(dot + 1);
+        name.size = (size_t)(dot - name.data);
+    }
+    stage->input = stage_named(reader->graph, name);
+    if (stage->input == i) {
+        complain(reader->complaints, node->place, "%s cannot feed itself", stage->name);
+        stage->input = -1;
+    } else if (stage->input < 0) {
+        const char *near = near_stage(reader->graph, name);
+        complain(reader->complaints, node->place, "there is no stage '%.*s'%s%s%s", (int)name.size,
+                 name.data, near ? "; did you mean '" : " that could be read", near ? near : "",
+                 near ? "'?" : "");
+    } else if (dot) {
+        port_resolve(reader, stage, node, port);
+    }
+}
+
+/* Every stage but a store has one consumer; sinks have none; gathers stand before sinks. */
+static void consumers_check(struct graph_reader *reader)
+{
+    struct graph *graph = reader->graph;
+    int consumer[GRAPH_STAGES_MAX];
+    for (int i = 0; i < graph->stage_count; i++)
+        consumer[i] = -1;
+    for (int i = 0; i < graph->stage_count; i++) {
+        const struct graph_stage *stage = &graph->stages[i];
+        if (stage->input < 0)
+            continue;
+        const struct graph_stage *from = &graph->stages[stage->input];
+        struct place place = reader->input[i]->place;
+        if ((from->kind->flags & STAGE_SINK) && !(from->kind->flags & STAGE_STORE))
+            complain(reader->complaints, place, "%s ends a line and gives nothing", from->name);
+        else if (consumer[stage->input] >= 0 && !(from->kind->flags & STAGE_STORE))
+            complain(reader->complaints, place,
+                     "%s feeds %s already; only a store can be read by several stages", from->name,
+                     graph->stages[consumer[stage->input]].name);
+        bool plain_sink = (stage->kind->flags & STAGE_SINK) && !(stage->kind->flags & STAGE_STORE);
+        if ((from->kind->flags & STAGE_GATHER) && !plain_sink)
+            complain(reader->complaints, place,
+                     "%s gathers samples into batches and stands directly before a sink (train, "
+                     "evaluate); %s is none", from->name, stage->name);
+        consumer[stage->input] = i;
+    }
+    for (int i = 0; i < graph->stage_count; i++) {
+        const struct graph_stage *stage = &graph->stages[i];
+        bool alone = (stage->kind->flags & STAGE_STORE) && stage->input < 0 && !reader->input[i];
+        if (consumer[i] < 0 && (!(stage->kind->flags & STAGE_SINK) || alone))
+            complain(reader->complaints, stage->place,
+                     alone ? "nothing fills %s and nothing reads it"
+                           : "nothing takes what %s makes; a line ends in a store, train or evaluate",
+                     stage->name);
+    }
+}
+
+/* The line that ends in stage `sink`, walked from its end; false after a complaint. */
+static bool line_walk(struct graph_reader *reader, int sink, struct graph_line *line)
+{
+    struct graph *graph = reader->graph;
+    int backwards[GRAPH_WORK_MAX], count = 0, at = graph->stages[sink].input, after = sink;
+    *line = (struct graph_line){.head = -1, .gather = -1, .sink = sink, .filled_by = -1, .split = ""};
+    if (at >= 0 && (graph->stages[at].kind->flags & STAGE_GATHER)) {
+        line->gather = at;
+        after = at;
+        at = graph->stages[at].input;
+    }
+    for (int steps = 0; at >= 0; steps++) {
+        const struct graph_stage *stage = &graph->stages[at];
+        if (stage->kind->flags & (STAGE_SOURCE | STAGE_STORE)) {
+            line->head = at;
+            line->split = graph->stages[after].split;
+            break;
+        }
+        if (steps > graph->stage_count) {
+            complain(reader->complaints, graph->stages[sink].place,
+                     "the stages above %s form a circle", graph->stages[sink].name);
+            return false;
+        }
+        if (count == GRAPH_WORK_MAX) {
+            complain(reader->complaints, stage->place, "more than %d stages in one line",
+                     GRAPH_WORK_MAX);
+            return false;
+        }
+        backwards[count++] = at;
+        after = at;
+        at = stage->input;
+    }
+    for (int i = count - 1; i >= 0; i--)
+        line->work[line->work_count++] = backwards[i];
+    if (line->head < 0)
+        return false; /* a missing `in` was told already */
+    if (count == 0) {
+        complain(reader->complaints, graph->stages[sink].place,
+                 "between %s and %s at least one stage is wanted that makes samples",
+                 graph->stages[line->head].name, graph->stages[sink].name);
+        return false;
+    }
+    return true;
+}
+
+/* A circle without a sink is reached by no line. */
+static void circles_check(struct graph_reader *reader)
+{
+    struct graph *graph = reader->graph;
+    for (int i = 0; i < graph->stage_count; i++) {
+        int at = i;
+        for (int steps = 0; at >= 0 && steps <= graph->stage_count; steps++)
+            at = graph->stages[at].input;
+        if (at >= 0) {
+            complain(reader->complaints, reader->input[i]->place,
+                     "following `in` from %s never ends: a circle", graph->stages[i].name);
+            return;
+        }
+    }
+}
+
+void graph_edges_check(struct graph_reader *reader)
+{
+    struct graph *graph = reader->graph;
+    for (int i = 0; i < graph->stage_count; i++)
+        input_resolve(reader, i);
+    int before = reader->complaints->count;
+    circles_check(reader);
+    if (reader->complaints->count > before)
+        return;
+    consumers_check(reader);
+    for (int i = 0; i < graph->stage_count; i++) {
+        if (!(graph->stages[i].kind->flags & STAGE_SINK) || graph->stages[i].input < 0)
+            continue;
+        if (graph->line_count == GRAPH_LINES_MAX) {
+            complain(reader->complaints, graph->stages[i].place, "more than %d lines",
+                     GRAPH_LINES_MAX);
+            return;
+        }
+        if (line_walk(reader, i, &graph->lines[graph->line_count]))
+            graph->line_count++;
+    }
+    for (int i = 0; i < graph->line_count; i++) {
+        struct graph_line *line = &graph->lines[i];
+        line->filled_by = graph_line_find(graph, graph->stages[line->head].name);
+        if (!(graph->stages[line->sink].kind->flags & STAGE_STORE))
+            continue;
+        for (int w = 0; w < line->work_count; w++)
+            if (graph->stages[line->work[w]].kind->flags & STAGE_RANDOM)
+                complain(reader->complaints, graph->stages[line->work[w]].place,
+                         "%s is random and cannot stand above the store %s: what is stored serves "
+                         "every epoch", graph->stages[line->work[w]].name,
+                         graph->stages[line->sink].name);
+    }
+}
+
+int graph_line_find(const struct graph *graph, const char *sink)
+{
+    for (int i = 0; i < graph->line_count; i++)
+        if (strcmp(graph->stages[graph->lines[i].sink].name, sink) == 0)
+            return i;
+    return -1;
+}

@@ -1,0 +1,171 @@
+/* Does what a stage needs reach it? And what a graph's results depend on; see graph_inside.h. */
+#include "engine/graph_inside.h"
+
+#include "engine/base/rng.h"
+#include "engine/port.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { HASH_VERSION = 1 };
+
+/* The fields that flow past one place of a line. */
+struct flow {
+    bool anything; /* from a store that this graph does not fill: whatever it holds */
+    int count;
+    struct port_field field[SAMPLE_FIELDS_MAX];
+};
+
+static const struct port_field *flow_find(const struct flow *flow, const char *name)
+{
+    for (int i = 0; i < flow->count; i++)
+        if (strcmp(flow->field[i].name, name) == 0)
+            return &flow->field[i];
+    return NULL;
+}
+
+static void flow_add(struct flow *flow, const struct port *port)
+{
+    struct port_table *table = malloc(sizeof *table);
+    struct error err;
+    ASSERT(table && port_open(port, table, &err) == STATUS_OK);
+    for (int i = 0; i < table->count; i++)
+        if (!flow_find(flow, table->field[i].name) && flow->count < SAMPLE_FIELDS_MAX)
+            flow->field[flow->count++] = table->field[i];
+    free(table);
+}
+
+/* Complains where stage i does not find in flow what its in port wants. */
+static void take_check(struct graph_reader *reader, int i, const struct flow *flow)
+{
+    const struct graph_stage *stage = &reader->graph->stages[i];
+    struct place place = reader->input[i] ? reader->input[i]->place : stage->place;
+    struct port_table *table = malloc(sizeof *table);
+    struct error err;
+    ASSERT(table && port_open(&stage->kind->in, table, &err) == STATUS_OK);
+    for (int f = 0; f < table->count && !flow->anything; f++) {
+        const struct port_field *want = &table->field[f], *have = flow_find(flow, want->name);
+        if (!have && !want->optional)
+            complain(reader->complaints, place,
+                     "%s needs the field %s, which no stage above it makes", stage->name,
+                     table->row[f]);
+        else if (have && (have->kind != want->kind || have->rank != want->rank))
+            complain(reader->complaints, place,
+                     "%s needs the field %s, but what reaches it is %s of rank %d", stage->name,
+                     table->row[f], kind_name(have->kind), have->rank);
+        else if (have && have->optional && !want->optional)
+            complain(reader->complaints, place,
+                     "%s needs the field %s, which the stages above it do not always make",
+                     stage->name, table->row[f]);
+    }
+    free(table);
+}
+
+/* What the head of a line gives; a filled store gives what reaches it. */
+static void line_flow(struct graph_reader *reader, const struct graph_line *line, bool check,
+                      struct flow *flow)
+{
+    const struct graph *graph = reader->graph;
+    memset(flow, 0, sizeof *flow);
+    if (line->filled_by >= 0)
+        line_flow(reader, &graph->lines[line->filled_by], false, flow);
+    else if (graph->stages[line->head].kind->flags & STAGE_STORE)
+        flow->anything = true;
+    else
+        flow_add(flow, &graph->stages[line->head].kind->out);
+    for (int w = 0; w <= line->work_count; w++) {
+        int i = w < line->work_count ? line->work[w] : line->gather;
+        if (i < 0)
+            break;
+        const struct stage *kind = graph->stages[i].kind;
+        if (check)
+            take_check(reader, i, flow);
+        if (!(kind->flags & STAGE_PASS)) {
+            flow->count = 0;
+            flow->anything = false;
+        }
+        flow_add(flow, &kind->out);
+    }
+    if (check)
+        take_check(reader, line->sink, flow);
+}
+
+void graph_ports_check(struct graph_reader *reader)
+{
+    for (int i = 0; i < reader->graph->line_count; i++) {
+        struct flow flow;
+        line_flow(reader, &reader->graph->lines[i], true, &flow);
+    }
+}
+
+/* Hash of one stage by what decides its results, on top of what was above it. */
+static uint64_t stage_hash(const struct graph_stage *stage, uint64_t above)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    ASSERT(out);
+    fprintf(out, "%d %016llx %s %d ", HASH_VERSION, (unsigned long long)above, stage->kind->name,
+            stage->kind->version);
+    params_write(stage->kind->params, stage->state, true, out);
+    fclose(out);
+    uint64_t hash = XXH3_64bits(text, size);
+    free(text);
+    return hash;
+}
+
+void graph_hash(struct graph_reader *reader)
+{
+    struct graph *graph = reader->graph;
+    struct {
+        uint64_t seed, line[GRAPH_LINES_MAX];
+    } all = {.seed = graph->seed};
+    for (int i = 0; i < graph->line_count; i++) {
+        const struct graph_line *line = &graph->lines[i];
+        uint64_t above = stage_hash(&graph->stages[line->head], 0);
+        graph->stages[line->head].recipe = above;
+        above ^= hash_name(line->split);
+        for (int w = 0; w < line->work_count; w++)
+            graph->stages[line->work[w]].recipe = above =
+                stage_hash(&graph->stages[line->work[w]], above);
+        /* How a store keeps its records does not change what they say. */
+        if (graph->stages[line->sink].kind->flags & STAGE_STORE) {
+            graph->stages[line->sink].recipe = above;
+        } else {
+            if (line->gather >= 0)
+                graph->stages[line->gather].recipe = above =
+                    stage_hash(&graph->stages[line->gather], above);
+            graph->stages[line->sink].recipe = above =
+                stage_hash(&graph->stages[line->sink], above);
+            above ^= hash_name(graph->stages[line->sink].name);
+        }
+        all.line[i] = above;
+    }
+    graph->hash = XXH3_64bits(&all, sizeof all.seed + sizeof *all.line * (size_t)graph->line_count);
+}
+
+int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line)
+{
+    if (line->gather < 0)
+        return 1;
+    const struct graph_stage *gather = &graph->stages[line->gather];
+    for (const struct param *row = gather->kind->params; row && row->name; row++)
+        if (strcmp(row->name, "size") == 0 && row->type == PARAM_INT) {
+            int64_t size;
+            memcpy(&size, (const char *)gather->state + row->offset, sizeof size);
+            return size;
+        }
+    return 1;
+}
+
+const char *graph_store_path(const struct graph_stage *stage)
+{
+    for (const struct param *row = stage->kind->params; row && row->name; row++)
+        if (strcmp(row->name, "path") == 0 && row->type == PARAM_PATH) {
+            const char *path;
+            memcpy(&path, (const char *)stage->state + row->offset, sizeof path);
+            return path;
+        }
+    return NULL;
+}

@@ -1,0 +1,358 @@
+/* Settings by table; see params.h. */
+#include "engine/params.h"
+
+#include <float.h>
+#include <string.h>
+
+enum { NAMES_MAX = 128 };
+
+static const char *type_name(const struct param *row)
+{
+    static const char *const names[] = {
+        [PARAM_BOOL] = "true or false",  [PARAM_INT] = "a whole number",
+        [PARAM_FLOAT] = "a number",      [PARAM_TEXT] = "text",
+        [PARAM_CHOICE] = "one of",       [PARAM_BYTES] = "a size like 512MiB",
+        [PARAM_DURATION] = "a time like 30s", [PARAM_PATH] = "a path",
+        [PARAM_PATHS] = "a path or a list of paths",
+    };
+    return names[row->type];
+}
+
+static bool has_limits(const struct param *row)
+{
+    return row->min < row->max;
+}
+
+static bool in_limits(const struct param *row, double value)
+{
+    return !has_limits(row) || (value >= row->min && value <= row->max);
+}
+
+static const char *path_from(const struct param_roots *roots, const char *path,
+                             struct arena *arena)
+{
+    if (strncmp(path, "{run}", 5) == 0 && roots->run)
+        return arena_printf(arena, "%s%s", roots->run, path + 5);
+    if (path[0] == '/' || strncmp(path, "{run}", 5) == 0 || !roots->graph || !*roots->graph)
+        return arena_text(arena, path, strlen(path));
+    return arena_printf(arena, "%s/%s", roots->graph, path);
+}
+
+/* The text of one scalar into its member; false when it does not fit the row. */
+static bool scalar_fill(const struct param *row, char *member, const char *text, bool quoted,
+                        const struct param_roots *roots, struct arena *arena)
+{
+    struct span span = span_of(text);
+    int64_t integer;
+    uint64_t bytes;
+    double number;
+    switch (row->type) {
+    case PARAM_BOOL: {
+        bool yes = span_is(span, "true") || span_is(span, "yes") || span_is(span, "on");
+        bool no = span_is(span, "false") || span_is(span, "no") || span_is(span, "off");
+        memcpy(member, &yes, sizeof yes);
+        return !quoted && (yes || no);
+    }
+    case PARAM_INT:
+        if (quoted || !text_int(span, INT64_MIN, INT64_MAX, &integer) ||
+            !in_limits(row, (double)integer))
+            return false;
+        memcpy(member, &integer, sizeof integer);
+        return true;
+    case PARAM_FLOAT:
+        if (quoted || !text_double(span, &number) || !in_limits(row, number))
+            return false;
+        memcpy(member, &number, sizeof number);
+        return true;
+    case PARAM_BYTES:
+        if (!text_bytes(span, &bytes) || !in_limits(row, (double)bytes))
+            return false;
+        memcpy(member, &bytes, sizeof bytes);
+        return true;
+    case PARAM_DURATION:
+        if (!text_duration(span, &integer) || !in_limits(row, (double)integer))
+            return false;
+        memcpy(member, &integer, sizeof integer);
+        return true;
+    case PARAM_CHOICE:
+        for (int i = 0; row->choices[i]; i++)
+            if (span_is(span, row->choices[i])) {
+                memcpy(member, &i, sizeof i);
+                return true;
+            }
+        return false;
+    case PARAM_TEXT:
+    case PARAM_PATH: {
+        if (span.size > PARAM_TEXT_MAX)
+            return false;
+        const char *copy = row->type == PARAM_TEXT || !span.size
+                               ? arena_text(arena, text, span.size)
+                               : path_from(roots, text, arena);
+        memcpy(member, &copy, sizeof copy);
+        return true;
+    }
+    case PARAM_PATHS: {
+        struct param_paths paths = {.count = span.size ? 1 : 0};
+        paths.path = arena_zero(arena, 1, sizeof *paths.path);
+        if (span.size)
+            paths.path[0] = path_from(roots, text, arena);
+        memcpy(member, &paths, sizeof paths);
+        return span.size <= PARAM_TEXT_MAX;
+    }
+    }
+    return false;
+}
+
+/* What a row wants, in words: "a whole number from 1 to 64", "one of train, eval". */
+static void describe(const struct param *row, char *text, size_t size)
+{
+    int used = snprintf(text, size, "%s", type_name(row));
+    if (row->type == PARAM_CHOICE) {
+        for (int i = 0; row->choices[i] && used > 0 && (size_t)used < size; i++)
+            used += snprintf(text + used, size - (size_t)used, "%s%s", i ? ", " : " ",
+                             row->choices[i]);
+    } else if (has_limits(row) && used > 0 && (size_t)used < size) {
+        snprintf(text + used, size - (size_t)used, " from %.15g to %.15g", row->min, row->max);
+    }
+}
+
+static void paths_fill(const struct param *row, char *member, const struct yaml_node *list,
+                       const struct param_roots *roots, struct arena *arena, struct complaints *complaints)
+{
+    struct param_paths paths = {0};
+    if (list->count > PARAM_PATHS_MAX) {
+        complain(complaints, list->place, "%s: %d paths, the limit is %d", row->name, list->count,
+                 PARAM_PATHS_MAX);
+        return;
+    }
+    paths.path = arena_zero(arena, (size_t)list->count + 1, sizeof *paths.path);
+    for (const struct yaml_node *item = list->first; item; item = item->next) {
+        if (item->kind != YAML_SCALAR || !*item->text)
+            complain(complaints, item->place, "%s: a path was expected, here is %s", row->name,
+                     yaml_kind_name(item));
+        else
+            paths.path[paths.count++] = path_from(roots, item->text, arena);
+    }
+    memcpy(member, &paths, sizeof paths);
+}
+
+static void value_fill(const struct param *row, char *member, const struct yaml_node *value,
+                       const struct param_roots *roots, struct arena *arena, struct complaints *complaints)
+{
+    char wanted[512];
+    describe(row, wanted, sizeof wanted);
+    if (row->type == PARAM_PATHS && value->kind == YAML_LIST) {
+        paths_fill(row, member, value, roots, arena, complaints);
+        return;
+    }
+    if (value->kind != YAML_SCALAR) {
+        complain(complaints, value->place, "%s wants %s; here is %s", row->name, wanted,
+                 yaml_kind_name(value));
+        return;
+    }
+    if (scalar_fill(row, member, value->text, value->quoted, roots, arena))
+        return;
+    const char *near = row->type == PARAM_CHOICE ? text_suggest(span_of(value->text), row->choices)
+                                                 : NULL;
+    complain(complaints, value->place, "%s wants %s; '%.80s' is not%s%s%s", row->name, wanted,
+             value->text, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+}
+
+static const struct param *row_find(const struct param *table, const char *name)
+{
+    for (const struct param *row = table; row && row->name; row++)
+        if (strcmp(row->name, name) == 0)
+            return row;
+    return NULL;
+}
+
+/* Keys of the mapping that no row has. */
+static void unknown_keys(const struct param *table, const struct yaml_node *with,
+                         struct complaints *complaints)
+{
+    const char *names[NAMES_MAX + 1];
+    int count = 0;
+    for (const struct param *row = table; row && row->name && count < NAMES_MAX; row++)
+        names[count++] = row->name;
+    names[count] = NULL;
+    for (const struct yaml_node *value = with->first; value; value = value->next) {
+        if (row_find(table, value->key->text))
+            continue;
+        const char *near = text_suggest(span_of(value->key->text), names);
+        if (near)
+            complain(complaints, value->key->place, "unknown setting '%.80s'; did you mean '%s'?",
+                     value->key->text, near);
+        else
+            complain(complaints, value->key->place,
+                     "unknown setting '%.80s'; `foldmill stages KIND` lists what there is",
+                     value->key->text);
+    }
+}
+
+void params_fill(const struct param *table, void *state, const struct yaml_node *with,
+                 const struct param_roots *roots, struct place where, struct arena *arena,
+                 struct complaints *complaints)
+{
+    if (with && with->kind != YAML_MAP) {
+        if (with->kind != YAML_SCALAR || *with->text)
+            complain(complaints, with->place, "settings are a mapping (name: value); here is %s",
+                     yaml_kind_name(with));
+        with = NULL;
+    }
+    if (with)
+        unknown_keys(table, with, complaints);
+    for (const struct param *row = table; row && row->name; row++) {
+        char *member = (char *)state + row->offset;
+        const struct yaml_node *value = yaml_get(with, row->name);
+        if (value) {
+            value_fill(row, member, value, roots, arena, complaints);
+        } else if (row->fallback) {
+            bool fits = scalar_fill(row, member, row->fallback, false, roots, arena);
+            ASSERT(fits); /* the conformance test holds every default against its row */
+        } else {
+            char wanted[512];
+            describe(row, wanted, sizeof wanted);
+            complain(complaints, where, "setting '%s' is missing; it wants %s: %s", row->name,
+                     wanted, row->help);
+        }
+    }
+}
+
+void json_string(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\u%04x", c);
+        else
+            fputc(c, out);
+    }
+    fputc('"', out);
+}
+
+static void value_write(const struct param *row, const char *member, FILE *out)
+{
+    int64_t integer;
+    uint64_t bytes;
+    double number;
+    int choice;
+    bool flag;
+    const char *text;
+    struct param_paths paths;
+    switch (row->type) {
+    case PARAM_BOOL:
+        memcpy(&flag, member, sizeof flag);
+        fputs(flag ? "true" : "false", out);
+        break;
+    case PARAM_INT:
+        memcpy(&integer, member, sizeof integer);
+        fprintf(out, "%lld", (long long)integer);
+        break;
+    case PARAM_DURATION:
+        memcpy(&integer, member, sizeof integer);
+        fprintf(out, "%lldms", (long long)integer);
+        break;
+    case PARAM_BYTES:
+        memcpy(&bytes, member, sizeof bytes);
+        fprintf(out, "%llu", (unsigned long long)bytes);
+        break;
+    case PARAM_FLOAT:
+        memcpy(&number, member, sizeof number);
+        fprintf(out, "%.*g", DBL_DECIMAL_DIG, number);
+        break;
+    case PARAM_CHOICE:
+        memcpy(&choice, member, sizeof choice);
+        fputs(row->choices[choice], out);
+        break;
+    case PARAM_TEXT:
+    case PARAM_PATH:
+        memcpy(&text, member, sizeof text);
+        json_string(text ? text : "", out);
+        break;
+    case PARAM_PATHS:
+        memcpy(&paths, member, sizeof paths);
+        fputc('[', out);
+        for (int i = 0; i < paths.count; i++) {
+            fputs(i ? ", " : "", out);
+            json_string(paths.path[i], out);
+        }
+        fputc(']', out);
+        break;
+    }
+}
+
+void params_write(const struct param *table, const void *state, bool only_hashed, FILE *out)
+{
+    const char *between = "";
+    fputc('{', out);
+    for (const struct param *row = table; row && row->name; row++) {
+        if (only_hashed && row->free)
+            continue;
+        fprintf(out, "%s%s: ", between, row->name);
+        value_write(row, (const char *)state + row->offset, out);
+        between = ", ";
+    }
+    fputc('}', out);
+}
+
+void params_help(const struct param *table, FILE *out)
+{
+    for (const struct param *row = table; row && row->name; row++) {
+        char wanted[512];
+        describe(row, wanted, sizeof wanted);
+        fprintf(out, "  %-20s %s", row->name, wanted);
+        if (!row->fallback)
+            fputs(" (must be given)", out);
+        else if (*row->fallback)
+            fprintf(out, " (default %s)", row->fallback);
+        fprintf(out, "\n  %-20s %s\n", "", row->help);
+    }
+}
+
+void params_schema(const struct param *table, FILE *out)
+{
+    static const char *const types[] = {
+        [PARAM_BOOL] = "\"boolean\"",  [PARAM_INT] = "\"integer\"",
+        [PARAM_FLOAT] = "\"number\"",  [PARAM_TEXT] = "\"string\"",
+        [PARAM_CHOICE] = "\"string\"", [PARAM_BYTES] = "[\"string\", \"integer\"]",
+        [PARAM_DURATION] = "\"string\"", [PARAM_PATH] = "\"string\"",
+        [PARAM_PATHS] = "[\"string\", \"array\"]",
+    };
+    const char *between = "";
+    fputs("{\"type\": \"object\", \"additionalProperties\": false, \"properties\": {", out);
+    for (const struct param *row = table; row && row->name; row++) {
+        fputs(between, out);
+        json_string(row->name, out);
+        fprintf(out, ": {\"type\": %s, \"description\": ", types[row->type]);
+        json_string(row->help, out);
+        if (row->type == PARAM_PATHS)
+            fputs(", \"items\": {\"type\": \"string\"}", out);
+        if (row->type == PARAM_CHOICE) {
+            fputs(", \"enum\": [", out);
+            for (int i = 0; row->choices[i]; i++) {
+                fputs(i ? ", " : "", out);
+                json_string(row->choices[i], out);
+            }
+            fputs("]", out);
+        }
+        if (has_limits(row) && (row->type == PARAM_INT || row->type == PARAM_FLOAT))
+            fprintf(out, ", \"minimum\": %.17g, \"maximum\": %.17g", row->min, row->max);
+        if (row->fallback && (row->type == PARAM_INT || row->type == PARAM_FLOAT ||
+                              row->type == PARAM_BOOL))
+            fprintf(out, ", \"default\": %s", row->fallback);
+        fputs("}", out);
+        between = ", ";
+    }
+    fputs("}", out);
+    between = "";
+    for (const struct param *row = table; row && row->name; row++)
+        if (!row->fallback) {
+            fputs(*between ? between : ", \"required\": [", out);
+            json_string(row->name, out);
+            between = ", ";
+        }
+    fputs(*between ? "]}" : "}", out);
+}

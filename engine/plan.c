@@ -1,0 +1,88 @@
+/* From a graph to the processes of one node; see plan.h. */
+#include "engine/plan.h"
+
+#include <string.h>
+
+/* The larger of three batches and twice the slots of the line's workers, rounded up to whole
+ * batches (delivery protocol, rule 1). */
+static uint64_t window_of(const struct graph *graph, const struct graph_line *line)
+{
+    uint64_t batch = (uint64_t)graph_line_batch(graph, line), slots = 0;
+    for (int w = 0; w < line->work_count; w++)
+        slots += (uint64_t)graph->stages[line->work[w]].workers * PLAN_CREDITS;
+    uint64_t window = 3 * batch > 2 * slots ? 3 * batch : 2 * slots;
+    if (window < PLAN_WINDOW_MIN)
+        window = PLAN_WINDOW_MIN;
+    if (window > PLAN_WINDOW_MAX && window > 3 * batch)
+        window = PLAN_WINDOW_MAX > 3 * batch ? PLAN_WINDOW_MAX : 3 * batch;
+    return (window + batch - 1) / batch * batch;
+}
+
+void plan_make(const struct graph *graph, const char *role, struct plan *plan)
+{
+    *plan = (struct plan){.graph = graph, .processes = 2};
+    for (int i = 0; i < graph->stage_count; i++) {
+        const struct graph_stage *stage = &graph->stages[i];
+        plan->here[i] = !*role || !*stage->role || strcmp(role, stage->role) == 0;
+        unsigned flags = stage->kind->flags;
+        bool sink = (flags & STAGE_SINK) && stage->input >= 0;
+        if (!plan->here[i] || (flags & (STAGE_SOURCE | STAGE_GATHER)))
+            continue;
+        if ((flags & STAGE_SINK) && !sink)
+            continue;
+        plan->processes += sink ? 1 : stage->workers;
+        if (!sink)
+            plan->pool_bytes += PLAN_POOL_BYTES * (size_t)stage->workers;
+    }
+    for (int i = 0; i < graph->line_count; i++)
+        plan->lines[i] = (struct plan_line){&graph->lines[i], window_of(graph, &graph->lines[i])};
+}
+
+static void stage_print(const struct plan *plan, int i, const char *does, FILE *out)
+{
+    const struct graph_stage *stage = &plan->graph->stages[i];
+    char memory[32] = "-", timeout[32] = "-";
+    if (stage->memory_bytes)
+        text_show_bytes(memory, sizeof memory, stage->memory_bytes);
+    if (stage->timeout_ms)
+        text_show_duration(timeout, sizeof timeout, (double)stage->timeout_ms / 1e3);
+    bool worker = !(stage->kind->flags & (STAGE_SOURCE | STAGE_GATHER | STAGE_SINK));
+    fprintf(out, "  %-18s %-10s %-16s %7d %10s %10s%s\n", stage->name, stage->kind->name, does,
+            worker ? stage->workers : 1, memory, timeout, plan->here[i] ? "" : "   not on this node");
+}
+
+void plan_print(const struct plan *plan, FILE *out)
+{
+    const struct graph *graph = plan->graph;
+    char bytes[32];
+    fprintf(out, "graph %s, seed %llu, hash %016llx\n", graph->name,
+            (unsigned long long)graph->seed, (unsigned long long)graph->hash);
+    for (int l = 0; l < graph->line_count; l++) {
+        const struct graph_line *line = &graph->lines[l];
+        const struct graph_stage *head = &graph->stages[line->head];
+        bool source = head->kind->flags & STAGE_SOURCE;
+        fprintf(out, "\nline %s: asks for %llu positions ahead, %lld a step\n",
+                graph->stages[line->sink].name, (unsigned long long)plan->lines[l].window,
+                (long long)graph_line_batch(graph, line));
+        fprintf(out, "  %-18s %-10s %-16s %7s %10s %10s\n", "stage", "kind", "does", "workers",
+                "memory", "timeout");
+        if (source)
+            stage_print(plan, line->head, "lists keys", out);
+        else
+            fprintf(out, "  %-18s %-10s %-16s %7s   %s%s\n", head->name, head->kind->name,
+                    "is read", "-", *line->split ? "split " : "all records", line->split);
+        for (int w = 0; w < line->work_count; w++)
+            stage_print(plan, line->work[w], "works", out);
+        if (line->gather >= 0)
+            stage_print(plan, line->gather, "gathers in sink", out);
+        stage_print(plan, line->sink, "sink", out);
+    }
+    fprintf(out, "\n%d processes; payload pools of %s in shared memory", plan->processes,
+            text_show_bytes(bytes, sizeof bytes, plan->pool_bytes));
+    fputs("\n", out);
+    for (int i = 0; i < graph->stage_count; i++)
+        if (graph->stages[i].kind->flags & STAGE_STORE)
+            fprintf(out, "store %s: %s%s\n", graph->stages[i].name,
+                    graph_store_path(&graph->stages[i]),
+                    graph->stages[i].input < 0 ? " (replayed: nothing fills it)" : "");
+}

@@ -1,0 +1,36 @@
+/* What a graph means on one node: processes, credits, windows, and the memory that they may use. */
+#ifndef FOLDMILL_PLAN_H
+#define FOLDMILL_PLAN_H
+
+#include "engine/graph.h"
+
+#include <stdio.h>
+
+enum {
+    PLAN_CREDITS = 2,          /* samples that a worker may hold */
+    PLAN_WINDOW_MIN = 16,      /* positions that a sink asks for ahead */
+    PLAN_WINDOW_MAX = 4096,
+};
+
+#define PLAN_POOL_BYTES ((size_t)64 << 20) /* payload pool of a worker without a `memory:` */
+
+struct plan_line {
+    const struct graph_line *line;
+    uint64_t window;  /* positions that its sink asks for ahead */
+};
+
+struct plan {
+    const struct graph *graph;
+    bool here[GRAPH_STAGES_MAX];       /* this node runs the stage */
+    int processes;                     /* of all kinds, the engine's own two included */
+    size_t pool_bytes;                 /* payload pools of all workers */
+    struct plan_line lines[GRAPH_LINES_MAX];
+};
+
+/* role "": a node that runs everything; else stages with that `on`, and those without one. */
+void plan_make(const struct graph *graph, const char *role, struct plan *plan);
+
+/* The plan as a table for people. */
+void plan_print(const struct plan *plan, FILE *out);
+
+#endif
