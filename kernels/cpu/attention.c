@@ -117,31 +117,40 @@ void CPU_NAME(attention)(struct backend *backend, const struct op_attention *a)
 }
 
 /* Per query: up[q,d] = dy * sigmoid(gate), delta[q] = sum_d dy y, and the gate's gradient
- * dy y (1 - sigmoid). */
+ * dy y (1 - sigmoid), which dgate_row[dims] holds for a moment. gate_bias must be given with gate. */
 CPU_LEAF static void gate_back(int64_t queries, int64_t dims, const real *restrict dy,
                                int64_t dy_ld, const real *restrict y, int64_t y_ld,
                                const real *restrict gate, int64_t gate_ld,
                                const real *restrict gate_bias, real *restrict up,
                                real *restrict delta, real *restrict dgate, int64_t dgate_ld,
-                               bool dgate_add, real *restrict dgate_bias)
+                               bool dgate_add, real *restrict dgate_row,
+                               real *restrict dgate_bias)
 {
     for (int64_t q = 0; q < queries; q++) {
-        real sum = 0;
+        const real *own_dy = dy + q * dy_ld, *own_y = y + q * y_ld;
+        real lane[CPU_LANES] = {0}, *own = up + q * dims;
+        for (int64_t d = 0; d < dims; d++) /* first the products, summed in lanes below */
+            own[d] = own_dy[d] * own_y[d];
         for (int64_t d = 0; d < dims; d++)
-            sum += dy[q * dy_ld + d] * y[q * y_ld + d];
-        delta[q] = sum;
+            lane[d % CPU_LANES] += own[d];
+        delta[q] = cpu_lanes_sum(lane);
+        if (!gate) {
+            memcpy(own, own_dy, (size_t)dims * sizeof *own);
+            continue;
+        }
+        const real *x = gate + q * gate_ld;
         for (int64_t d = 0; d < dims; d++) {
-            if (!gate) {
-                up[q * dims + d] = dy[q * dy_ld + d];
-                continue;
-            }
-            real s = cpu_sigmoid(gate[q * gate_ld + d] + (gate_bias ? gate_bias[d] : 0));
-            up[q * dims + d] = dy[q * dy_ld + d] * s;
-            real v = dy[q * dy_ld + d] * y[q * y_ld + d] * (1 - s);
-            if (dgate)
-                dgate[q * dgate_ld + d] = (dgate_add ? dgate[q * dgate_ld + d] : 0) + v;
+            real s = cpu_sigmoid(x[d] + gate_bias[d]), v = own[d] * (1 - s);
+            own[d] = own_dy[d] * s;
+            dgate_row[d] = v;
             dgate_bias[d] += v;
         }
+        real *to = dgate + q * dgate_ld;
+        if (dgate && dgate_add)
+            for (int64_t d = 0; d < dims; d++)
+                to[d] += dgate_row[d];
+        else if (dgate)
+            memcpy(to, dgate_row, (size_t)dims * sizeof *to);
     }
 }
 
@@ -166,13 +175,12 @@ CPU_LEAF static void logits_back(int64_t queries, int64_t keys, const real *rest
                                  real *restrict dp, const real *restrict delta,
                                  real *restrict dbias)
 {
-    for (int64_t q = 0; q < queries; q++)
-        for (int64_t k = 0; k < keys; k++) {
-            real v = p[q * keys + k] * (dp[q * keys + k] - delta[q]);
-            dp[q * keys + k] = v;
-            if (dbias)
-                dbias[q * keys + k] += v;
-        }
+    for (int64_t i = 0; i < queries * keys; i += keys)
+        for (int64_t k = i; k < i + keys; k++)
+            dp[k] = p[k] * (dp[k] - delta[i / keys]);
+    if (dbias)
+        for (int64_t k = 0; k < queries * keys; k++)
+            dbias[k] += dp[k];
 }
 
 struct work {
@@ -181,13 +189,16 @@ struct work {
     real alpha;
 };
 
-/* All gradients of one (row, head). p, dp: [block, keys]; up: [block, dims]; delta: [block]. */
+/* All gradients of one (row, head). p, dp: [block, keys]; up: [block, dims]; delta: [block]; a row
+ * of the gate's gradient and one of zeros: [dims]. */
 static void unit_back(const struct work *w, int64_t b, int64_t h, real *p, real *dbias,
                       real *dgate_bias)
 {
     const struct op_attention *a = w->a, *g = w->g;
     int64_t keys = w->keys, dims = w->dims;
     real *dp = p + w->block * keys, *up = dp + w->block * keys, *delta = up + w->block * dims;
+    real *dgate_row = delta + w->block, *no_bias = dgate_row + dims;
+    memset(no_bias, 0, (size_t)dims * sizeof *no_bias);
     struct cpu_matrix k = {item(&a->k, b, 0, h), a->k.stride[1], false};
     struct cpu_matrix v = {item(&a->v, b, 0, h), a->v.stride[1], false};
     for (int64_t first = 0; first < w->queries; first += w->block) {
@@ -198,8 +209,9 @@ static void unit_back(const struct work *w, int64_t b, int64_t h, real *p, real 
         const real *bias = cpu_data(&a->bias);
         gate_back(n, dims, item(&g->y, b, first, h), g->y.stride[1], item(&a->y, b, first, h),
                   a->y.stride[1], item(&a->gate, b, first, h), a->gate.stride[1],
-                  a->gate_bias.data ? cpu_data(&a->gate_bias) + h * dims : NULL, up, delta,
-                  item(&g->gate, b, first, h), g->gate.stride[1], g->gate.add, dgate_bias);
+                  a->gate_bias.data ? cpu_data(&a->gate_bias) + h * dims : no_bias, up, delta,
+                  item(&g->gate, b, first, h), g->gate.stride[1], g->gate.add, dgate_row,
+                  dgate_bias);
         cpu_gemm(n, keys, dims, w->alpha, q, cpu_transposed(k), 0, cpu_dense(p, keys));
         restore_rows(n, keys, p, bias ? bias + (h * w->queries + first) * keys : NULL, mask,
                      cpu_data(&a->lse) + (b * w->heads + h) * w->queries + first);
@@ -234,7 +246,8 @@ void CPU_NAME(attention_back)(struct backend *backend, const struct op_attention
     int64_t rows = a->q.dim[0], bias_size = g->bias.data ? w.heads * w.queries * w.keys : 0;
     int groups = rows < CPU_GROUPS ? (int)rows : CPU_GROUPS;
     int64_t gate_size = w.heads * w.dims, step = bias_size + gate_size;
-    int64_t own = 2 * w.block * w.keys + w.block * (w.dims + 1), units = groups * w.heads;
+    int64_t units = groups * w.heads;
+    int64_t own = 2 * w.block * w.keys + w.block * (w.dims + 1) + 2 * w.dims;
     real *scratch = cpu_scratch(backend, groups * step + units * own);
     memset(scratch, 0, (size_t)(groups * step) * sizeof *scratch);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
