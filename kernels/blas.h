@@ -22,9 +22,9 @@ const char *blas_core(void);
  * SapphireRapids, Zen), or when none is wanted. */
 bool blas_check(void);
 
-/* Sets, where they are not set, OPENBLAS_CORETYPE to the wanted value and OMP_WAIT_POLICY to PASSIVE
- * (threads that wait for work otherwise spin and take the processor from the preprocessing workers).
- * Both are read when the libraries load: true means that the program should start itself again, as
+/* Sets, where they are not set, OPENBLAS_CORETYPE to the wanted value and OMP_WAIT_POLICY to
+ * PASSIVE (threads that wait for work otherwise spin and take the processor from the preprocessing
+ * workers). Both are read when the libraries load: true means that the program should start itself again, as
  * by execv("/proc/self/exe", argv), for them to count. Then it is false. Call it before threads
  * are started. */
 bool blas_environment_set(void);

@@ -78,8 +78,9 @@ static enum status layout(const struct checkpoint *c, struct entry *table, size_
         uint64_t count;
         size_t length = strlen(t->name);
         if (length == 0 || length >= CHECKPOINT_NAME_MAX)
-            return error_set(err, STATUS_LIMIT, "checkpoint: the name \"%s\" has %zu bytes; 1 to %d "
-                             "are allowed", t->name, length, CHECKPOINT_NAME_MAX - 1);
+            return error_set(err, STATUS_LIMIT,
+                             "checkpoint: the name \"%s\" has %zu bytes; 1 to %d are allowed",
+                             t->name, length, CHECKPOINT_NAME_MAX - 1);
         ASSERT(t->rank >= 0 && t->rank <= CHECKPOINT_RANK_MAX);
         ASSERT(count_elements((uint32_t)t->rank, t->dim, &count));
         struct entry *e = &table[i];

@@ -1,5 +1,5 @@
-/* Checkpoints: named tensors and a small opaque state (where the run's sink stands) in one file that
- * is there whole or not at all. A file is <folder>/step-<12 digits>.ckpt:
+/* Checkpoints: named tensors and a small opaque state (where the run's sink stands) in one file
+ * that is there whole or not at all. A file is <folder>/step-<12 digits>.ckpt:
  *
  *   head    64 bytes: "FOLDCKPT", u32 version, u32 tensors, u64 step, u64 updates, u64 state
  *           bytes, u64 state checksum, u64 file bytes, u64 checksum of the head before it and of
@@ -45,7 +45,8 @@ struct checkpoint {
 
 /* Writes the checkpoint of c->step into folder (made when it is not there) by way of a temporary
  * file, then removes all but the newest CHECKPOINT_KEPT. A checkpoint of the same step is replaced.
- * STATUS_IO, STATUS_FULL: the folder is as before. STATUS_LIMIT: a name or the state is too long. */
+ * STATUS_IO, STATUS_FULL: the folder is as before. STATUS_LIMIT: a name or the state is too
+ * long. */
 enum status checkpoint_write(const char *folder, const struct checkpoint *c, struct error *err);
 
 /* The file in memory (aligned to 64) -> c, whose tables come from arena and whose data lie in

@@ -1,7 +1,7 @@
 /* The op table: one row an op, forward and backward. The rows make the argument structs
  * (struct op_linear), the members of struct ops, the cpu prototypes, the description of
- * each (op_describe), the tape's calls (kernels/net/tape.h), and one case each of the generic parity
- * test (backend against backend) and gradient test (against central differences). Adding an op is
+ * each (op_describe), the tape's calls (kernels/net/tape.h), and one case each of the generic
+ * parity test (backend against backend) and gradient test (against central differences). Adding an op is
  * one row here and a file in kernels/cpu and kernels/cuda. Valid C++: CUDA reads it.
  *
  * A field is F(KIND, name, "sizes"): capitals are sizes that must agree inside the row, numbers
@@ -64,7 +64,8 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
        transposes are views (triangle multiplication: B = channels). */ \
     DIFF(matmul, F(IN, a, "B,M,K*") F(IN, b, "B,K,N*") F(OUT, y, "B,M,N*")) \
     /* Outer product mean with its projection, the [L,L,C,C] product never stored: \
-       y[i,j,o] = res[i,j,o] + scale[i,j] * (bias[o] + sum_ce w[o,c,e] sum_s a[s,i,c] b[s,j,e]). */ \
+       y[i,j,o] = res[i,j,o] + scale[i,j] * (bias[o] + sum_ce w[o,c,e] sum_s a[s,i,c] b[s,j,e]). \
+       */ \
     DIFF(outer_mean, F(IN, a, "S,L,C*") F(IN, b, "S,L,C*") F(IN, w, "O,C,C") F(IN, bias, "O") \
         F(MASK, scale, "L,L") F(OPT, res, "L,L,O") F(OUT, y, "L,L,O")) \
     /* y[i,j] = 1 / (eps + sum_s mask[s,i] mask[s,j]). */ \

@@ -117,7 +117,7 @@ void CPU_NAME(attention)(struct backend *backend, const struct op_attention *a)
 }
 
 /* Per query: up[q,d] = dy * sigmoid(gate), delta[q] = sum_d dy y, and the gate's gradient
- * dy y (1 - sigmoid), which dgate_row[dims] holds for a moment. gate_bias must be given with gate. */
+ * dy y (1 - sigmoid), which dgate_row[dims] holds for a moment. gate_bias is given with gate. */
 CPU_LEAF static void gate_back(int64_t queries, int64_t dims, const real *restrict dy,
                                int64_t dy_ld, const real *restrict y, int64_t y_ld,
                                const real *restrict gate, int64_t gate_ld,

@@ -55,8 +55,8 @@ static void apply(struct backend *backend, const struct op_residual *a, const re
         for (int64_t j = 0; j < inner; j++) {
             int64_t at = (i * inner + j) * columns;
             int64_t row = a->shared == 0 ? j : a->shared == 1 ? i : i * inner + j;
-            row_add(columns, from ? from + at : NULL, u + at, factor ? factor + row * columns : NULL,
-                    to + at);
+            row_add(columns, from ? from + at : NULL, u + at,
+                    factor ? factor + row * columns : NULL, to + at);
         }
 }
 

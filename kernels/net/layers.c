@@ -43,8 +43,10 @@ struct tensor layer_norm_run(struct tape *t, struct layer norm, struct tensor x)
 struct tensor linear_run(struct tape *t, struct layer linear, struct tensor x)
 {
     struct tensor y = tape_tensor(t, 2, x.dim[0], linear.w.dim[0], 1, 1);
-    tape_linear(t, (struct op_linear){
-                       .x = x, .w = tape_weight(t, linear.w), .b = tape_weight(t, linear.b), .y = y});
+    tape_linear(t, (struct op_linear){.x = x,
+                                      .w = tape_weight(t, linear.w),
+                                      .b = tape_weight(t, linear.b),
+                                      .y = y});
     return y;
 }
 

@@ -81,7 +81,7 @@ void net_gradient_clear(struct net *net);
 
 /* Forward with dropout, losses, and what backward needs is kept. true_msa, bert_mask, pseudo_beta
  * and its mask must be given. STATUS_INVALID: a class or a number of the input is out of range
- * (text names it); the losses of an odd sample may be not finite, and are handed back as they are. */
+ * (text names it); losses that are not finite are handed back as they are. */
 enum status net_forward(struct net *net, const struct net_input *input, struct net_loss *loss,
                         struct error *err);
 

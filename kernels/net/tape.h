@@ -18,7 +18,7 @@ enum { TAPE_PARTS_MAX = 8 };
 struct tape_slot {
     char *data, *gradient; /* gradient NULL: nothing has been written to it yet */
     int64_t count;         /* elements */
-    int32_t root;          /* the slot whose gradient this one shares: itself, or a stream's first */
+    int32_t root;          /* the slot whose gradient this one shares: itself, a stream's first */
     int32_t newest;        /* of a stream's root: the slot of its newest version */
     int32_t parts;         /* of a root: how many ranges of the gradient have been written */
     int64_t part_at[TAPE_PARTS_MAX], part_count[TAPE_PARTS_MAX];

@@ -7,7 +7,8 @@
 
 Test(blas, the_kernel_set_follows_the_flags)
 {
-    const char *avx512 = "flags\t\t: fpu sse2 fma avx2 avx512f avx512dq avx512cd avx512bw avx512vl\n";
+    const char *avx512 =
+        "flags\t\t: fpu sse2 fma avx2 avx512f avx512dq avx512cd avx512bw avx512vl\n";
     const char *avx2 = "flags\t\t: fpu sse2 fma avx avx2\n";
     cr_assert(strcmp(blas_coretype_for(avx512), "SkylakeX") == 0, "all of AVX-512");
     cr_assert(strcmp(blas_coretype_for(avx2), "Haswell") == 0, "AVX2 and FMA");

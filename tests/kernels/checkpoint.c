@@ -94,7 +94,8 @@ Test(checkpoint, finds_every_flipped_byte_and_truncation, .init = setup, .fini =
     char *bad = arena_alloc(&arena, good.size);
     cr_assert(checkpoint_parse(good, &arena, &c, &err) == STATUS_OK, "%s", err.text);
     /* Bytes between the parts are padding and mean nothing: find where parts end. */
-    size_t state_end = 64 + 2 * 192 + 11, first = (size_t)((const char *)c.tensor[0].data - good.data);
+    size_t state_end = 64 + 2 * 192 + 11;
+    size_t first = (size_t)((const char *)c.tensor[0].data - good.data);
     size_t second = (size_t)((const char *)c.tensor[1].data - good.data);
     for (size_t i = 0; i < good.size; i++) {
         bool padding = (i >= state_end && i < first) || (i >= first + 24 && i < second) ||

@@ -53,9 +53,9 @@ static int rank_run(const char *path, int rank, int ranks, int rounds)
             if (memcmp(&wanted, &data[i], sizeof wanted) != 0)
                 return 13;
         }
-        if (extra[0] < ranks * (ranks + 1) / 2.0 - 0.1 || extra[0] > ranks * (ranks + 1) / 2.0 + 0.1)
+        if ((int)extra[0] != ranks * (ranks + 1) / 2)
             return 14;
-        if (extra[1] < ranks * round - 0.1 || extra[1] > ranks * round + 0.1)
+        if ((int)extra[1] != ranks * round)
             return 15;
     }
     comm_close(comm);
