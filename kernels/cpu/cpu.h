@@ -178,12 +178,12 @@ static inline real cpu_sigmoid(real x)
 /* Sum of the lanes in a fixed tree. */
 static inline real cpu_lanes_sum(const real lane[CPU_LANES])
 {
-    real sum[CPU_LANES];
-    memcpy(sum, lane, sizeof sum);
-    for (int width = CPU_LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            sum[i] += sum[i + width];
-    return sum[0];
+    real eight[8], four[4];
+    for (int i = 0; i < 8; i++)
+        eight[i] = lane[i] + lane[i + 8];
+    for (int i = 0; i < 4; i++)
+        four[i] = eight[i] + eight[i + 4];
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <cblas.h>
 
-enum { ROWS_MIN = 64, FLOP_MIN = 1 << 18 };
+enum { ROWS_MIN = 64, ROWS_MAX = 1024, FLOP_MIN = 1 << 18 };
 
 struct cpu_matrix cpu_matrix_of(const struct tensor *t, int i, int j)
 {
@@ -43,7 +43,8 @@ void cpu_gemm(int64_t m, int64_t n, int64_t k, real alpha, struct cpu_matrix a,
 
 int64_t cpu_gemm_part(int64_t m, int64_t n, int64_t k)
 {
-    int64_t rows = (m + 15) / 16, rows_flop = FLOP_MIN / (n * k) + 1;
+    int64_t rows = (m + 3) / 4, rows_flop = FLOP_MIN / (n * k) + 1;
+    rows = rows > ROWS_MAX ? ROWS_MAX : rows;
     rows = rows < rows_flop ? rows_flop : rows;
     return (rows + ROWS_MIN - 1) / ROWS_MIN * ROWS_MIN;
 }
