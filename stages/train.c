@@ -1,0 +1,237 @@
+/* The training sink: takes the batches of a line, one step each. It expands the compact samples to
+ * features, runs the network forward and backward sample by sample, sums the gradients, and updates
+ * the weights by Adam. Its checkpoint holds weights, moments, moving average and the line's
+ * position as one unit, so a run that was ended anywhere goes on with the exact next batch. */
+#include "engine/base/log.h"
+#include "stages/learn/network.h"
+#include "stages/learn/saved.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct train_state {
+    struct network_settings network;
+    struct adam_config adam;
+    int64_t epochs, steps, checkpoint_steps, recycles;
+    struct stage_context *context;
+    struct backend *backend;
+    struct net *net;               /* opened by the first batch, which gives its sizes */
+    struct arena loaded_arena;     /* the checkpoint that the first batch will take over */
+    struct checkpoint loaded;
+    bool has_loaded;
+};
+
+static enum status train_open(void *state, struct stage_context *context, struct error *err)
+{
+    struct train_state *train = state;
+    train->context = context;
+    arena_open(&train->loaded_arena, 0);
+    context->terms = (struct sink_terms){
+        .epochs = (uint64_t)train->epochs,
+        .steps_max = (uint64_t)train->steps,
+        .recycles_max = (uint32_t)train->recycles,
+        .checkpoint_steps = (uint64_t)train->checkpoint_steps,
+        .ordered = true,
+        .shuffled = true,
+    };
+    enum status status = network_backend(train->network.backend, train->network.threads, &train->backend, err);
+    if (status == STATUS_OK)
+        log_info("trains on %s: %s", train->backend->name, train->backend->device);
+    return status;
+}
+
+/* The network for batches of these sizes, with the loaded checkpoint in it if there is one. */
+static enum status train_prepare(struct train_state *train, int64_t length, int64_t clusters,
+                                 struct error *err)
+{
+    if (train->net) {
+        const struct net_config *have = net_config(train->net);
+        if (have->length == length && have->clusters == clusters)
+            return STATUS_OK;
+        return error_set(err, STATUS_INVALID,
+                         "a batch of length %lld and %lld rows; the network was planned for %lld "
+                         "and %lld: all batches of a run have the same sizes",
+                         (long long)length, (long long)clusters, (long long)have->length,
+                         (long long)have->clusters);
+    }
+    struct net_config config =
+        network_config(&train->network, length, clusters, train->context->seed);
+    struct net_plan plan;
+    enum status status = net_plan(&config, &plan, err);
+    if (status == STATUS_OK)
+        status = net_open(&config, train->backend, &train->net, err);
+    if (status != STATUS_OK)
+        return status;
+    log_info("network of %lld parameters; weights %.1f MB x 5, activations %.1f MB",
+             (long long)plan.parameters, (double)plan.weights_bytes / 1e6,
+             (double)plan.activations_bytes / 1e6);
+    if (train->has_loaded) {
+        status = net_load(train->net, &train->loaded, err);
+        arena_close(&train->loaded_arena);
+        train->has_loaded = false;
+    }
+    return status;
+}
+
+/* Sums of a step over its samples. */
+struct step_sums {
+    double total, distogram, masked_msa, weight;
+};
+
+/* Forward and backward of sample b of the batch; one whose loss is not finite adds nothing. */
+static enum status train_sample(struct train_state *train, const struct sample *batch, int64_t b,
+                                uint64_t position, struct arena *arena, struct step_sums *sums,
+                                struct error *err)
+{
+    struct net_input input;
+    struct net_loss loss;
+    struct arena_mark mark = arena_mark(arena);
+    enum status status = network_input(batch, b, arena, &input, err);
+    if (status == STATUS_OK && input.weight > 0) {
+        double weight = input.weight;
+        input.position = position;
+        status = net_forward(train->net, &input, &loss, err);
+        if (status == STATUS_OK && isfinite(loss.total)) {
+            net_backward(train->net);
+            sums->total += weight * loss.total;
+            sums->distogram += weight * loss.distogram;
+            sums->masked_msa += weight * loss.masked_msa;
+            sums->weight += weight;
+        } else if (status == STATUS_OK) {
+            log_warn("position %llu: the loss is not finite; the sample adds nothing to its step",
+                     (unsigned long long)position);
+        }
+    }
+    arena_rewind(arena, mark);
+    return status;
+}
+
+static enum status train_feed(void *state, const struct work *work, const struct sample *in,
+                              struct sample *out, struct arena *arena, struct error *err)
+{
+    (void)out;
+    struct train_state *train = state;
+    struct step_sums sums = {0};
+    int64_t samples, length, clusters;
+    enum status status = network_batch_sizes(in, &samples, &length, &clusters, err);
+    if (status == STATUS_OK)
+        status = train_prepare(train, length, clusters, err);
+    if (status != STATUS_OK)
+        return status;
+    net_gradient_clear(train->net);
+    /* Dropout is keyed by the sample's place in the whole run, never by the batch's shape. */
+    uint64_t first = work->step * (uint64_t)samples;
+    for (int64_t b = 0; b < samples; b++) {
+        status = train_sample(train, in, b, first + (uint64_t)b, arena, &sums, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    struct adam_result result =
+        net_update(train->net, &train->adam, sums.weight, (int64_t)work->step + 1);
+    if (result.skipped)
+        log_warn("step %llu changed no weights: gradient norm %g, sample weight %g",
+                 (unsigned long long)work->step, result.norm, sums.weight);
+    double weight = sums.weight > 0 ? sums.weight : 1;
+    struct stage_context *context = train->context;
+    context->report(context, "loss", sums.total / weight);
+    context->report(context, "distogram", sums.distogram / weight);
+    context->report(context, "masked_msa", sums.masked_msa / weight);
+    context->report(context, "gradient_norm", result.norm);
+    context->report(context, "learning_rate", result.rate);
+    return STATUS_OK;
+}
+
+static enum status train_save(void *state, const struct sink_position *position, struct error *err)
+{
+    struct train_state *train = state;
+    if (!train->net) /* no step was made since the checkpoint that was loaded, if any */
+        return STATUS_OK;
+    struct arena arena;
+    arena_open(&arena, 0);
+    struct saved saved = {.config = *net_config(train->net), .position = *position};
+    enum status status = net_save(train->net, saved_folder(train->context->run_dir, &arena),
+                                  position->step, saved_pack(&saved, &arena), err);
+    arena_close(&arena);
+    return status;
+}
+
+static enum status train_load(void *state, struct sink_position *position, struct error *err)
+{
+    struct train_state *train = state;
+    struct saved saved;
+    struct arena *arena = &train->loaded_arena;
+    enum status status = checkpoint_read_newest(saved_folder(train->context->run_dir, arena), arena,
+                                                &train->loaded, err);
+    if (status == STATUS_OK)
+        status = saved_unpack(train->loaded.state, &saved, err);
+    if (status != STATUS_OK)
+        return status;
+    *position = saved.position;
+    train->has_loaded = true;
+    return STATUS_OK;
+}
+
+static void train_close(void *state)
+{
+    struct train_state *train = state;
+    if (train->net)
+        net_close(train->net);
+    if (train->backend)
+        train->backend->close(train->backend);
+    arena_close(&train->loaded_arena);
+}
+
+#define AT(member) offsetof(struct train_state, member)
+
+static const struct param train_params[] = {
+    {.name = "epochs", .type = PARAM_INT, .fallback = "1", .min = 1, .max = 1e9,
+     .offset = AT(epochs), .help = "Passes over the training samples."},
+    {.name = "steps", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 1e12,
+     .offset = AT(steps), .help = "Ends after so many steps; 0: only epochs count."},
+    {.name = "checkpoint_steps", .type = PARAM_INT, .fallback = "200", .min = 0, .max = 1e12,
+     .offset = AT(checkpoint_steps), .free = true,
+     .help = "Saves a checkpoint after every so many steps; 0: only at the end."},
+    {.name = "recycles", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 3,
+     .offset = AT(recycles),
+     .help = "Largest number of recycling passes; each step draws its own. This version's network "
+             "uses the last pass alone."},
+    {.name = "learning_rate", .type = PARAM_FLOAT, .fallback = "1e-3", .min = 0, .max = 10,
+     .offset = AT(adam.rate), .help = "Learning rate of Adam after the warm-up."},
+    {.name = "warmup_steps", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 1e12,
+     .offset = AT(adam.warmup), .help = "Steps over which the learning rate rises from 0."},
+    {.name = "decay_from", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 1e12,
+     .offset = AT(adam.decay_from),
+     .help = "Step at which the learning rate falls by decay_factor; 0: never."},
+    {.name = "decay_factor", .type = PARAM_FLOAT, .fallback = "0.95", .min = 0, .max = 1,
+     .offset = AT(adam.decay_factor), .help = "Factor of the learning rate from decay_from on."},
+    {.name = "beta1", .type = PARAM_FLOAT, .fallback = "0.9", .min = 0, .max = 1,
+     .offset = AT(adam.b1), .help = "Decay of Adam's first moment."},
+    {.name = "beta2", .type = PARAM_FLOAT, .fallback = "0.999", .min = 0, .max = 1,
+     .offset = AT(adam.b2), .help = "Decay of Adam's second moment."},
+    {.name = "epsilon", .type = PARAM_FLOAT, .fallback = "1e-6", .min = 0, .max = 1,
+     .offset = AT(adam.eps), .help = "Added to the root of Adam's second moment."},
+    {.name = "clip", .type = PARAM_FLOAT, .fallback = "0.1", .min = 0, .max = 1e9,
+     .offset = AT(adam.clip),
+     .help = "Largest global norm of a step's mean gradient; 0: no clipping."},
+    {.name = "ema_decay", .type = PARAM_FLOAT, .fallback = "0.999", .min = 0, .max = 1,
+     .offset = AT(adam.ema_decay),
+     .help = "Decay of the moving average of the weights, which evaluate uses."},
+    NETWORK_PARAMS(struct train_state, network),
+    {.name = NULL},
+};
+
+const struct stage stage_train = {
+    .abi = STAGE_ABI,
+    .version = 1,
+    .flags = STAGE_SINK | STAGE_SINGLE,
+    .name = "train",
+    .summary = "Trains the network on the batches of its line and saves checkpoints.",
+    .state_size = sizeof(struct train_state),
+    .params = train_params,
+    .in = {network_fields},
+    .open = train_open,
+    .feed = train_feed,
+    .save = train_save,
+    .load = train_load,
+    .close = train_close,
+};
