@@ -3,7 +3,8 @@
  * B sequences, Q queries, K keys, H heads, D floats a head. */
 #include "kernels/cuda/attention.cuh"
 
-/* y[b,q,h,:] = factor of the gate * weighted / sum; lse = top + log(sum). All keys masked: 0, -inf. */
+/* y[b,q,h,:] = factor of the gate * weighted / sum; lse = top + log(sum); all keys masked: 0 and
+ * -inf. */
 template <int WIDTH>
 __device__ inline void query_finish(const struct op_attention &a, struct attention_place at_,
                                     const float (&weighted)[WIDTH], float top, float sum)
@@ -26,7 +27,7 @@ __device__ inline void query_finish(const struct op_attention &a, struct attenti
 
 template <int WIDTH>
 static __global__ __launch_bounds__(ATTENTION_THREADS) void attention_queries(struct op_attention a,
-                                                                             float factor)
+                                                                              float factor)
 {
     __shared__ float key[ATTENTION_STAGE][WIDTH], value[ATTENTION_STAGE][WIDTH];
     __shared__ bool allowed[ATTENTION_STAGE];

@@ -60,7 +60,7 @@ __device__ inline bool key_allowed(const struct tensor &mask, int64_t b, int64_t
     return !mask.data || *at(mask, b, k) > 0;
 }
 
-/* A block of ATTENTION_THREADS rows: x of the grid counts b and the tiles of rows, y counts heads. */
+/* Blocks of ATTENTION_THREADS rows: x of the grid counts b and the tiles of rows, y heads. */
 static inline dim3 attention_grid(int64_t batch, int64_t rows, int64_t heads)
 {
     int64_t tiles = (rows + ATTENTION_THREADS - 1) / ATTENTION_THREADS;

@@ -62,8 +62,8 @@ struct gate_bias_term {
 
 /* gq: one thread a query, all keys in turn. */
 template <int WIDTH>
-static __global__ __launch_bounds__(ATTENTION_THREADS) void queries_back(
-    struct attention_back back, struct tensor gq)
+static __global__ __launch_bounds__(ATTENTION_THREADS) void queries_back(struct attention_back back,
+                                                                         struct tensor gq)
 {
     __shared__ float key[ATTENTION_STAGE][WIDTH], value[ATTENTION_STAGE][WIDTH];
     __shared__ bool allowed[ATTENTION_STAGE];
@@ -106,8 +106,8 @@ static __global__ __launch_bounds__(ATTENTION_THREADS) void queries_back(
 /* gk and gv (each may be absent): one thread a key, all queries in turn. */
 template <int WIDTH>
 static __global__ __launch_bounds__(ATTENTION_THREADS) void keys_back(struct attention_back back,
-                                                                     struct tensor gk,
-                                                                     struct tensor gv)
+                                                                      struct tensor gk,
+                                                                      struct tensor gv)
 {
     __shared__ float query[ATTENTION_STAGE][WIDTH], up[ATTENTION_STAGE][WIDTH];
     __shared__ float lse[ATTENTION_STAGE], delta[ATTENTION_STAGE];
@@ -157,7 +157,7 @@ enum { BIAS_TILE = 16 };
 
 template <int WIDTH>
 static __global__ __launch_bounds__(BLOCK) void bias_back(struct attention_back back,
-                                                         struct tensor gbias)
+                                                          struct tensor gbias)
 {
     __shared__ float query[BIAS_TILE][WIDTH + 1], up[BIAS_TILE][WIDTH + 1];
     __shared__ float key[BIAS_TILE][WIDTH + 1], value[BIAS_TILE][WIDTH + 1];
@@ -217,13 +217,11 @@ void cuda_attention_back(struct backend *backend, const struct op_attention *a,
         column_sums(device, term, size[0] * size[1], &g->gate_bias);
     }
     if (g->q.data)
-        ATTENTION_LAUNCH(device, queries_back, size[3],
-                         attention_grid(size[0], size[1], size[2]), dim3(ATTENTION_THREADS), back,
-                         g->q);
+        ATTENTION_LAUNCH(device, queries_back, size[3], attention_grid(size[0], size[1], size[2]),
+                         dim3(ATTENTION_THREADS), back, g->q);
     if (g->k.data || g->v.data)
-        ATTENTION_LAUNCH(device, keys_back, size[3],
-                         attention_grid(size[0], a->k.dim[1], size[2]), dim3(ATTENTION_THREADS),
-                         back, g->k, g->v);
+        ATTENTION_LAUNCH(device, keys_back, size[3], attention_grid(size[0], a->k.dim[1], size[2]),
+                         dim3(ATTENTION_THREADS), back, g->k, g->v);
     if (g->bias.data)
         bias_launch(device, &back, &g->bias);
 }

@@ -129,21 +129,8 @@ static size_t cuda_scratch_bytes(struct backend *backend)
     return workspace_bytes + chunks_bytes((const struct device *)backend->state);
 }
 
-static void cuda_close(struct backend *backend)
-{
-    struct device *device = device_of(backend);
-    chunks_free(device);
-    BLAS_OK(cublasDestroy(device->blas));
-    CUDA_OK(cudaFree(device->workspace));
-    CUDA_OK(cudaStreamDestroy(device->stream));
-    free(device);
-    free(backend);
-}
-
 /* Fails where the object holds no code for this device. */
-static __global__ void probe(void)
-{
-}
+static __global__ void probe(void) {}
 
 static enum status device_check(int number, char text[BACKEND_DEVICE_MAX], struct error *err)
 {
@@ -175,6 +162,47 @@ static enum status device_check(int number, char text[BACKEND_DEVICE_MAX], struc
     return STATUS_OK;
 }
 
+/* Stream, workspace and cuBLAS of the device; false, with the reason, where one cannot be had (the
+ * memory is another program's, say). What was made is then left to device_drop. */
+static bool device_open(struct device *device, const char **reason)
+{
+    cudaError_t status = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
+    if (status == cudaSuccess)
+        status = cudaMalloc(&device->workspace, workspace_bytes);
+    *reason = cudaGetErrorString(status);
+    if (status != cudaSuccess)
+        return false;
+    cublasStatus_t blas = cublasCreate(&device->blas);
+    *reason = cublasGetStatusString(blas);
+    if (blas != CUBLAS_STATUS_SUCCESS)
+        return false;
+    BLAS_OK(cublasSetStream(device->blas, device->stream));
+    BLAS_OK(cublasSetMathMode(device->blas, CUBLAS_DEFAULT_MATH)); /* float32 means float32 */
+    BLAS_OK(cublasSetAtomicsMode(device->blas, CUBLAS_ATOMICS_NOT_ALLOWED));
+    BLAS_OK(cublasSetWorkspace(device->blas, device->workspace, workspace_bytes));
+    return true;
+}
+
+/* Gives back what device_open made, all of it or a part. */
+static void device_drop(struct device *device)
+{
+    if (device->blas)
+        BLAS_OK(cublasDestroy(device->blas));
+    if (device->workspace)
+        CUDA_OK(cudaFree(device->workspace));
+    if (device->stream)
+        CUDA_OK(cudaStreamDestroy(device->stream));
+    free(device);
+}
+
+static void cuda_close(struct backend *backend)
+{
+    struct device *device = device_of(backend);
+    chunks_free(device);
+    device_drop(device);
+    free(backend);
+}
+
 #define OP_SET_PLAIN(name, fields) backend->ops.name = cuda_##name;
 #define OP_SET_DIFF(name, fields)                                                                  \
     OP_SET_PLAIN(name, fields)                                                                     \
@@ -187,22 +215,22 @@ const struct backend_abi foldmill_cuda_abi = BACKEND_ABI_HERE;
 
 EXPORT enum status foldmill_cuda_open(int number, struct backend **opened, struct error *err)
 {
-    char text[BACKEND_DEVICE_MAX];
+    char text[BACKEND_DEVICE_MAX] = "";
     *opened = NULL;
     enum status status = device_check(number, text, err);
     if (status != STATUS_OK)
         return status;
-    struct backend *backend = (struct backend *)calloc(1, sizeof *backend);
     struct device *device = (struct device *)calloc(1, sizeof *device);
-    ASSERT(backend && device);
+    const char *reason;
+    ASSERT(device);
     device->number = number;
-    CUDA_OK(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking));
-    BLAS_OK(cublasCreate(&device->blas));
-    BLAS_OK(cublasSetStream(device->blas, device->stream));
-    BLAS_OK(cublasSetMathMode(device->blas, CUBLAS_DEFAULT_MATH)); /* float32 means float32 */
-    BLAS_OK(cublasSetAtomicsMode(device->blas, CUBLAS_ATOMICS_NOT_ALLOWED));
-    CUDA_OK(cudaMalloc(&device->workspace, workspace_bytes));
-    BLAS_OK(cublasSetWorkspace(device->blas, device->workspace, workspace_bytes));
+    if (!device_open(device, &reason)) {
+        device_drop(device);
+        return error_set(err, STATUS_MISS, "CUDA device %d, %s, cannot be used: %s", number, text,
+                         reason);
+    }
+    struct backend *backend = (struct backend *)calloc(1, sizeof *backend);
+    ASSERT(backend);
     backend->name = "cuda";
     memcpy(backend->device, text, sizeof text);
     backend->real = TENSOR_F32;

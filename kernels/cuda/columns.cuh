@@ -40,7 +40,7 @@ static __global__ void column_totals(const float *part, int64_t groups, int64_t 
     float total = 0;
     for (int64_t group = 0; group < groups; group++)
         total += part[group * columns + c];
-    put(out, at_flat(out, c), total);
+    put(out, at_flat(out, (uint64_t)c), total);
 }
 
 /* out (+)= sum over n of term(n, c), n < rows, c < elements of out. Term: a struct with
@@ -54,9 +54,8 @@ void column_sums(struct device *device, Term term, int64_t rows, const struct te
         group_rows = COLUMN_GROUP_ROWS_MIN;
     int64_t groups = (rows + group_rows - 1) / group_rows;
     float *part = scratch_floats(device, groups * columns);
-    LAUNCH(device, (column_parts<Term>),
-           dim3(blocks_of(columns, TILE_COLUMNS), (unsigned)groups), rows_block(), term, rows,
-           columns, group_rows, part);
+    LAUNCH(device, (column_parts<Term>), dim3(blocks_of(columns, TILE_COLUMNS), (unsigned)groups),
+           rows_block(), term, rows, columns, group_rows, part);
     LAUNCH(device, column_totals, dim3(blocks_of(columns, BLOCK)), dim3(BLOCK), part, groups,
            columns, *out);
 }

@@ -8,11 +8,12 @@
 enum { COPY_TILE = 32 };
 
 /* One thread an element, in the row-major order of the axes. */
+template <class Index>
 static __global__ void copy_elements(struct tensor from, struct tensor to, int64_t count)
 {
     int64_t element = thread_element();
     if (element < count)
-        put(to, at_flat(to, element), *at_flat(from, element));
+        put(to, at_flat(to, (Index)element), *at_flat(from, (Index)element));
 }
 
 /* Axes 2 and 3 are `from`'s fastest and `to`'s fastest; blocks over tiles of both, times the
@@ -58,8 +59,8 @@ void strided_copy(struct device *device, const struct tensor *from, const struct
     ASSERT_INT(from->rank, ==, to->rank);
     int fast_from = fastest_axis(from), fast_to = fastest_axis(to);
     if (fast_from < 0 || fast_to < 0 || fast_from == fast_to) {
-        LAUNCH(device, copy_elements, dim3(blocks_of(count, BLOCK)), dim3(BLOCK), *from, *to,
-               count);
+        LAUNCH(device, count <= UINT32_MAX ? copy_elements<uint32_t> : copy_elements<uint64_t>,
+               dim3(blocks_of(count, BLOCK)), dim3(BLOCK), *from, *to, count);
         return;
     }
     struct tensor source = *from, target = *to;

@@ -12,6 +12,6 @@ void cuda_fill(struct backend *backend, const struct op_fill *a)
 {
     struct device *device = device_begin(backend);
     int64_t count = tensor_count(&a->y);
-    LAUNCH(device, fill_elements, dim3(blocks_of(count, BLOCK)), dim3(BLOCK), a->y,
-           (float)a->value, count);
+    LAUNCH(device, fill_elements, dim3(blocks_of(count, BLOCK)), dim3(BLOCK), a->y, (float)a->value,
+           count);
 }

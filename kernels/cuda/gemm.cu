@@ -50,8 +50,8 @@ void gemm(struct device *device, struct tensor a, struct tensor c, struct tensor
         BLAS_OK(cublasSgemm(device->blas, right_as, left_as, n, m, k, &one, from_c, right.leading,
                             from_a, left.leading, &beta, (float *)y.data, to.leading));
     else
-        BLAS_OK(cublasSgemmStridedBatched(
-            device->blas, right_as, left_as, n, m, k, &one, from_c, right.leading, c.stride[0],
-            from_a, left.leading, a.stride[0], &beta, (float *)y.data, to.leading, y.stride[0],
-            batch));
+        BLAS_OK(cublasSgemmStridedBatched(device->blas, right_as, left_as, n, m, k, &one, from_c,
+                                          right.leading, c.stride[0], from_a, left.leading,
+                                          a.stride[0], &beta, (float *)y.data, to.leading,
+                                          y.stride[0], batch));
 }

@@ -1,5 +1,6 @@
 /* Where the elements of a tensor lie, for kernels: tensors are passed to them by value, strides
- * and all, so that one kernel serves every view. Also how threads are laid over rows and columns. */
+ * and all, so that one kernel serves every view. Also how threads are laid over rows and columns.
+ */
 #ifndef KERNELS_CUDA_INDEX_CUH
 #define KERNELS_CUDA_INDEX_CUH
 
@@ -33,13 +34,15 @@ __device__ inline int32_t index_at(const struct tensor &t, int64_t i)
     return ((const int32_t *)t.data)[i * t.stride[0]];
 }
 
-/* Element `flat` of t in row-major order of its axes. */
-__device__ inline float *at_flat(const struct tensor &t, int64_t flat)
+/* Element `flat` of t in row-major order of its axes. Index: uint32_t where it holds the number of
+ * elements (division of 64-bit numbers is slow on a device), else uint64_t. */
+template <class Index> __device__ inline float *at_flat(const struct tensor &t, Index flat)
 {
     float *data = (float *)t.data;
     for (int axis = t.rank - 1; axis >= 0; axis--) {
-        data += flat % t.dim[axis] * t.stride[axis];
-        flat /= t.dim[axis];
+        Index size = (Index)t.dim[axis], rest = flat / size;
+        data += (int64_t)(flat - rest * size) * t.stride[axis];
+        flat = rest;
     }
     return data;
 }

@@ -70,8 +70,8 @@ void cuda_layer_norm_back(struct backend *backend, const struct op_layer_norm *a
 {
     struct device *device = device_begin(backend);
     if (g->x.data)
-        LAUNCH(device, layer_norm_rows_back, dim3(blocks_of(a->x.dim[0], BLOCK_WARPS)),
-               dim3(BLOCK), *a, g->y, g->x);
+        LAUNCH(device, layer_norm_rows_back, dim3(blocks_of(a->x.dim[0], BLOCK_WARPS)), dim3(BLOCK),
+               *a, g->y, g->x);
     if (g->w.data) {
         struct layer_norm_term term = {a->x, a->stat, g->y};
         column_sums(device, term, a->x.dim[0], &g->w);

@@ -30,8 +30,8 @@ static __global__ void linear_scale(struct tensor to, struct tensor scale, struc
 /* Gradients of x w^T + b: up[N,O] is what comes from above.
  * gx[N,I] (+)= up w, gw[O,I] (+)= up^T x, gb[O] (+)= sum over rows of up. */
 static void products_back(struct device *device, const struct tensor *x, const struct tensor *w,
-                          const struct tensor *up, const struct tensor *gx,
-                          const struct tensor *gw, const struct tensor *gb)
+                          const struct tensor *up, const struct tensor *gx, const struct tensor *gw,
+                          const struct tensor *gb)
 {
     if (gx->data)
         gemm(device, matrix(*up), matrix(*w), matrix(*gx), gx->add);
@@ -51,8 +51,7 @@ void cuda_linear(struct backend *backend, const struct op_linear *a)
         LAUNCH(device, linear_finish, rows_grid(a->y.dim[0], a->y.dim[1]), rows_block(), *a);
 }
 
-void cuda_linear_back(struct backend *backend, const struct op_linear *a,
-                      const struct op_linear *g)
+void cuda_linear_back(struct backend *backend, const struct op_linear *a, const struct op_linear *g)
 {
     struct device *device = device_begin(backend);
     struct tensor up = g->y;

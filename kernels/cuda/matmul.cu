@@ -6,8 +6,7 @@ void cuda_matmul(struct backend *backend, const struct op_matmul *a)
     gemm(device_begin(backend), a->a, a->b, a->y, false);
 }
 
-void cuda_matmul_back(struct backend *backend, const struct op_matmul *a,
-                      const struct op_matmul *g)
+void cuda_matmul_back(struct backend *backend, const struct op_matmul *a, const struct op_matmul *g)
 {
     struct device *device = device_begin(backend);
     if (g->a.data)

@@ -36,15 +36,13 @@ static struct tensor residues(struct tensor x, int64_t first, int64_t count)
 /* Copies x[A,B,C] to, or from, the dense memory of `packed`. */
 static void pack(struct device *device, const struct tensor *x, float *packed)
 {
-    struct tensor dense =
-        tensor_make(packed, TENSOR_F32, 3, x->dim[0], x->dim[1], x->dim[2], 1);
+    struct tensor dense = tensor_make(packed, TENSOR_F32, 3, x->dim[0], x->dim[1], x->dim[2], 1);
     strided_copy(device, x, &dense);
 }
 
 static void unpack(struct device *device, float *packed, const struct tensor *x)
 {
-    struct tensor dense =
-        tensor_make(packed, TENSOR_F32, 3, x->dim[0], x->dim[1], x->dim[2], 1);
+    struct tensor dense = tensor_make(packed, TENSOR_F32, 3, x->dim[0], x->dim[1], x->dim[2], 1);
     strided_copy(device, &dense, x);
 }
 
@@ -83,8 +81,8 @@ static struct tensor outer_pairs(struct device *device, struct outer *outer,
     struct tensor part = residues(x->a, first, count);
     pack(device, &part, outer->a);
     struct tensor a = view(outer->a, outer->rows, count * c);
-    gemm(device, transposed(matrix(a)), matrix(outer->b), matrix(view(outer->flat, count * c, l * c)),
-         false);
+    gemm(device, transposed(matrix(a)), matrix(outer->b),
+         matrix(view(outer->flat, count * c, l * c)), false);
     middle_swap(device, outer->flat, outer->pairs, count, c, l, c);
     return view(outer->pairs, count * l, c * c);
 }
@@ -192,8 +190,7 @@ void cuda_outer_mean_back(struct backend *backend, const struct op_outer_mean *x
     for (int64_t first = 0; first < l; first += outer.step) {
         int64_t count = l - first < outer.step ? l - first : outer.step;
         struct tensor up = view(ups, count * l, outer.outputs);
-        LAUNCH(device, outer_scale, rows_grid(up.dim[0], up.dim[1]), rows_block(), term, up,
-               first);
+        LAUNCH(device, outer_scale, rows_grid(up.dim[0], up.dim[1]), rows_block(), term, up, first);
         chunk_back(device, &outer, x, g, &up, gb, gw, first, count);
     }
     if (gb.data)

@@ -15,8 +15,7 @@ void cuda_spread(struct backend *backend, const struct op_spread *a)
     LAUNCH(device, spread_elements, dim3(blocks_of(count, BLOCK)), dim3(BLOCK), *a, count);
 }
 
-void cuda_spread_back(struct backend *backend, const struct op_spread *a,
-                      const struct op_spread *g)
+void cuda_spread_back(struct backend *backend, const struct op_spread *a, const struct op_spread *g)
 {
     struct device *device = device_begin(backend);
     if (g->t.data) {

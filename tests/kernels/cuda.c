@@ -162,11 +162,16 @@ Test(cuda_host, large_sizes_agree_with_the_cpu, .timeout = 300)
         enum op op;
         const char *sizes;
     } large[] = {
-        {OP_layer_norm, "N=20000 C=5"},  {OP_linear, "N=20000 I=3 O=4"},
-        {OP_sum_squares, "N=50000"},     {OP_xent, "N=3000 K=40"},
-        {OP_attention, "B=2 Q=70 K=130 H=2 D=128"}, {OP_attention, "B=3 Q=130 K=5 H=3 D=33"},
-        {OP_outer_mean, "S=2 L=80 C=30 O=3"}, {OP_residual, "A=40 B=21 C=5"},
-        {OP_embed_pair, "L=90 C=17"},    {OP_spread, "A=300 N=7"},
+        {OP_layer_norm, "N=20000 C=5"},
+        {OP_linear, "N=20000 I=3 O=4"},
+        {OP_sum_squares, "N=50000"},
+        {OP_xent, "N=3000 K=40"},
+        {OP_attention, "B=2 Q=70 K=130 H=2 D=128"},
+        {OP_attention, "B=3 Q=130 K=5 H=3 D=33"},
+        {OP_outer_mean, "S=2 L=80 C=30 O=3"},
+        {OP_residual, "A=40 B=21 C=5"},
+        {OP_embed_pair, "L=90 C=17"},
+        {OP_spread, "A=300 N=7"},
     };
     struct backend *x = host_open(), *y = cpu_backend_open_double(2);
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {

@@ -151,8 +151,8 @@ cudaError_t host_grid(dim3 grid, dim3 block, const std::function<void()> &body)
 {
     uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
     count = block.x * block.y * block.z;
-    if (blocks == 0 || count == 0 || count > THREADS_MAX || grid.x > INT32_MAX ||
-        grid.y > 65535 || grid.z > 65535)
+    if (blocks == 0 || count == 0 || count > THREADS_MAX || grid.x > INT32_MAX || grid.y > 65535 ||
+        grid.z > 65535)
         return cudaErrorInvalidConfiguration;
     if (!stacks) {
         void *memory = mmap(NULL, (size_t)THREADS_MAX * STACK_BYTES, PROT_READ | PROT_WRITE,

@@ -1,4 +1,5 @@
-/* The calls of cuBLAS that kernels/cuda makes, as plain loops, with cuBLAS's own rules for sizes. */
+/* The calls of cuBLAS that kernels/cuda makes, as plain loops, with cuBLAS's own rules for sizes.
+ */
 #ifndef TESTS_CUDA_HOST_CUBLAS_H
 #define TESTS_CUDA_HOST_CUBLAS_H
 

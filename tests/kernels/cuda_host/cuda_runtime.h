@@ -68,8 +68,7 @@ cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t s
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 
-template <class Kernel>
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, Kernel *)
+template <class Kernel> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, Kernel *)
 {
     attributes->numRegs = 0;
     return cudaSuccess;
@@ -81,8 +80,7 @@ cudaError_t host_grid(dim3 grid, dim3 block, const std::function<void()> &body);
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A &&...args)
 {
-    return host_grid(config->gridDim, config->blockDim,
-                     [&] { kernel(static_cast<P>(args)...); });
+    return host_grid(config->gridDim, config->blockDim, [&] { kernel(static_cast<P>(args)...); });
 }
 
 void __syncthreads(void);
