@@ -1,4 +1,5 @@
-/* numpy files of every form that the reader takes: deflated, Fortran order, texts; and broken ones. */
+/* numpy files of every form that the reader takes: deflated, Fortran order, texts; and broken ones.
+ */
 #include "engine/base/file.h"
 #include "engine/base/npz.h"
 
@@ -61,6 +62,7 @@ Test(npz, broken_deflate_is_refused)
     enum status status = npz_parse((struct span){copy, content.size}, &arena, &npz, &err);
     cr_assert(status == STATUS_CORRUPT, "%s: %s", status_name(status), err.text);
     status = npz_parse((struct span){content.data, content.size - 30}, &arena, &npz, &err);
-    cr_assert(status == STATUS_INVALID || status == STATUS_CORRUPT, "a truncated file: %s", err.text);
+    cr_assert(status == STATUS_INVALID || status == STATUS_CORRUPT, "a truncated file: %s",
+              err.text);
     arena_close(&arena);
 }
