@@ -1,6 +1,7 @@
 /* Three-letter codes of amino acids, standard and modified, each followed by the letter of the
- * standard residue it stands for: 1,032 entries of four characters in ASCII order, 22 a line. The facts
- * are those of Biopython 1.80's PDBData, which the AlphaFold 2 reference pipeline reads sequences with. */
+ * standard residue it stands for: 1,032 entries of four characters in ASCII order, 22 a line. The
+ * facts are those of Biopython 1.80's PDBData, with which the AlphaFold 2 reference pipeline reads
+ * sequences. */
 #ifndef STAGES_BIO_RESIDUE_CODES_H
 #define STAGES_BIO_RESIDUE_CODES_H
 
