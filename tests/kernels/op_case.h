@@ -78,7 +78,7 @@ static inline struct op_case op_case_make_sized(enum op op, uint64_t seed, uint3
                                                 const char *given)
 {
     struct op_case c = {.info = op_describe(op)};
-    struct rng rng = rng_open(seed, 0, (uint64_t)op, "op_case", 0);
+    struct rng rng = rng_open(seed, 0, 0, c.info->name, 0);
     int64_t biggest;
     for (int letter = 'A'; letter <= 'Z'; letter++)
         c.size[letter] = 1 + rng_below(&rng, largest);
