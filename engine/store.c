@@ -46,11 +46,13 @@ enum status store_error(const struct store *store, int code, const char *doing, 
                          "of LMDB: make the store again, in another folder", path);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
     case MDB_BAD_TXN:
     case MDB_CURSOR_FULL:
     case MDB_INCOMPATIBLE:
         return error_set(err, STATUS_CORRUPT, "store %s: %s: %s", path, doing, mdb_strerror(code));
+    case MDB_PANIC:
+        return error_set(err, STATUS_IO, "store %s: %s: an earlier write of its head failed: open "
+                         "it again (what was committed is intact)", path, doing);
     case ENOMEM:
         return error_set(err, STATUS_LIMIT, "store %s: %s: no memory or address space for its map "
                          "(ulimit -v)", path, doing);

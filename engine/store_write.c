@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 enum {
     READERS_CHECK_MS = 10000,
@@ -180,6 +181,14 @@ static void check_readers(struct store *store)
     }
 }
 
+/* LMDB takes a short write, which is how a disk that fills up shows itself, for EIO. */
+static bool disk_is_full(const struct store *store)
+{
+    struct statvfs disk;
+    return statvfs(store->path, &disk) == 0 &&
+           (uint64_t)disk.f_bavail * disk.f_frsize <= store->group.used_bytes;
+}
+
 enum status store_commit(struct store *store, struct error *err)
 {
     ASSERT(store->writing);
@@ -194,6 +203,8 @@ enum status store_commit(struct store *store, struct error *err)
         else if (code == MDB_MAP_FULL)
             break;
     }
+    if (code == EIO && disk_is_full(store))
+        code = ENOSPC;
     if (code != 0)
         return store_error(store, code, "writing", err);
     store->first = NULL;
