@@ -7,6 +7,7 @@ static const struct command *const commands[] = {
     &command_validate,
     &command_stages,
     &command_schema,
+    &command_store,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

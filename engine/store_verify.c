@@ -1,6 +1,7 @@
 /* Every record and entry of a store is read and checked: what `foldmill store verify` does. */
 #include "engine/store_inside.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct verify {
@@ -23,6 +24,7 @@ static void verify_entry(struct verify *verify, const struct store_entry *entry,
 {
     struct sample sample;
     struct error err;
+    struct store_entry newer;
     arena_reset(arena);
     enum status status = store_get(verify->store, entry->key, NULL, &entry->made, arena, &sample,
                                    &err);
@@ -30,8 +32,10 @@ static void verify_entry(struct verify *verify, const struct store_entry *entry,
         verify->report->tombstones++;
         return;
     }
-    if (status == STATUS_MISS) /* the writer has just replaced it: what is new was just checked */
-        return;
+    if (status == STATUS_MISS && store_find(verify->store, entry->key, &newer, NULL) == STATUS_OK)
+        return; /* the writer has just replaced it */
+    if (status == STATUS_MISS)
+        error_set(&err, STATUS_CORRUPT, "listed, but not found: pages of data.mdb are damaged");
     if (status != STATUS_OK) {
         note_bad(verify, entry->key, err.text);
         return;
@@ -42,10 +46,23 @@ static void verify_entry(struct verify *verify, const struct store_entry *entry,
         note_bad(verify, entry->key, "its index entry says another size or split");
 }
 
+/* Every entry under a page that no other page leads to is lost without a trace but the count. */
+static void verify_count(struct verify *verify, const char *table, uint64_t found, uint64_t wanted)
+{
+    char reason[128];
+    if (found == wanted)
+        return;
+    snprintf(reason, sizeof reason, "%llu entries where %llu should be: pages of data.mdb are "
+             "damaged", (unsigned long long)found, (unsigned long long)wanted);
+    note_bad(verify, table, reason);
+}
+
 /* Records that no index entry names: nobody would find them. */
 static enum status verify_records(struct verify *verify, void (*alive)(void *user),
                                   struct error *err)
 {
+    uint64_t count = 0;
+    MDB_stat stat;
     MDB_txn *txn;
     MDB_cursor *cursor;
     MDB_val name, value, found;
@@ -56,6 +73,7 @@ static enum status verify_records(struct verify *verify, void (*alive)(void *use
     if (code == 0) {
         while ((code = mdb_cursor_get(cursor, &name, &value, MDB_NEXT)) == 0) {
             char key[SAMPLE_KEY_MAX + 1];
+            count++;
             entry_text(key, sizeof key, (struct span){name.mv_data, name.mv_size});
             code = mdb_get(txn, verify->store->index, &name, &found);
             if (code == MDB_NOTFOUND)
@@ -66,6 +84,8 @@ static enum status verify_records(struct verify *verify, void (*alive)(void *use
                 alive(verify->user);
         }
         mdb_cursor_close(cursor);
+        if (code == MDB_NOTFOUND && mdb_stat(txn, verify->store->records, &stat) == 0)
+            verify_count(verify, "(records)", count, stat.ms_entries);
     }
     store_read_end(verify->store);
     return code == 0 || code == MDB_NOTFOUND
@@ -82,12 +102,19 @@ enum status store_verify(struct store *store,
     struct arena lists, arena;
     struct store_walk walk;
     const struct store_entry *entry;
+    MDB_envinfo before, after;
+    struct store_info info;
+    uint64_t count = 0;
     *report = (struct store_report){0};
     arena_open(&lists, 0);
     arena_open(&arena, 0);
-    enum status status = store_walk_open(&walk, store, &lists, err);
+    mdb_env_info(store->env, &before);
+    enum status status = store_stat(store, &info, err);
+    if (status == STATUS_OK)
+        status = store_walk_open(&walk, store, &lists, err);
     while (status == STATUS_OK) {
         status = store_next(&walk, &entry, err);
+        count += entry != NULL;
         if (status == STATUS_OK)
             verify_entry(&verify, entry, &arena);
         else if (status == STATUS_CORRUPT && entry) {
@@ -97,6 +124,9 @@ enum status store_verify(struct store *store,
         if (alive)
             alive(user);
     }
+    mdb_env_info(store->env, &after);
+    if (status == STATUS_EMPTY && before.me_last_txnid == after.me_last_txnid)
+        verify_count(&verify, "(index)", count, info.entries);
     if (status == STATUS_EMPTY)
         status = verify_records(&verify, alive, err);
     arena_close(&arena);

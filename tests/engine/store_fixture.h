@@ -20,7 +20,7 @@ struct fixture {
 
 static inline void fixture_clear(const char *path)
 {
-    char name[600];
+    char name[1200];
     DIR *dir = opendir(path);
     if (!dir)
         return;
