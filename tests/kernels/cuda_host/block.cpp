@@ -16,8 +16,9 @@ enum thread_state { READY, AT_WARP, AT_BLOCK, ENDED };
 
 struct thread {
     enum thread_state state;
-    unsigned fiber; /* that holds its stack, while it waits */
-    uint64_t slot;  /* what a shuffle passes */
+    unsigned fiber;   /* that holds its stack, while it waits */
+    uint64_t slot[2]; /* what a shuffle passes; */
+    unsigned turn;    /* through this one next */
 };
 
 static struct thread threads[THREADS_MAX];
@@ -49,6 +50,7 @@ static void fiber_main(void)
         while (started < count) {
             thread_enter(backwards ? count - 1 - started : started);
             started++;
+            threads[current].turn = 0;
             (*running)();
             threads[current].state = ENDED;
         }
@@ -89,16 +91,18 @@ void __syncthreads(void)
     thread_wait(AT_BLOCK);
 }
 
-void host_warp_wait(void)
+void *host_lane_slot(void)
 {
-    thread_wait(AT_WARP);
+    return &threads[current].slot[threads[current].turn];
 }
 
-void *host_lane_slot(int lane_xor)
+const void *host_warp_exchange(int lane_xor)
 {
-    unsigned other = current ^ (unsigned)lane_xor;
+    thread_wait(AT_WARP);
+    unsigned other = current ^ (unsigned)lane_xor, turn = threads[current].turn;
     ASSERT_INT(other, <, count);
-    return &threads[other].slot;
+    threads[current].turn = 1 - turn;
+    return &threads[other].slot[turn];
 }
 
 /* Threads first..end-1 that wait at `state` go on when all of them have come; ended ones count as

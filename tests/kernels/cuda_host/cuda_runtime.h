@@ -85,16 +85,16 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
 
 void __syncthreads(void);
 
-/* The 8 bytes through which a lane passes a value; every lane of the warp must come here. */
-void *host_lane_slot(int lane_xor);
-void host_warp_wait(void);
+/* The 8 bytes through which a lane passes a value. Slots alternate from one exchange to the next, so
+ * that one barrier an exchange is enough: host_warp_exchange waits for every lane of the warp and
+ * hands back the slot of the other lane. */
+void *host_lane_slot(void);
+const void *host_warp_exchange(int lane_xor);
 
 template <class T> T __shfl_xor_sync(unsigned, T value, int lane_xor)
 {
-    memcpy(host_lane_slot(0), &value, sizeof value);
-    host_warp_wait();
-    memcpy(&value, host_lane_slot(lane_xor), sizeof value);
-    host_warp_wait();
+    memcpy(host_lane_slot(), &value, sizeof value);
+    memcpy(&value, host_warp_exchange(lane_xor), sizeof value);
     return value;
 }
 
