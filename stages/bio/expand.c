@@ -11,7 +11,7 @@ float deletion_value(float count)
     const float scale = 0.636619772f; /* f32(2 / pi) */
     /* The reference's arctangent is one ulp off at 1 and correctly rounded elsewhere. */
     if (count == 3)
-        return 0.5f;
+        return 0.49999997f;
     float third = count / 3;
     return (float)atan((double)third) * scale;
 }
