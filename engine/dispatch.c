@@ -41,9 +41,12 @@ static void lines_open(struct dispatch *d, const struct dispatch_line *lines, st
         line->config = lines[i];
         line->stages = arena_zero(arena, (size_t)lines[i].stage_count, sizeof *line->stages);
         line->sinks = arena_zero(arena, lines[i].rank_count, sizeof *line->sinks);
+        for (int k = 0; k < lines[i].stage_count; k++)
+            line->stages[k].queue[0] = line->stages[k].queue[1] = LIST_EMPTY;
         /* A waiting and a running copy of everything that a sink may ask for (I3). */
         d->item_max += 2 * lines[i].window * lines[i].rank_count;
     }
+    d->parked = LIST_EMPTY;
     d->item_max += DISPATCH_CREDITS * d->config.worker_max;
 }
 

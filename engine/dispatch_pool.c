@@ -45,6 +45,9 @@ void pools_open(struct dispatch *d, struct arena *arena)
         struct pool *pool = &d->pools[i];
         pool->serves = arena_zero(arena, (size_t)pool->serve_count, sizeof *pool->serves);
         pool->serve_count = 0;
+        pool->all = pool->solo = LIST_EMPTY;
+        for (int credits = 0; credits <= DISPATCH_CREDITS; credits++)
+            pool->free[credits] = LIST_EMPTY;
     }
     for (int line = 0; line < d->config.line_count; line++)
         for (int stage = 0; stage < d->lines[line].config.stage_count; stage++) {

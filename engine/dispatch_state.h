@@ -100,6 +100,7 @@ struct dispatch {
 
 /* ---- dispatch_item.c ---- */
 
+#define LIST_EMPTY ((struct row_list){NOBODY, NOBODY, 0})
 void list_append(struct row_list *list, struct item *items, uint32_t row);
 void list_remove(struct row_list *list, struct item *items, uint32_t row);
 

@@ -1,0 +1,334 @@
+/* Sinks of the simulator: the process that fills the store, and the ranks of the trainer with their
+ * model; what they see is checked against what the guarantees promise. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void put(enum actor from, const struct message *message)
+{
+    struct message copy = *message;
+    copy.peer = message->peer == SINK_TO_DISPATCH ? DISPATCH : COORDINATE;
+    net_send(from, &copy);
+}
+
+static void put_fill(void *user, const struct message *message)
+{
+    (void)user;
+    put(SINK_FILL, message);
+}
+
+static void put_rank(void *user, const struct message *message)
+{
+    put((enum actor)(SINK_TRAIN + (int)((struct sim_sink *)user - &world.sinks[1])), message);
+}
+
+static struct sim_sink *sink_of(enum actor actor)
+{
+    return &world.sinks[actor - SINK_FILL];
+}
+
+static struct outbox outbox_of(enum actor actor)
+{
+    return (struct outbox){sink_of(actor), actor == SINK_FILL ? put_fill : put_rank};
+}
+
+static size_t key_of(void *user, uint64_t index, char *key)
+{
+    (void)user;
+    key_write(index, key);
+    return 3;
+}
+
+static uint64_t find_key(void *user, struct span key)
+{
+    (void)user;
+    return key_read(key.data, key.size);
+}
+
+void sink_start(enum actor actor)
+{
+    struct sim_sink *s = sink_of(actor);
+    bool fill = actor == SINK_FILL;
+    int line = fill ? FILL : TRAIN;
+    struct error err;
+    world.alive[actor] = true;
+    world.inc[actor] = ++world.inc_next;
+    s->committing_count = 0;
+    if (s->sink) {
+        struct sink_counts counts;
+        sink_count(s->sink, &counts);
+        world.stats.late += counts.dropped_late;
+        world.stats.stale += counts.dropped_gen;
+        world.stats.strikes += counts.strikes;
+        world.stats.asked_again += counts.asked_again;
+        world.stats.refused += counts.refused;
+    }
+    struct sink_config config = {
+        .job = 1, .inc = world.inc[actor], .line = (uint16_t)line, .gen = world.gen[line],
+        .start = {world.graph[line], 7, world.order[line].positions},
+        .order = world.order[line],
+        .rank = fill ? 0 : (uint32_t)(actor - SINK_TRAIN), .rank_count = fill ? 1 : RANKS,
+        .window = fill ? WINDOW_FILL : WINDOW_TRAIN, .ordered = !fill, .retries_first = !fill,
+        .seq_end = fill ? KEYS : SEQS, .recycles_max = fill ? 0 : 3,
+        .deadline_min_ms = 400, .deadline_max_ms = 3000, .key = key_of, .find = find_key,
+    };
+    arena_reset(&s->arena);
+    if (sink_open(&s->sink, &config, &s->arena, &err) != STATUS_OK)
+        broken("sink: %s", err.text);
+}
+
+/* Kills nobody, starts all ranks as one new generation; its graph may be another one. */
+void train_restart(void)
+{
+    world.gen[TRAIN]++;
+    if (world.gen[TRAIN] >= RESTARTS_MAX)
+        broken("I7 the ranks were started %u times", world.gen[TRAIN]);
+    if (chance(500))
+        world.graph[TRAIN]++;
+    world.graph_of[TRAIN][world.gen[TRAIN]] = world.graph[TRAIN];
+    for (int rank = 0; rank < RANKS; rank++)
+        sink_start((enum actor)(SINK_TRAIN + rank));
+}
+
+/* The model becomes what the committed checkpoint says. */
+static void model_load(uint64_t step)
+{
+    if (world.model_gen == world.gen[TRAIN])
+        return;
+    world.model_gen = world.gen[TRAIN];
+    if (step != world.durable_step)
+        broken("I8 started from step %llu, committed is %llu", (unsigned long long)step,
+               (unsigned long long)world.durable_step);
+    world.trained = step;
+    memset(world.delivered, 0, sizeof world.delivered);
+    for (uint64_t seq = 0; seq < step * GROUP; seq++)
+        world.delivered[seq] = world.history[seq / GROUP].skip[seq % GROUP] == SKIP_NO;
+}
+
+static void begin(enum actor actor)
+{
+    struct sim_sink *s = sink_of(actor);
+    struct outbox out = outbox_of(actor);
+    if (actor == SINK_FILL) {
+        for (uint64_t i = 0; i < KEYS; i++)
+            if (world.store[order_index(&world.order[FILL], i)])
+                sink_mark_done(s->sink, i);
+        sink_begin(s->sink, 0, world.now, &out);
+        return;
+    }
+    uint64_t step = sink_checkpoint(s->sink, NULL);
+    model_load(step);
+    sink_begin(s->sink, step, world.now, &out);
+}
+
+static void take_data(enum actor actor, struct message *in)
+{
+    struct sim_sink *s = sink_of(actor);
+    int slot = sink_slot(s->sink, in);
+    if (!(in->flags & MESSAGE_EMPTY)) {
+        struct content content;
+        bool good = content_read(in, &content);
+        block_return(in);
+        if (slot >= 0 && !good)
+            in->type = MESSAGE_LOST;
+        else if (slot >= 0)
+            s->have[slot] = content;
+    }
+}
+
+/* Stores: what is there goes into the next transaction. */
+static void fill_take(void)
+{
+    struct sim_sink *s = &world.sinks[0];
+    struct sink_item item;
+    while (sink_take(s->sink, &item)) {
+        if (item.skip == SKIP_NO && (s->have[item.slot].seq != item.seq ||
+                                     s->have[item.slot].value !=
+                                         value_of(item.seq, FILL, world.gen[FILL])))
+            broken("I5 the store was given another sample than %llu", (unsigned long long)item.seq);
+        if (s->committing_count == 0)
+            event_push(10 + random_u32() % 30, EVENT_COMMIT, SINK_FILL, world.inc[SINK_FILL]);
+        s->committing[s->committing_count++] = item.slot;
+    }
+}
+
+void fill_commit(uint64_t inc)
+{
+    struct sim_sink *s = &world.sinks[0];
+    struct outbox out = outbox_of(SINK_FILL);
+    if (!world.alive[SINK_FILL] || world.inc[SINK_FILL] != inc)
+        return;
+    int count = s->committing_count, slots[WINDOW_FILL];
+    memcpy(slots, s->committing, sizeof slots);
+    s->committing_count = 0;
+    for (int i = 0; i < count; i++) {
+        struct sink_wait wait;
+        if (!sink_why(s->sink, slots[i], &wait))
+            broken("slot %d was lost while it was stored", slots[i]);
+        world.store[wait.index] = sink_item_text(s->sink, slots[i])[0] == 'u' ? 2 : 1;
+    }
+    for (int i = 0; i < count; i++)
+        sink_committed(s->sink, slots[i], world.now, &out);
+    fill_take();
+}
+
+/* Blame is exact: a strike against a sample that is well would be a wrong one, though alone it does
+ * not set it aside. */
+static void blame_check(int line, const struct message *in)
+{
+    uint8_t ill = world.ill[line][order_index(&world.order[line], in->seq)];
+    if (in->arg != CAUSE_LOST && in->arg != CAUSE_REFUSED && (ill == WELL || ill >= ILL_REFUSED))
+        broken("I6 innocent seq %llu of line %d is blamed for a %s",
+               (unsigned long long)in->seq, line, cause_name((enum cause)in->arg));
+}
+
+void sink_receive(enum actor actor, const struct message *message)
+{
+    struct sim_sink *s = sink_of(actor);
+    struct outbox out = outbox_of(actor);
+    if (!message) {
+        sink_step(s->sink, NULL, world.now, &out);
+    } else {
+        struct message in = *message;
+        in.peer = message->peer == DISPATCH ? SINK_TO_DISPATCH : SINK_TO_COORDINATE;
+        if (in.type == MESSAGE_DATA)
+            take_data(actor, &in);
+        else if (in.type == MESSAGE_FAIL)
+            blame_check(actor == SINK_FILL ? FILL : TRAIN, &in);
+        sink_step(s->sink, &in, world.now, &out);
+    }
+    if (sink_mode(s->sink) == SINK_FENCED)
+        broken("a sink of the newest generation was fenced: %s", sink_reason(s->sink));
+    if (sink_mode(s->sink) == SINK_STARTED)
+        begin(actor);
+    if (actor == SINK_FILL)
+        fill_take();
+    else
+        train_ready();
+}
+
+/* A position without data must have earned it. */
+static void skip_check(const struct sink_item *item)
+{
+    uint64_t index = order_index(&world.order[TRAIN], item->seq);
+    bool earned = false;
+    if (item->skip == SKIP_PADDING) {
+        earned = index == ORDER_EMPTY;
+    } else if (item->skip == SKIP_ASIDE) {
+        earned = world.ledger[TRAIN][item->seq];
+    } else if (item->skip == SKIP_EMPTY) {
+        earned = world.ill[TRAIN][index] == ILL_EMPTY;
+    } else if (item->skip == SKIP_REFUSED) {
+        uint8_t fill = world.ill[FILL][index];
+        earned = world.ill[TRAIN][index] == ILL_REFUSED || fill == ILL_REFUSED ||
+                 fill == ILL_EMPTY || world.ledger[FILL][index];
+    }
+    if (!earned)
+        broken("I6 seq %llu skipped for cause %d without ground", (unsigned long long)item->seq,
+               (int)item->skip);
+}
+
+static uint64_t item_check(const struct sim_sink *s, const struct sink_item *item)
+{
+    const struct content *content = &s->have[item->slot];
+    uint64_t seq = content->seq;
+    if (world.delivered[seq]++)
+        broken("I1 seq %llu counted twice", (unsigned long long)seq);
+    if (seq != item->seq || content->value != value_of(seq, TRAIN, world.gen[TRAIN]))
+        broken("I5 seq %llu holds content of seq %llu or of another graph",
+               (unsigned long long)item->seq, (unsigned long long)seq);
+    if (world.ledger[TRAIN][seq])
+        broken("I4 seq %llu is set aside, and was used", (unsigned long long)seq);
+    return content->value;
+}
+
+static void step_check(const struct sink_batch batches[RANKS])
+{
+    uint64_t step = batches[0].step, digest = batches[0].recycles;
+    uint8_t skip[GROUP];
+    bool same = world.history[step].set && world.history[step].graph == world.graph[TRAIN];
+    if (step != world.trained)
+        broken("I2 step %llu, the model is at %llu", (unsigned long long)step,
+               (unsigned long long)world.trained);
+    for (int rank = 0; rank < RANKS; rank++)
+        for (uint32_t i = 0; i < PER_RANK; i++) {
+            const struct sink_item *item = &batches[rank].items[i];
+            uint32_t at = (uint32_t)rank * PER_RANK + i;
+            if (item->seq != step * GROUP + at)
+                broken("I2 position %u of step %llu is seq %llu", at, (unsigned long long)step,
+                       (unsigned long long)item->seq);
+            skip[at] = (uint8_t)item->skip;
+            if (item->skip != SKIP_NO)
+                skip_check(item);
+            else
+                digest = (digest ^ item_check(&world.sinks[1 + rank], item)) * 0x100000001B3u;
+        }
+    for (int i = 0; i < GROUP && same; i++)
+        if (world.history[step].skip[i] != SKIP_NO && skip[i] == SKIP_NO)
+            broken("I4 step %llu: a skipped sample came back", (unsigned long long)step);
+    if (same && memcmp(skip, world.history[step].skip, GROUP) == 0 &&
+        world.history[step].digest != digest)
+        broken("I4 step %llu has other bytes when it is made again", (unsigned long long)step);
+    world.history[step].set = true;
+    world.history[step].graph = world.graph[TRAIN];
+    world.history[step].digest = digest;
+    memcpy(world.history[step].skip, skip, GROUP);
+}
+
+/* A step needs the batches of all ranks, of the same generation. */
+void train_ready(void)
+{
+    static struct sink_batch batches[RANKS];
+    for (;;) {
+        for (int rank = 0; rank < RANKS; rank++) {
+            struct sim_sink *s = &world.sinks[1 + rank];
+            if (!world.alive[SINK_TRAIN + rank] || sink_mode(s->sink) != SINK_RUNNING ||
+                !sink_batch(s->sink, &batches[rank]))
+                return;
+        }
+        for (int rank = 1; rank < RANKS; rank++)
+            if (batches[rank].step != batches[0].step)
+                return;
+        step_check(batches);
+        world.trained++;
+        for (int rank = 0; rank < RANKS; rank++) {
+            struct outbox out = outbox_of((enum actor)(SINK_TRAIN + rank));
+            sink_batch_done(world.sinks[1 + rank].sink, world.now, &out);
+            if (rank == 0 && (world.trained % CHECKPOINT_STEPS == 0 || world.trained == STEPS))
+                sink_checkpoint_saved(world.sinks[1].sink, world.trained, world.trained * 3,
+                                      world.now, &out);
+        }
+    }
+}
+
+bool run_finished(void)
+{
+    return world.trained == STEPS && world.durable_step == STEPS && world.alive[SINK_FILL] &&
+           sink_done(world.sinks[0].sink);
+}
+
+void final_check(void)
+{
+    for (uint64_t seq = 0; seq < SEQS; seq++) {
+        struct sink_item item = {.seq = seq};
+        item.skip = world.history[seq / GROUP].skip[seq % GROUP];
+        if (world.delivered[seq] != (item.skip == SKIP_NO))
+            broken("I1 seq %llu was counted %u times", (unsigned long long)seq,
+                   world.delivered[seq]);
+        if (item.skip != SKIP_NO)
+            skip_check(&item);
+        else if (world.ledger[TRAIN][seq])
+            broken("I6 seq %llu was counted, and is set aside too", (unsigned long long)seq);
+    }
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint8_t ill = world.ill[FILL][key];
+        bool aside = world.ledger[FILL][key];
+        if (world.store[key] == 0 && !aside && ill != ILL_EMPTY)
+            broken("I1 key %llu is neither stored nor set aside", (unsigned long long)key);
+        if ((world.store[key] == 2) != (ill == ILL_REFUSED))
+            broken("I6 key %llu: a tombstone is there or missing", (unsigned long long)key);
+        if (world.store[key] != 0 && aside)
+            broken("I6 key %llu is stored, and is set aside too", (unsigned long long)key);
+    }
+}
