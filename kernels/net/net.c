@@ -1,44 +1,10 @@
 /* The network as the trainer sees it; see net.h. */
-#include "kernels/net/net.h"
-
-#include "kernels/net/modules.h"
+#include "kernels/net/inside.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Parameters and modules: what a configuration says, without memory for numbers. */
-struct model {
-    struct params params;
-    struct embed embed;
-    struct block block[NET_BLOCKS_MAX];
-    struct heads heads;
-};
-
-enum { BUFFERS = 5 };
-
-struct net {
-    struct net_config config;
-    struct backend *backend;
-    struct model model;
-    struct block_context context[NET_BLOCKS_MAX];
-    struct masks masks;
-    struct tape tape;
-    char *buffer[BUFFERS], *norm;
-    struct tensor loss[2]; /* of the last recorded pass: distogram, masked MSA */
-    double weight;         /* of the last recorded pass's sample */
-    int64_t updates;
-    void *host; /* staging for uploads: the largest input */
-    size_t host_bytes;
-};
-
-/* The tensors of one pass. */
-struct pass {
-    struct tensor target, index, msa, distogram_bin, distogram_weight, msa_class, msa_weight;
-    struct tensor logits, loss[2];
-    bool losses;
-};
 
 static void model_open(struct model *model, const struct net_config *c)
 {
@@ -307,87 +273,14 @@ void net_gradient_clear(struct net *net)
     net->backend->ops.fill(net->backend, &(struct op_fill){.y = all});
 }
 
-/* Host floats into a real tensor's memory. */
-static void upload(struct net *net, void *to, const float *values, size_t count)
-{
-    if (net->backend->real == TENSOR_F32) {
-        net->backend->copy_in(net->backend, to, values, count * sizeof *values);
-        return;
-    }
-    double *wide = net->host;
-    ASSERT(count * sizeof *wide <= net->host_bytes);
-    for (size_t i = 0; i < count; i++)
-        wide[i] = (double)values[i];
-    net->backend->copy_in(net->backend, to, wide, count * sizeof *wide);
-}
-
-static void download(struct net *net, float *values, const void *from, size_t count)
-{
-    if (net->backend->real == TENSOR_F32) {
-        net->backend->copy_out(net->backend, values, from, count * sizeof *values);
-        return;
-    }
-    double *wide = net->host;
-    ASSERT(count * sizeof *wide <= net->host_bytes);
-    net->backend->copy_out(net->backend, wide, from, count * sizeof *wide);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)wide[i];
-}
-
 void net_read(struct net *net, enum net_buffer which, float *values)
 {
-    download(net, values, net->buffer[which], (size_t)net->model.params.size);
+    net_download(net, values, net->buffer[which], (size_t)net->model.params.size);
 }
 
 void net_write(struct net *net, enum net_buffer which, const float *values)
 {
-    upload(net, net->buffer[which], values, (size_t)net->model.params.size);
-}
-
-/* Targets and their weights are made on the host and copied. */
-static enum status upload_targets(struct net *net, const struct pass *p,
-                                  const struct net_input *in, struct error *err)
-{
-    size_t length = (size_t)net->config.length, pairs = length * length;
-    size_t cells = (size_t)net->config.clusters * length, most = pairs > cells ? pairs : cells;
-    ASSERT(in->true_msa && in->bert_mask && in->pseudo_beta && in->pseudo_beta_mask);
-    for (size_t i = 0; i < cells; i++)
-        if (in->true_msa[i] < 0 || in->true_msa[i] >= MSA_CLASSES)
-            return error_set(err, STATUS_INVALID,
-                             "true_msa row %zu residue %zu is %d; wanted 0 to %d", i / length,
-                             i % length, in->true_msa[i], MSA_CLASSES - 1);
-    int32_t *bin = malloc(most * sizeof *bin);
-    float *weight = malloc(most * sizeof *weight);
-    ASSERT(bin && weight);
-    distogram_targets((int64_t)length, in->pseudo_beta, in->pseudo_beta_mask, bin, weight);
-    net->backend->copy_in(net->backend, p->distogram_bin.data, bin, pairs * sizeof *bin);
-    upload(net, p->distogram_weight.data, weight, pairs);
-    masked_msa_weights((int64_t)cells, in->bert_mask, weight);
-    net->backend->copy_in(net->backend, p->msa_class.data, in->true_msa, cells * sizeof(int32_t));
-    upload(net, p->msa_weight.data, weight, cells);
-    free(bin);
-    free(weight);
-    return STATUS_OK;
-}
-
-static enum status upload_input(struct net *net, const struct pass *p, const struct net_input *in,
-                                struct error *err)
-{
-    size_t length = (size_t)net->config.length, cells = (size_t)net->config.clusters * length;
-    ASSERT(in->target_feat && in->residue_index && in->seq_mask && in->msa_feat && in->msa_mask);
-    upload(net, p->target.data, in->target_feat, length * TARGET_FEATURES);
-    net->backend->copy_in(net->backend, p->index.data, in->residue_index,
-                          length * sizeof *in->residue_index);
-    upload(net, p->msa.data, in->msa_feat, cells * MSA_FEATURES);
-    upload(net, net->masks.msa.data, in->msa_mask, cells);
-    float *pair = malloc(length * length * sizeof *pair);
-    ASSERT(pair);
-    for (size_t i = 0; i < length; i++)
-        for (size_t j = 0; j < length; j++)
-            pair[i * length + j] = in->seq_mask[i] * in->seq_mask[j];
-    upload(net, net->masks.pair.data, pair, length * length);
-    free(pair);
-    return p->losses ? upload_targets(net, p, in, err) : STATUS_OK;
+    net_upload(net, net->buffer[which], values, (size_t)net->model.params.size);
 }
 
 static double read_scalar(struct net *net, struct tensor t)
@@ -419,7 +312,7 @@ enum status net_forward(struct net *net, const struct net_input *input, struct n
     t->seed = net->config.seed;
     t->position = input->position;
     struct pass p = pass_open(net, true);
-    enum status status = upload_input(net, &p, input, err);
+    enum status status = net_upload_input(net, &p, input, err);
     if (status != STATUS_OK) {
         tape_reset(t, false);
         return status;
@@ -445,11 +338,11 @@ enum status net_predict(struct net *net, const struct net_input *input, bool ave
     t->dropout = false;
     tape_reset(t, false);
     struct pass p = pass_open(net, loss != NULL);
-    enum status status = upload_input(net, &p, input, err);
+    enum status status = net_upload_input(net, &p, input, err);
     if (status == STATUS_OK) {
         pass_run(net, &p);
         if (logits)
-            download(net, logits, p.logits.data, (size_t)tensor_count(&p.logits));
+            net_download(net, logits, p.logits.data, (size_t)tensor_count(&p.logits));
         if (loss)
             *loss = read_losses(net, &p);
     }

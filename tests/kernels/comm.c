@@ -3,10 +3,11 @@
 #include "kernels/comm.h"
 
 #include "engine/base/clock.h"
-#include "engine/base/rng.h"
+#include "tests/kernels/sample.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,4 +158,79 @@ Test(comm, says_who_did_not_come)
     cr_assert(strstr(err.text, "rank 0 did not make it") != NULL, "%s", err.text);
     cr_assert(comm_open(path, 1, 2, 2, 64, 200, &comm, &err) == STATUS_INVALID, "rank 2 of 2");
     cr_assert(comm_open("/nowhere/at/all", 1, 0, 2, 64, 200, &comm, &err) == STATUS_IO, "path");
+}
+
+/* Gradient of the samples [first, end) of a small network, then an update; weights after it. */
+static void learn(struct comm *comm, struct backend *b, uint64_t first, uint64_t end,
+                  float *weights, size_t room)
+{
+    struct net_config c = net_config_default();
+    c.length = 8, c.clusters = 4, c.blocks = 1, c.c_m = c.c_z = 12;
+    struct net *net;
+    struct error err = {0};
+    struct adam_config adam = adam_config_default();
+    struct arena arena;
+    arena_open(&arena, 0);
+    cr_assert(net_open(&c, b, &net, &err) == STATUS_OK, "%s", err.text);
+    size_t count = (size_t)net_params(net)->size;
+    cr_assert(count <= room, "%zu weights", count);
+    weights_shake(&arena, net, 0.05f);
+    net_gradient_clear(net);
+    double samples = 0;
+    for (uint64_t s = first; s < end; s++, samples++) {
+        struct net_input in = sample_make(&arena, &c, s, 1);
+        struct net_loss loss;
+        cr_assert(net_forward(net, &in, &loss, &err) == STATUS_OK, "%s", err.text);
+        net_backward(net);
+    }
+    if (comm)
+        cr_assert(comm_sum(comm, b, net_buffers(net).gradients, (int64_t)count, &samples, 1, &err)
+                  == STATUS_OK, "%s", err.text);
+    adam.eps = 1e-3; /* so that the smallest gradients do not decide about signs */
+    struct adam_result result = net_update(net, &adam, samples, 1);
+    cr_assert(!result.skipped && samples > 3.5, "%g samples", samples);
+    net_read(net, NET_WEIGHTS, weights);
+    net_close(net);
+    arena_close(&arena);
+}
+
+/* Two ranks with two samples each learn what one with four does; both end with the same bits. */
+Test(comm, two_ranks_learn_as_one, .timeout = 60)
+{
+    enum { ROOM = 100000 };
+    static float one[ROOM], own[ROOM], other[ROOM];
+    char path[64];
+    int pipes[2];
+    path_make(path, sizeof path);
+    cr_assert(pipe(pipes) == 0, "pipe");
+    pid_t child = fork();
+    int rank = child == 0;
+    struct backend *b = cpu_backend_open_double(1);
+    struct comm *comm;
+    struct error err = {0};
+    cr_assert(comm_open(path, 7, rank, 2, ROOM * sizeof(double), 20000, &comm, &err) == STATUS_OK,
+              "%s", err.text);
+    learn(comm, b, rank ? 2 : 0, rank ? 4 : 2, own, ROOM);
+    if (rank == 1) {
+        for (size_t sent = 0; sent < sizeof own;) {
+            ssize_t n = write(pipes[1], (const char *)own + sent, sizeof own - sent);
+            if (n <= 0)
+                _exit(1);
+            sent += (size_t)n;
+        }
+        _exit(0);
+    }
+    for (size_t got = 0; got < sizeof other;) {
+        ssize_t n = read(pipes[0], (char *)other + got, sizeof other - got);
+        cr_assert(n > 0, "the other rank's weights");
+        got += (size_t)n;
+    }
+    cr_assert(code_of(child) == 0, "rank 1");
+    cr_assert(memcmp(own, other, sizeof own) == 0, "both ranks have the same bits");
+    learn(NULL, b, 0, 4, one, ROOM);
+    for (int i = 0; i < ROOM; i++)
+        cr_assert(fabs((double)own[i] - (double)one[i]) < 1e-7,
+                  "weight %d: %.9g by two, %.9g by one", i, (double)own[i], (double)one[i]);
+    comm_close(comm);
+    b->close(b);
 }
