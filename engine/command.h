@@ -20,7 +20,8 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_validate, command_stages, command_schema, command_store;
+extern const struct command command_run, command_validate, command_stages, command_schema,
+    command_store, command_work;
 
 /* True when an argument is -h or --help: the command's help was printed. */
 bool command_help(const struct command *command, int argc, char **argv);

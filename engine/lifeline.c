@@ -44,7 +44,7 @@ void lifeline_close(struct lifeline *lifeline)
     *lifeline = (struct lifeline){.socket = -1};
 }
 
-/* Receives one message, waiting up to timeout_ms; a "drain" among them is kept. */
+/* Receives one message, waiting up to timeout_ms; what the agent said among them is kept. */
 static enum status hear(struct lifeline *lifeline, struct agent_message *message,
                         struct shm_fds *fds, int timeout_ms, struct error *err)
 {
@@ -52,6 +52,8 @@ static enum status hear(struct lifeline *lifeline, struct agent_message *message
         shm_receive_fds(lifeline->socket, message, sizeof *message, fds, timeout_ms, err);
     if (status == STATUS_OK && message->type == TALK_DRAIN)
         lifeline->drain = true;
+    else if (status == STATUS_OK && message->type == TALK_FINISH)
+        lifeline->finish = true;
     return status;
 }
 
@@ -96,8 +98,8 @@ static enum status ask(struct lifeline *lifeline, uint64_t inc, struct shm_view 
     return status;
 }
 
-static enum status find_view(struct lifeline *lifeline, uint64_t inc, struct shm_view **view,
-                             struct error *err)
+enum status lifeline_view(struct lifeline *lifeline, uint64_t inc, struct shm_view **view,
+                          struct error *err)
 {
     for (int i = 0; i < LIFELINE_VIEWS_MAX; i++)
         if (lifeline->views[i].view && lifeline->views[i].inc == inc) {
@@ -107,13 +109,9 @@ static enum status find_view(struct lifeline *lifeline, uint64_t inc, struct shm
     return ask(lifeline, inc, view, err);
 }
 
-enum status lifeline_fetch(struct lifeline *lifeline, const struct shm_descriptor *descriptor,
-                           struct arena *arena, void **payload, struct error *err)
+enum status lifeline_copy(struct shm_view *view, const struct shm_descriptor *descriptor,
+                          struct arena *arena, void **payload, struct error *err)
 {
-    struct shm_view *view;
-    enum status status = find_view(lifeline, descriptor->inc, &view, err);
-    if (status != STATUS_OK)
-        return status;
     *payload = descriptor->bytes <= SAMPLE_BYTES_MAX
                    ? arena_try(arena, (size_t)descriptor->bytes, 1)
                    : NULL;
@@ -128,6 +126,6 @@ enum status lifeline_fetch(struct lifeline *lifeline, const struct shm_descripto
 void lifeline_return(struct lifeline *lifeline, const struct shm_descriptor *descriptor)
 {
     struct shm_view *view;
-    if (find_view(lifeline, descriptor->inc, &view, NULL) == STATUS_OK)
+    if (lifeline_view(lifeline, descriptor->inc, &view, NULL) == STATUS_OK)
         shm_view_return(view, descriptor);
 }

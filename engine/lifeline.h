@@ -15,6 +15,7 @@ enum { LIFELINE_VIEWS_MAX = 256 }; /* one for each process of the node */
 struct lifeline {
     int socket;               /* to be waited for: readable when the agent says something */
     bool drain;               /* the agent asked to finish */
+    bool finish;              /* all other lines have ended */
     uint64_t inc;             /* of this process */
     struct page *page;
     struct shm_pool *pool;    /* NULL: makes no payloads */
@@ -32,10 +33,15 @@ void lifeline_close(struct lifeline *lifeline);
 /* Hears what the agent said; STATUS_EMPTY: the agent has gone, so should we. */
 enum status lifeline_listen(struct lifeline *lifeline);
 
-/* Copies a payload from its producer's pool into arena and gives the block back. STATUS_MISS: the
- * producer is no more; STATUS_CORRUPT: it was reused or damaged; STATUS_LIMIT: too large. */
-enum status lifeline_fetch(struct lifeline *lifeline, const struct shm_descriptor *descriptor,
-                           struct arena *arena, void **payload, struct error *err);
+/* Finds the pool of the process inc, asking the agent when it is new. Not to be called by two threads at
+ * a time, nor together with lifeline_listen. STATUS_MISS: that process is no more. */
+enum status lifeline_view(struct lifeline *lifeline, uint64_t inc, struct shm_view **view,
+                          struct error *err);
+
+/* Copies a payload into arena and gives its block back. STATUS_CORRUPT: it was reused or damaged;
+ * STATUS_LIMIT: too large. */
+enum status lifeline_copy(struct shm_view *view, const struct shm_descriptor *descriptor,
+                          struct arena *arena, void **payload, struct error *err);
 /* Gives a block back unread. */
 void lifeline_return(struct lifeline *lifeline, const struct shm_descriptor *descriptor);
 

@@ -109,10 +109,11 @@ enum status link_connect(struct link **link, const char *address, struct link_op
     return link_open(link, address, false, options, err);
 }
 
-void link_close(struct link *link)
+void link_close(struct link *link, int linger_ms)
 {
     if (!link)
         return;
+    option(link->socket, ZMQ_LINGER, linger_ms);
     zmq_close(link->socket);
     free(link);
 }

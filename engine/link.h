@@ -48,7 +48,8 @@ enum status link_listen(struct link **link, const char *address, struct link_opt
                         struct error *err);
 enum status link_connect(struct link **link, const char *address, struct link_options options,
                          struct error *err);
-void link_close(struct link *link); /* NULL: nothing; what was not sent is lost */
+/* NULL: nothing. What was not sent is lost, but for what goes out within linger_ms. */
+void link_close(struct link *link, int linger_ms);
 
 /* Sends one message without waiting; both frames are copied. STATUS_BUSY: the peer's queue is full
  * (or a DEALER has no connection); STATUS_MISS: a ROUTER has no such peer any more. A message

@@ -4,10 +4,12 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
+    &command_run,
     &command_validate,
     &command_stages,
     &command_schema,
     &command_store,
+    &command_work,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -39,6 +39,7 @@ enum gauge {
     GAUGE_POSITION,      /* sink: positions of that epoch that are done */
     GAUGE_TOTAL,         /* sink: positions of one epoch */
     GAUGE_STEPS_TOTAL,   /* sink: steps until the end, 0 when unknown */
+    GAUGE_DONE,          /* sink: positions that are done, of all epochs */
     GAUGE_QUARANTINED,   /* sink: positions set aside */
     GAUGE_STATE,         /* enum process_state */
     GAUGE_COUNT

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,8 +13,10 @@
 
 enum { MOVED_FD_MIN = 32 }; /* descriptors are moved above this before they get their numbers */
 
+extern char **environ;
+
 /* In the child, between fork and exec: only calls that are safe there. */
-__attribute__((noreturn)) static void become(const char *program, char **argv, char **environment, pid_t parent,
+__attribute__((noreturn)) static void become(const char *program, char **argv, pid_t parent,
                                              const int source[CHILD_FD_END])
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -39,34 +40,8 @@ __attribute__((noreturn)) static void become(const char *program, char **argv, c
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    execve(program ? program : "/proc/self/exe", argv, environment);
+    execve(program ? program : "/proc/self/exe", argv, environ);
     _exit(127);
-}
-
-extern char **environ;
-
-/* Our environment, with the rows instead of what has the same name. */
-static char **make_environment(const char *const *rows)
-{
-    size_t ours = 0, theirs = 0, count = 0;
-    while (environ[ours])
-        ours++;
-    while (rows && rows[theirs])
-        theirs++;
-    char **made = calloc(ours + theirs + 1, sizeof *made);
-    ASSERT(made);
-    for (size_t i = 0; i < ours; i++) {
-        bool replaced = false;
-        for (size_t j = 0; j < theirs; j++) {
-            size_t name = strcspn(rows[j], "=") + 1;
-            replaced = replaced || strncmp(environ[i], rows[j], name) == 0;
-        }
-        if (!replaced)
-            made[count++] = environ[i];
-    }
-    for (size_t j = 0; j < theirs; j++)
-        memcpy(&made[count++], &rows[j], sizeof *rows);
-    return made;
 }
 
 static void close_pair(int pair[2])
@@ -78,22 +53,20 @@ static void close_pair(int pair[2])
     }
 }
 
-enum status spawn(const char *program, char **argv, const char *const *rows, int page, struct shm_fds pool,
+enum status spawn(const char *program, char **argv, int page, struct shm_fds pool,
                   struct spawned *spawned, struct error *err)
 {
     int pair[2] = {-1, -1}, output[2] = {-1, -1};
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool ready = null >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0 &&
                  pipe2(output, O_CLOEXEC | O_NONBLOCK) == 0;
-    char **environment = make_environment(rows);
     pid_t parent = getpid(), pid = ready ? fork() : -1;
     if (pid == 0) {
         const int source[CHILD_FD_END] = {null, output[1], output[1],   pair[1],
                                           page, pool.pool, pool.returns};
-        become(program, argv, environment, parent, source);
+        become(program, argv, parent, source);
     }
     int code = errno;
-    free(environment);
     if (null >= 0)
         close(null);
     if (pid < 0) {

@@ -21,11 +21,10 @@ struct spawned {
     int output; /* what it writes to 1 and 2; not blocking */
 };
 
-/* Starts program (NULL: this one again) with argv (argv[0] included, ended by NULL) and our environment, in which the
- * NAME=VALUE rows (ended by NULL; or NULL) replace what has the same name. page and pool are given
- * to the child (-1: none). It is killed when the calling thread ends, ignores SIGINT, SIGTERM and
+/* Starts program (NULL: this one again) with argv (argv[0] included, ended by NULL). page and pool
+ * are given to the child (-1: none). It is killed when the calling thread ends, ignores SIGINT, SIGTERM and
  * SIGPIPE, may gain no privileges and writes no core. */
-enum status spawn(const char *program, char **argv, const char *const *rows, int page, struct shm_fds pool,
+enum status spawn(const char *program, char **argv, int page, struct shm_fds pool,
                   struct spawned *spawned, struct error *err);
 
 /* Kills by the kernel for want of memory since boot. */

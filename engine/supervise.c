@@ -121,7 +121,7 @@ static enum status launch(struct child *child, struct error *err)
     atomic_store(&child->page->box.verdict, VERDICT_NONE);
     child->done_at_start = metric_get(child->page, METRIC_DONE);
     struct spawned spawned;
-    if (spawn(child->spec.program, argv, child->spec.environment, child->page_fd, child->pool, &spawned, err)) {
+    if (spawn(child->spec.program, argv, child->page_fd, child->pool, &spawned, err)) {
         shm_close(&child->pool);
         return error_prefix(err, "%s", child->spec.name);
     }
@@ -321,11 +321,12 @@ static struct death describe(struct supervisor *supervisor, int number, const si
     return death;
 }
 
-static void plan_restart(struct child *child, const struct death *death)
+static void plan_restart(struct child *child, struct death *death)
 {
-    if (child->stopping || !child->spec.restart || death->setup)
+    bool finished = death->exit_code == 0 && child->spec.restart == RESTART_FAILED;
+    if (child->stopping || child->spec.restart == RESTART_NEVER || finished || death->setup)
         return;
-    bool worked = death->executing ||
+    bool worked = death->executing || death->exit_code == 0 ||
                   metric_get(child->page, METRIC_DONE) != child->done_at_start ||
                   (death->signal == SIGKILL && !death->out_of_memory);
     int64_t delay = 0;
@@ -335,6 +336,7 @@ static void plan_restart(struct child *child, const struct death *death)
     } else {
         child->idle_deaths = 0;
     }
+    death->idle_deaths = child->idle_deaths;
     child->restart_ms = clock_ms() + (delay < BACKOFF_MS_MAX ? delay : BACKOFF_MS_MAX);
 }
 
@@ -369,6 +371,18 @@ static void take_signals(struct supervisor *supervisor)
             supervisor->interrupts++;
 }
 
+static void relaunch(struct supervisor *supervisor, int number)
+{
+    struct child *child = supervisor->child[number];
+    struct error err;
+    if (supervisor->events.launching)
+        supervisor->events.launching(supervisor->events.user, number);
+    if (launch(child, &err) != STATUS_OK) {
+        log_error("%s", err.text);
+        child->restart_ms = clock_ms() + BACKOFF_MS_MAX;
+    }
+}
+
 void supervise_step(struct supervisor *supervisor)
 {
     take_signals(supervisor);
@@ -385,12 +399,8 @@ void supervise_step(struct supervisor *supervisor)
         if (look)
             watch(child, passed);
         reap(supervisor, i);
-        struct error err;
-        if (!child->pid && child->restart_ms && child->restart_ms <= now &&
-            launch(child, &err) != STATUS_OK) {
-            log_error("%s", err.text);
-            child->restart_ms = now + BACKOFF_MS_MAX;
-        }
+        if (!child->pid && child->restart_ms && child->restart_ms <= now)
+            relaunch(supervisor, i);
     }
 }
 
@@ -399,14 +409,24 @@ int supervise_interrupts(const struct supervisor *supervisor)
     return supervisor->interrupts;
 }
 
+static void say(const struct child *child, enum agent_talk what)
+{
+    struct agent_message message = {.type = what};
+    if (child->socket >= 0)
+        shm_send_fds(child->socket, &message, sizeof message, NULL, NULL);
+}
+
 void supervise_drain(struct supervisor *supervisor, int number)
 {
     struct child *child = supervisor->child[number];
-    struct agent_message message = {.type = TALK_DRAIN};
     child->stopping = true;
     child->restart_ms = 0;
-    if (child->socket >= 0)
-        shm_send_fds(child->socket, &message, sizeof message, NULL, NULL);
+    say(child, TALK_DRAIN);
+}
+
+void supervise_finish(struct supervisor *supervisor, int number)
+{
+    say(supervisor->child[number], TALK_FINISH);
 }
 
 void supervise_kill(struct supervisor *supervisor, int number)

@@ -28,6 +28,7 @@ enum {
 enum agent_talk {
     TALK_POOL = 1, /* child: descriptors of inc's pool?  agent: here (with descriptors) / gone */
     TALK_DRAIN,    /* agent: finish what is in hand, then exit 0 */
+    TALK_FINISH,   /* agent, to a sink that waits for others: the other lines have ended */
 };
 
 struct agent_message {
@@ -36,16 +37,21 @@ struct agent_message {
     uint64_t inc;
 };
 
+enum restart {
+    RESTART_NEVER,
+    RESTART_FAILED, /* exit code 0 means that it has done all it had to do */
+    RESTART_ALWAYS,
+};
+
 struct child_spec {
     char name[SUPERVISE_NAME_MAX + 1];        /* "parse.2": for logs */
     const char *program;                      /* NULL: this one */
     const char *args[SUPERVISE_ARGS_MAX + 1]; /* after the program's name, ended by NULL; the
                                                  incarnation is appended as "--inc=HEX" */
-    const char *const *environment;           /* NAME=VALUE rows ended by NULL, or NULL */
     size_t pool_bytes;                        /* 0: makes no payloads */
     int64_t timeout_ms;                       /* for one sample; 0: none */
     uint64_t memory_bytes;                    /* anonymous memory of the process; 0: no limit */
-    bool restart;                             /* start it again when it dies */
+    enum restart restart;
 };
 
 /* How a child ended. */
@@ -60,6 +66,7 @@ struct death {
     bool blamed;           /* and is to blame: the end was of the process's own making, or the agent's
                               verdict; a kill from outside is not */
     bool setup;            /* exit code SUPERVISE_EXIT_SETUP */
+    int idle_deaths;       /* how often in a row it has ended now without having touched a sample */
     uint32_t line, stage, gen, attempt;
     uint64_t seq;
     char key[METRICS_KEY_MAX + 1];
@@ -69,6 +76,9 @@ struct death {
 struct supervise_events {
     void *user;
     void (*died)(void *user, const struct death *death);
+    /* A child is about to be started (again): what its spec's args point to may be changed. NULL:
+     * nothing is done. */
+    void (*launching)(void *user, int child);
     /* One line that a child wrote, without its newline. */
     void (*line)(void *user, const char *child, struct span line);
 };
@@ -81,8 +91,7 @@ enum status supervise_open(struct supervisor **supervisor, struct supervise_even
 /* Kills and reaps all children. NULL: nothing. */
 void supervise_close(struct supervisor *supervisor);
 
-/* Starts one child; its number is in *child. The spec is copied, except args and environment, which
- * must live on. */
+/* Starts one child; its number is in *child. The spec is copied, except args, which must live on. */
 enum status supervise_start(struct supervisor *supervisor, const struct child_spec *spec,
                             int *child, struct error *err);
 
@@ -96,6 +105,7 @@ void supervise_step(struct supervisor *supervisor);
 int supervise_interrupts(const struct supervisor *supervisor);
 
 void supervise_drain(struct supervisor *supervisor, int child); /* tells it, and restarts it no more */
+void supervise_finish(struct supervisor *supervisor, int child); /* says TALK_FINISH */
 void supervise_kill(struct supervisor *supervisor, int child);  /* SIGKILL, no restart */
 
 struct child_info {

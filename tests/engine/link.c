@@ -24,7 +24,7 @@ static void begin(int queue_max)
 
 static void end(void)
 {
-    link_close(hub);
+    link_close(hub, 0);
     link_context_close();
     unlink(address + 6);
     rmdir(folder);
@@ -73,7 +73,7 @@ Test(link, there_and_back)
     cr_assert(message.peer == LINK_HUB && message.header_size == 2 && message.payload_size == 0,
               "answer's form");
     link_message_close(&message);
-    link_close(peer);
+    link_close(peer, 0);
     enum status status = STATUS_OK;
     for (int i = 0; i < 200 && status == STATUS_OK; i++, usleep(5000))
         status = link_send(hub, who, "h3", 2, "", 0);
@@ -90,7 +90,7 @@ Test(link, nobody_there_and_full_queues)
     struct link_options options = {.queue_max = 4};
     cr_assert(link_connect(&lonely, nowhere, options, NULL) == STATUS_OK, "connect waits");
     cr_assert(link_send(lonely, LINK_HUB, "h", 1, "p", 1) == STATUS_BUSY, "nobody takes it");
-    link_close(lonely);
+    link_close(lonely, 0);
     cr_assert(link_connect(&peer, address, options, NULL) == STATUS_OK, "connect");
     cr_assert(send_soon(peer, "h", "p") == STATUS_OK, "first");
     static char big[1 << 16];
@@ -99,7 +99,7 @@ Test(link, nobody_there_and_full_queues)
         sent++;
     cr_assert(sent < 10000, "a queue without limit");
     cr_assert(link_send(hub, 12345, "h", 1, "p", 1) == STATUS_MISS, "an unknown peer");
-    link_close(peer);
+    link_close(peer, 0);
     end();
 }
 

@@ -1,0 +1,35 @@
+/* foldmill run: a graph from its file to the end of its lines. */
+#include "engine/run.h"
+
+#include "engine/command.h"
+
+static int command_run_main(int argc, char **argv)
+{
+    struct run_options options = {0};
+    options.set_count = command_sets(&argc, argv, options.sets, RUN_SETS_MAX);
+    options.run_dir = command_option(&argc, argv, "run");
+    options.quiet = command_flag(&argc, argv, "quiet");
+    if (!command_rest(&command_run, argc, argv, 1, 1))
+        return EXIT_USAGE;
+    options.graph = argv[1];
+    return run_graph(&options);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "runs a graph on this machine",
+    .help =
+        "usage: foldmill run GRAPH [--run DIR] [--set STAGE.SETTING=VALUE]... [--quiet]\n\n"
+        "Starts the processes of every stage, moves samples between them until all lines have\n"
+        "ended, and prints what was done. Ctrl-C (or SIGTERM) finishes and saves what is in\n"
+        "flight and exits 0; a second one stops at once (130).\n\n"
+        "  --run DIR     where everything is written; the default is runs/GRAPH-DATE-TIME. A\n"
+        "                directory that holds a run of the same graph goes on with that run\n"
+        "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
+        "  --quiet       no progress and no table; warnings and errors alone\n\n"
+        "DIR/ then holds: graph.yaml (resolved), summary.txt, log.txt, refused.tsv, metrics.tsv, a\n"
+        "table SINK.tsv with a row for each step (digest of its batch, seconds waited and computed,\n"
+        "what the stage reports), checkpoints/, plots/, lists/, journal, processes.tsv.\n"
+        "Exit code 0: done, or drained; 1: failed; 2: the graph or the command line is wrong.\n",
+    .run = command_run_main,
+};

@@ -1,0 +1,137 @@
+/* Reading a line's head; see head.h. */
+#include "engine/head.h"
+
+#include "engine/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A store that is being filled may not be there yet: then every read is a miss, and looks again. */
+static enum status open_store(struct head *head, struct error *err)
+{
+    enum status status = store_open_reader(head->store_path, &head->store, err);
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    head->store = NULL;
+    return status == STATUS_MISS ? STATUS_OK : status;
+}
+
+enum status head_open(struct head **head, const struct job *job, int number, struct error *err)
+{
+    const struct graph_line *line = &job->graph->lines[number];
+    char path[PATH_MAX];
+    *head = calloc(1, sizeof **head);
+    ASSERT(*head);
+    enum status status =
+        list_open(&(*head)->list, job_list_path(job, number, path), line->split, err);
+    if (status == STATUS_OK) {
+        (*head)->positions =
+            order_make(0, list_count((*head)->list), job->batch[number], false, NULL).positions;
+        (*head)->store_path = job_store_path(job, number);
+        (*head)->recipe = job_recipe(job, number);
+        if ((*head)->store_path)
+            status = open_store(*head, err);
+    }
+    if (status != STATUS_OK) {
+        head_close(*head);
+        *head = NULL;
+    }
+    return status;
+}
+
+void head_close(struct head *head)
+{
+    if (!head)
+        return;
+    if (head->store)
+        store_close(head->store);
+    list_close(head->list);
+    free(head);
+}
+
+enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, struct arena *arena,
+                      struct store_made *made, struct error *err)
+{
+    static const char *const fields[] = {"input_digest", NULL};
+    struct wire_options options = {.fields = fields};
+    struct sample sample;
+    enum status status =
+        wire_decode(list_frame(head->list, index), &options, arena, &sample, err);
+    if (status == STATUS_OK)
+        *made = store_made(recipe, &sample);
+    return status;
+}
+
+static enum status read_store(struct head *head, uint64_t index, struct arena *arena,
+                              struct sample *sample, struct error *err)
+{
+    struct store_made made, *wanted = NULL;
+    enum status status = head->store ? STATUS_OK : open_store(head, err);
+    if (status == STATUS_OK && !head->store)
+        return STATUS_MISS;
+    if (status == STATUS_OK && head->recipe) {
+        status = head_made(head, head->recipe, index, arena, &made, err);
+        wanted = &made;
+    }
+    if (status != STATUS_OK)
+        return status;
+    char key[SAMPLE_KEY_MAX + 1];
+    struct span span = list_key(head->list, index);
+    memcpy(key, span.data, span.size);
+    key[span.size] = '\0';
+    status = store_get(head->store, key, NULL, wanted, arena, sample, err);
+    if (status != STATUS_CORRUPT)
+        return status;
+    error_prefix(err, "%s: damaged record", head->store_path);
+    return STATUS_REFUSED;
+}
+
+enum status head_read(struct head *head, struct span key, struct arena *arena,
+                      struct sample *sample, struct error *err)
+{
+    uint64_t index = list_find(head->list, key);
+    if (index == UINT64_MAX)
+        return error_set(err, STATUS_INVALID, "the key \"%.*s\" is not in the list", (int)key.size,
+                         key.data);
+    if (head->store_path)
+        return read_store(head, index, arena, sample, err);
+    return wire_decode(list_frame(head->list, index), NULL, arena, sample, err);
+}
+
+/* Adds the indices that one reading line wants, in its order; taken[] tells what is there already. */
+static uint64_t add_wanted(const struct head *head, const struct job *job, int reader,
+                           uint32_t *needs, uint64_t used, bool *taken)
+{
+    struct list *list;
+    char path[PATH_MAX];
+    if (list_open(&list, job_list_path(job, reader, path), job->graph->lines[reader].split, NULL) !=
+        STATUS_OK)
+        return used;
+    struct order order = order_make(job->graph->seed, list_count(list), job->batch[reader], true,
+                                    NULL);
+    for (uint64_t seq = 0; seq < order.count; seq++) {
+        uint64_t index = list_find(head->list, list_key(list, order_index(&order, seq)));
+        if (index != UINT64_MAX && !taken[index]) {
+            taken[index] = true;
+            needs[used++] = (uint32_t)index;
+        }
+    }
+    list_close(list);
+    return used;
+}
+
+uint32_t *head_needs(const struct head *head, const struct job *job, int line,
+                     struct arena *arena)
+{
+    uint64_t count = list_count(head->list), used = 0;
+    uint32_t *needs = arena_zero(arena, count, sizeof *needs);
+    bool *taken = arena_zero(arena, count, sizeof *taken);
+    for (int i = 0; i < job->graph->line_count; i++)
+        if (job->graph->lines[i].filled_by == line)
+            used = add_wanted(head, job, i, needs, used, taken);
+    for (uint64_t index = 0; index < count; index++)
+        if (!taken[index])
+            needs[used++] = (uint32_t)index;
+    ASSERT_INT(used, ==, count);
+    return needs;
+}

@@ -1,0 +1,72 @@
+/* Messages over links; see post.h. */
+#include "engine/post.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum status post_send(struct link *link, const struct message *message)
+{
+    unsigned char header[MESSAGE_HEADER_BYTES];
+    message_encode(message, header);
+    return link_send(link, message->peer, header, sizeof header, message->payload, message->size);
+}
+
+enum status post_receive(struct link *link, struct link_message *raw, struct message *message,
+                         uint64_t *bad)
+{
+    while (link_receive(link, raw) == STATUS_OK) {
+        if (message_decode(raw->header, raw->header_size, raw->payload, raw->payload_size, message,
+                           NULL) == STATUS_OK) {
+            message->peer = raw->peer;
+            return STATUS_OK;
+        }
+        ++*bad;
+        link_message_close(raw);
+    }
+    return STATUS_EMPTY;
+}
+
+/* A message in the backlog: its host form, then its payload. */
+void backlog_add(struct backlog *backlog, const struct message *message)
+{
+    size_t need = sizeof *message + message->size;
+    if (backlog->end - backlog->start + need > POST_BACKLOG_MAX) {
+        backlog->dropped++;
+        return;
+    }
+    if (backlog->end + need > backlog->room) {
+        memmove(backlog->data, backlog->data + backlog->start, backlog->end - backlog->start);
+        backlog->end -= backlog->start;
+        backlog->start = 0;
+        if (backlog->end + need > backlog->room) {
+            backlog->room = 2 * (backlog->end + need);
+            backlog->data = realloc(backlog->data, backlog->room);
+            ASSERT(backlog->data);
+        }
+    }
+    memcpy(backlog->data + backlog->end, message, sizeof *message);
+    if (message->size)
+        memcpy(backlog->data + backlog->end + sizeof *message, message->payload, message->size);
+    backlog->end += need;
+}
+
+bool backlog_flush(struct backlog *backlog, struct link *link)
+{
+    while (backlog->start < backlog->end) {
+        struct message message;
+        memcpy(&message, backlog->data + backlog->start, sizeof message);
+        message.payload = backlog->data + backlog->start + sizeof message;
+        message.peer = LINK_HUB;
+        if (post_send(link, &message) == STATUS_BUSY)
+            return false;
+        backlog->start += sizeof message + message.size;
+    }
+    backlog->start = backlog->end = 0;
+    return true;
+}
+
+void backlog_free(struct backlog *backlog)
+{
+    free(backlog->data);
+    *backlog = (struct backlog){0};
+}

@@ -1,0 +1,20 @@
+/* `foldmill run`: a graph from its file to the end of its lines, on this machine. */
+#ifndef FOLDMILL_RUN_H
+#define FOLDMILL_RUN_H
+
+#include <stdbool.h>
+
+enum { RUN_SETS_MAX = 64 };
+
+struct run_options {
+    const char *graph;              /* path */
+    const char *run_dir;            /* NULL: runs/GRAPH-YYYYMMDD-HHMMSS */
+    const char *sets[RUN_SETS_MAX]; /* "stage.key=value" */
+    int set_count;
+    bool quiet;
+};
+
+/* Returns the exit code: 0 done or drained, 1 failed, 130 stopped at once. */
+int run_graph(const struct run_options *options);
+
+#endif

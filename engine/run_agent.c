@@ -1,0 +1,453 @@
+/* The loop of `foldmill run`: children, the coordinator's records, and what a death means. */
+#include "engine/run_state.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/post.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { WAITS_MAX = 2 * SUPERVISE_CHILDREN_MAX + 8 };
+
+/* ---- the coordinator ---- */
+
+static void put(void *user, const struct message *message)
+{
+    struct run *run = user;
+    post_send(run->coordinator, message); /* what is lost is asked for again */
+}
+
+static enum status append(void *user, struct span bytes, struct error *err)
+{
+    struct run *run = user;
+    return journal_append(run->journal, bytes, err);
+}
+
+/* Records of the journal, kept until the coordinator can take them: it needs the journal's epoch. */
+struct records {
+    struct arena *arena;
+    struct span *span;
+    size_t count, room;
+};
+
+static enum status keep_record(void *user, struct span record, struct error *err)
+{
+    (void)err;
+    struct records *records = user;
+    if (records->count == records->room) {
+        records->room = records->room ? 2 * records->room : 256;
+        records->span = realloc(records->span, records->room * sizeof *records->span);
+        ASSERT(records->span);
+    }
+    records->span[records->count++] =
+        (struct span){arena_text(records->arena, record.data, record.size), record.size};
+    return STATUS_OK;
+}
+
+static enum status add_record(void *user, struct span bytes, struct error *err)
+{
+    struct run *run = user;
+    return journal_add(run->journal, bytes, err);
+}
+
+static enum status dump(void *user, struct journal *journal, struct error *err)
+{
+    (void)journal;
+    struct run *run = user;
+    return coordinate_dump(run->coordinate, add_record, run, err);
+}
+
+static uint64_t max_bad_of(struct run *run, int line)
+{
+    struct head *head;
+    if (head_open(&head, &run->job, line, NULL) != STATUS_OK)
+        return job_max_bad(&run->job, 0);
+    uint64_t max_bad = job_max_bad(&run->job, list_count(head->list));
+    head_close(head);
+    return max_bad;
+}
+
+static enum status open_coordinator(struct run *run, struct error *err)
+{
+    struct records records = {.arena = &run->arena};
+    enum status status = journal_open(&run->journal, run->dir.path, keep_record, &records, err);
+    uint64_t *max_bad = arena_zero(&run->arena, (size_t)run->job.graph->line_count, sizeof *max_bad);
+    for (int i = 0; i < run->job.graph->line_count; i++)
+        max_bad[i] = max_bad_of(run, i);
+    if (status == STATUS_OK) {
+        struct coordinate_config config = {.job = run->job.id,
+                                           .inc = run->inc,
+                                           .graph_hash = run->job.graph->hash,
+                                           .epoch = journal_epoch(run->journal),
+                                           .line_count = run->job.graph->line_count,
+                                           .max_bad = max_bad};
+        status = coordinate_open(&run->coordinate, &config, &run->arena, err);
+    }
+    for (size_t i = 0; i < records.count && status == STATUS_OK; i++)
+        status = coordinate_replay(run->coordinate, records.span[i], err);
+    free(records.span);
+    if (status == STATUS_OK)
+        status = journal_compact(run->journal, dump, run, err);
+    char address[LINK_PATH_MAX + 8];
+    struct link_options options = {.queue_max = 4096};
+    if (status == STATUS_OK)
+        status = link_context_open(err);
+    if (status == STATUS_OK)
+        status = link_listen(&run->coordinator,
+                             job_address(&run->job, "coordinate", address, sizeof address),
+                             options, err);
+    if (status == STATUS_OK)
+        status = link_connect(&run->hub,
+                              job_address(&run->job, "dispatch", address, sizeof address), options,
+                              err);
+    return status;
+}
+
+static void coordinator_turn(struct run *run)
+{
+    struct outbox out = {run, put};
+    struct durable_log log = {run, append};
+    struct link_message raw;
+    struct message message;
+    uint64_t bad = 0;
+    while (post_receive(run->coordinator, &raw, &message, &bad) == STATUS_OK) {
+        coordinate_step(run->coordinate, &message, clock_ms(), &log, &out);
+        link_message_close(&raw);
+    }
+}
+
+/* ---- the agent's words to the dispatcher ---- */
+
+static void say_hello(struct run *run)
+{
+    unsigned char bytes[HELLO_BYTES_MAX];
+    struct hello hello = {.role = PEER_AGENT, .version = MESSAGE_VERSION,
+                          .graph_hash = run->job.graph->hash};
+    struct message message = {.type = run->welcome ? MESSAGE_HB : MESSAGE_HELLO,
+                              .peer = LINK_HUB,
+                              .job = run->job.id,
+                              .inc = run->inc};
+    if (!run->welcome) {
+        message.payload = bytes;
+        message.size = (uint32_t)hello_encode(&hello, bytes);
+    }
+    post_send(run->hub, &message);
+    run->hello_ms = clock_ms();
+}
+
+static void say_died(struct run *run, struct run_died *row)
+{
+    unsigned char bytes[DIED_BYTES_MAX];
+    struct message message = {.type = MESSAGE_DIED,
+                              .peer = LINK_HUB,
+                              .job = run->job.id,
+                              .inc = row->inc,
+                              .payload = bytes};
+    message.size = (uint32_t)died_encode(&row->died, bytes);
+    row->said_ms = clock_ms();
+    post_send(run->hub, &message);
+}
+
+static void take_hub_message(struct run *run, const struct message *message)
+{
+    if (message->type == MESSAGE_WELCOME) {
+        run->welcome = true;
+    } else if (message->type == MESSAGE_CHALLENGE) {
+        run->welcome = false;
+        say_hello(run);
+    } else if (message->type == MESSAGE_DIEDOK) {
+        for (int i = 0; i < RUN_DIED_MAX; i++)
+            if (run->died[i].waiting && run->died[i].inc == message->inc)
+                run->died[i].waiting = false;
+    }
+}
+
+static void hub_turn(struct run *run)
+{
+    struct link_message raw;
+    struct message message;
+    uint64_t bad = 0;
+    int64_t now = clock_ms();
+    while (post_receive(run->hub, &raw, &message, &bad) == STATUS_OK) {
+        take_hub_message(run, &message);
+        link_message_close(&raw);
+    }
+    if (now - run->hello_ms >= (run->welcome ? 1000 : 200))
+        say_hello(run);
+    for (int i = 0; i < RUN_DIED_MAX; i++)
+        if (run->died[i].waiting && now - run->died[i].said_ms >= RUN_DIED_MS)
+            say_died(run, &run->died[i]);
+}
+
+/* ---- children ---- */
+
+static void fail(struct run *run, const char *text)
+{
+    if (run->failed)
+        return;
+    run->failed = true;
+    snprintf(run->failure, sizeof run->failure, "%s", text);
+}
+
+/* The last line that a child wrote, without the log's time and names where it has them. */
+static const char *last_words(const char *tail, char line[512])
+{
+    size_t end = strlen(tail);
+    while (end && (tail[end - 1] == '\n' || tail[end - 1] == ' '))
+        end--;
+    size_t start = end;
+    while (start && tail[start - 1] != '\n')
+        start--;
+    snprintf(line, 512, "%.*s", (int)(end - start), tail + start);
+    const char *level = strstr(line, " error ");
+    const char *words = level ? strstr(level, ": ") : NULL;
+    return words ? words + 2 : line;
+}
+
+static void describe_end(const struct death *death, char *text, size_t size)
+{
+    if (death->verdict == VERDICT_TIMEOUT)
+        snprintf(text, size, "took longer than its timeout in %s", death->name);
+    else if (death->verdict == VERDICT_MEMORY)
+        snprintf(text, size, "needed more than its memory limit in %s", death->name);
+    else if (death->out_of_memory)
+        snprintf(text, size, "ended for want of memory in %s", death->name);
+    else if (death->signal)
+        snprintf(text, size, "killed by signal %d (%s) in %s", death->signal,
+                 strsignal(death->signal), death->name);
+    else
+        snprintf(text, size, "exit code %d in %s", death->exit_code, death->name);
+}
+
+static void tell_dispatcher(struct run *run, const struct death *death, const char *text)
+{
+    struct run_died *row = NULL;
+    for (int i = 0; i < RUN_DIED_MAX && !row; i++)
+        if (!run->died[i].waiting)
+            row = &run->died[i];
+    if (!row)
+        return; /* silence tells the dispatcher too, only later */
+    char line[512];
+    *row = (struct run_died){.inc = death->inc, .waiting = true};
+    row->died = (struct died){
+        .cause = !death->blamed                      ? CAUSE_LOST
+                 : death->verdict == VERDICT_TIMEOUT ? CAUSE_TIMEOUT
+                 : death->verdict == VERDICT_MEMORY || death->out_of_memory ? CAUSE_MEMORY
+                                                                            : CAUSE_CRASH,
+        .executing = death->executing,
+        .line = (uint16_t)death->line,
+        .stage = (uint16_t)death->stage,
+        .item = {death->seq, death->gen, death->attempt}};
+    const char *words = death->tail && *death->tail ? last_words(death->tail, line) : "";
+    snprintf(row->died.text, sizeof row->died.text, "%.120s%s%.120s", text, *words ? ": " : "",
+             words);
+    say_died(run, row);
+}
+
+static void sink_died(struct run *run, struct run_child *child, const struct death *death,
+                      const char *text)
+{
+    struct child_info info = supervise_info(run->supervisor, death->child);
+    if (death->exit_code == 0) {
+        child->finished = true;
+        return;
+    }
+    int64_t step = gauge_get(info.page, GAUGE_DONE);
+    bool outside = death->signal == SIGKILL || death->signal == SIGHUP;
+    child->failures = outside || step != child->step ? 0 : child->failures + 1;
+    child->step = step;
+    if (child->failures >= RUN_GIVE_UP)
+        fail(run, text);
+}
+
+static void on_death(void *user, const struct death *death)
+{
+    struct run *run = user;
+    struct run_child *child = &run->children[death->child];
+    char text[256], line[512];
+    describe_end(death, text, sizeof text);
+    run->deaths += !run->stopping && death->exit_code != 0;
+    if (death->setup) {
+        fail(run, last_words(death->tail, line));
+    } else if (child->kind == CHILD_WORKER) {
+        tell_dispatcher(run, death, text);
+        if (death->idle_deaths >= RUN_GIVE_UP) {
+            char why[ERROR_TEXT_MAX];
+            snprintf(why, sizeof why, "%s ends again and again before it does anything: %s: %s",
+                     death->name, text, last_words(death->tail, line));
+            fail(run, why);
+        }
+    } else if (child->kind == CHILD_SINK) {
+        sink_died(run, child, death, text);
+    }
+    bool quiet = death->exit_code == 0 || run->stopping;
+    if (!quiet)
+        log_warn("%s%s%s", text, death->executing ? ", at work on " : "",
+                 !death->executing ? "" : *death->key ? death->key : "a sample");
+}
+
+/* A sink is a new generation every time it starts. */
+static void on_launching(void *user, int number)
+{
+    struct run *run = user;
+    struct run_child *child = &run->children[number];
+    if (child->kind == CHILD_SINK)
+        snprintf(child->gen, sizeof child->gen, "%u",
+                 coordinate_next_gen(run->coordinate, child->line));
+}
+
+static enum status start(struct run *run, struct run_child child, const char *name,
+                         struct error *err)
+{
+    int number = supervise_count(run->supervisor), started;
+    struct run_child *kept = &run->children[number];
+    struct child_spec spec = {.restart = child.kind == CHILD_SINK ? RESTART_FAILED
+                                                                  : RESTART_ALWAYS};
+    if (number == SUPERVISE_CHILDREN_MAX)
+        return error_set(err, STATUS_LIMIT, "a node may have %d processes: use fewer workers",
+                         SUPERVISE_CHILDREN_MAX);
+    *kept = child;
+    on_launching(run, number);
+    snprintf(spec.name, sizeof spec.name, "%s", name);
+    const char *args[] = {"work", run->dir.path, run->dir.sockets, kept->role,
+                          child.kind == CHILD_SINK ? kept->gen : NULL};
+    memcpy(spec.args, args, sizeof args);
+    const struct graph *graph = run->job.graph;
+    const struct graph_stage *stage =
+        child.kind == CHILD_HUB      ? NULL
+        : child.kind == CHILD_WORKER ? &graph->stages[child.stage]
+                                     : &graph->stages[graph->lines[child.line].sink];
+    if (child.kind == CHILD_WORKER) {
+        spec.pool_bytes = job_pool_bytes(&run->job, child.stage);
+        spec.timeout_ms = stage->timeout_ms;
+    }
+    if (stage)
+        spec.memory_bytes = stage->memory_bytes;
+    return supervise_start(run->supervisor, &spec, &started, err);
+}
+
+static enum status start_all(struct run *run, struct error *err)
+{
+    char name[SUPERVISE_NAME_MAX + 1];
+    struct run_child child = {.kind = CHILD_HUB, .role = "dispatch"};
+    enum status status = start(run, child, "dispatch", err);
+    for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
+        for (int k = 0; run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers &&
+                        status == STATUS_OK; k++) {
+            child = (struct run_child){.kind = CHILD_WORKER, .stage = i};
+            snprintf(child.role, sizeof child.role, "worker:%d:%d", i, k);
+            snprintf(name, sizeof name, "%.60s.%d", run->job.graph->stages[i].name, k);
+            status = start(run, child, name, err);
+        }
+    for (int i = 0; i < run->job.graph->line_count && status == STATUS_OK; i++) {
+        child = (struct run_child){.kind = CHILD_SINK, .line = i};
+        snprintf(child.role, sizeof child.role, "sink:%d", i);
+        snprintf(name, sizeof name, "%.70s", job_line_name(&run->job, i));
+        status = start(run, child, name, err);
+    }
+    return status;
+}
+
+enum status run_agent_open(struct run *run, struct error *err)
+{
+    struct supervise_events events = {run, on_death, on_launching, run_report_line};
+    if (getrandom(&run->inc, sizeof run->inc, 0) != sizeof run->inc)
+        run->inc = (uint64_t)clock_ns();
+    /* Before the first thread of ZeroMQ: threads inherit which signals are blocked. */
+    enum status status = supervise_open(&run->supervisor, events, err);
+    if (status == STATUS_OK)
+        status = open_coordinator(run, err);
+    if (status == STATUS_OK)
+        status = start_all(run, err);
+    return status;
+}
+
+/* True when every sink is finished; tells those that wait for the others that the others are. */
+static bool are_sinks_done(struct run *run)
+{
+    bool all = true, others = true;
+    for (int i = 0; i < supervise_count(run->supervisor); i++) {
+        const struct run_child *child = &run->children[i];
+        if (child->kind != CHILD_SINK || child->finished)
+            continue;
+        all = false;
+        others = others && run->job.graph->stages[run->job.graph->lines[child->line].sink].kind->next;
+    }
+    for (int i = 0; others && !run->finishing && i < supervise_count(run->supervisor); i++)
+        if (run->children[i].kind == CHILD_SINK)
+            supervise_finish(run->supervisor, i);
+    run->finishing = run->finishing || others;
+    return all;
+}
+
+static void drain_kind(struct run *run, bool sinks)
+{
+    for (int i = 0; i < supervise_count(run->supervisor); i++)
+        if ((run->children[i].kind == CHILD_SINK) == sinks)
+            supervise_drain(run->supervisor, i);
+}
+
+static void wait_turn(struct run *run)
+{
+    struct link_wait waits[WAITS_MAX] = {{.link = run->coordinator}, {.link = run->hub}};
+    int count = 2;
+    supervise_wait(run->supervisor, waits, &count, WAITS_MAX);
+    link_poll(waits, count, RUN_TICK_MS);
+    supervise_step(run->supervisor);
+    coordinator_turn(run);
+    hub_turn(run);
+    run_report_turn(run);
+}
+
+static int running_sinks(const struct run *run)
+{
+    int count = 0;
+    for (int i = 0; i < supervise_count(run->supervisor); i++)
+        count += run->children[i].kind == CHILD_SINK && supervise_info(run->supervisor, i).pid;
+    return count;
+}
+
+bool run_agent_loop(struct run *run)
+{
+    struct error err;
+    while (!are_sinks_done(run) && !run->failed) {
+        wait_turn(run);
+        if (coordinate_health(run->coordinate, &err) != STATUS_OK)
+            fail(run, err.text);
+        if (supervise_interrupts(run->supervisor) > 1)
+            return false;
+        if (supervise_interrupts(run->supervisor) && !run->draining) {
+            run->draining = true;
+            log_info("stopping: what is in flight is finished and saved (once more: at once)");
+            drain_kind(run, true);
+        }
+        if (run->draining && running_sinks(run) == 0)
+            break;
+    }
+    run->stopping = true;
+    if (run->failed) {
+        drain_kind(run, true);
+        int64_t end = clock_ms() + RUN_END_MS;
+        while (running_sinks(run) && clock_ms() < end && supervise_interrupts(run->supervisor) < 2)
+            wait_turn(run);
+    }
+    drain_kind(run, false);
+    int64_t end = clock_ms() + RUN_END_MS;
+    while (supervise_running(run->supervisor) && clock_ms() < end &&
+           supervise_interrupts(run->supervisor) < 2)
+        wait_turn(run);
+    return !run->failed;
+}
+
+void run_agent_close(struct run *run)
+{
+    supervise_close(run->supervisor);
+    link_close(run->coordinator, 0);
+    link_close(run->hub, 0);
+    link_context_close();
+    if (run->journal)
+        journal_close(run->journal);
+}

@@ -1,0 +1,89 @@
+/* Inside of `foldmill run`: one process that is the agent (starts and watches the others), the
+ * coordinator (durable records) and the display. run.c opens and ends it, run_agent.c is its loop,
+ * run_report.c what it shows and writes. */
+#ifndef FOLDMILL_RUN_STATE_H
+#define FOLDMILL_RUN_STATE_H
+
+#include "engine/coordinate.h"
+#include "engine/head.h"
+#include "engine/job.h"
+#include "engine/journal.h"
+#include "engine/link.h"
+#include "engine/progress.h"
+#include "engine/run.h"
+#include "engine/rundir.h"
+#include "engine/supervise.h"
+
+#include <stdio.h>
+
+enum {
+    RUN_TICK_MS = 50,
+    RUN_DIED_MS = 500,        /* DIED is said again until it is answered */
+    RUN_DIED_MAX = 256,       /* deaths that wait for an answer */
+    RUN_METRICS_MS = 2000,    /* between two rows of metrics.tsv */
+    RUN_GIVE_UP = 6,          /* ends in a row of a process that never works stop the run */
+    RUN_END_MS = 15000,       /* for the last processes to end by themselves */
+};
+
+enum child_kind { CHILD_HUB, CHILD_WORKER, CHILD_SINK };
+
+/* One child, by its number at the supervisor. */
+struct run_child {
+    enum child_kind kind;
+    int stage, line;          /* of a worker; of a sink */
+    uint64_t starts;          /* that stand in processes.tsv */
+    bool finished;            /* a sink: all done */
+    int failures;             /* of a sink in a row without a step */
+    int64_t step;
+    char role[SUPERVISE_NAME_MAX + 1], gen[16];
+};
+
+struct run_died {
+    uint64_t inc;
+    int64_t said_ms;
+    struct died died;
+    bool waiting;
+};
+
+struct run {
+    struct run_options options;
+    struct rundir dir;
+    struct job job;
+    struct arena arena;
+    struct supervisor *supervisor;
+    struct run_child children[SUPERVISE_CHILDREN_MAX];
+    struct link *coordinator, *hub;
+    struct coordinate *coordinate;
+    struct journal *journal;
+    struct run_died died[RUN_DIED_MAX];
+    uint64_t inc;
+    bool welcome;             /* the dispatcher knows us */
+    int64_t hello_ms;
+    bool draining, stopping, finishing, failed;
+    char failure[ERROR_TEXT_MAX];
+
+    FILE *log, *metrics, *processes;
+    struct progress progress;
+    int64_t begin_ns, metrics_ns;
+    int64_t cpu_ns;           /* at the last row */
+    uint64_t done_before[GRAPH_STAGES_MAX], busy_before[GRAPH_LINES_MAX];
+    double rate[GRAPH_STAGES_MAX];
+    int64_t rate_ns;
+    uint64_t deaths;
+    int cpus;
+};
+
+/* run_agent.c */
+enum status run_agent_open(struct run *run, struct error *err);
+/* Runs to the end; true when all sinks did what they had to, or drained. */
+bool run_agent_loop(struct run *run);
+void run_agent_close(struct run *run);
+
+/* run_report.c */
+enum status run_report_open(struct run *run, struct error *err);
+void run_report_line(void *run, const char *child, struct span line); /* of a child's output */
+void run_report_turn(struct run *run); /* progress, metrics.tsv, processes.tsv, when due */
+void run_report_end(struct run *run);  /* the table, summary.txt, pictures */
+void run_report_close(struct run *run);
+
+#endif

@@ -1,0 +1,397 @@
+/* The main thread of a sink's process; see sink_process.h. An ordered sink makes steps; a store commits
+ * groups of what has come. */
+#include "engine/sink_process.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/step.h"
+#include "engine/supervise.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+void sink_wait_change(struct sink_process *process)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 100 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_cond_timedwait(&process->change, &process->lock, &until);
+}
+
+bool sink_is_over(const struct sink_process *process)
+{
+    return process->lost_agent || sink_mode(process->sink) == SINK_FENCED;
+}
+
+static size_t key_of(void *memory, uint64_t index, char *key)
+{
+    const struct sink_process *process = memory;
+    struct span span = list_key(process->head->list, index);
+    memcpy(key, span.data, span.size);
+    return span.size;
+}
+
+static uint64_t find_key(void *memory, struct span key)
+{
+    const struct sink_process *process = memory;
+    uint64_t index = list_find(process->head->list, key);
+    return index == UINT64_MAX ? ORDER_EMPTY : index;
+}
+
+/* ---- opening ---- */
+
+static enum status open_stages(struct sink_process *process, struct error *err)
+{
+    struct job *job = process->job;
+    const struct graph_line *plan = process->plan;
+    struct job_facts facts = {.line = process->line, .list_count = list_count(process->head->list),
+                               .list_hash = list_hash(process->head->list)};
+    enum status status = STATUS_OK;
+    if (plan->gather >= 0)
+        status = job_open_stage(job, plan->gather, &facts, process->life.page,
+                                &process->gather, err);
+    if (status == STATUS_OK)
+        status = job_open_stage(job, plan->sink, &facts, process->life.page, &process->runner,
+                                err);
+    return status;
+}
+
+static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_t inc,
+                             struct error *err)
+{
+    const struct job *job = process->job;
+    const struct head *head = process->head;
+    const struct sink_terms *terms = &process->runner.context->terms;
+    uint64_t count = list_count(head->list);
+    if (!process->ordered)
+        process->needs = head_needs(head, job, process->line, &process->arena);
+    struct order order = order_make(job->graph->seed, count, process->batch,
+                                    process->ordered && terms->shuffled, process->needs);
+    uint64_t epochs = terms->epochs ? terms->epochs : 1;
+    uint64_t end = process->ordered ? epochs * order.positions : order.positions;
+    if (process->ordered && terms->steps_max && terms->steps_max * process->batch < end)
+        end = terms->steps_max * process->batch;
+    if (process->runner.stage->next)
+        end = 0; /* each pass is begun when the stage says so */
+    struct sink_config config = {
+        .job = job->id,
+        .inc = inc,
+        .line = (uint16_t)process->line,
+        .gen = gen,
+        .start = {job->graph->hash, list_hash(head->list), order.positions},
+        .graph_hash = job->graph->hash,
+        .order = order,
+        .rank_count = 1,
+        .window = process->window,
+        .ordered = process->ordered,
+        .retries_first = process->ordered,
+        .seq_end = end,
+        .recycles_max = terms->recycles_max,
+        .user = process,
+        .key = key_of,
+        .find = find_key,
+        .skipped = sink_tables_skipped,
+    };
+    gauge_set(process->life.page, GAUGE_TOTAL, (int64_t)order.positions);
+    gauge_set(process->life.page, GAUGE_STEPS_TOTAL, (int64_t)(end / process->batch));
+    process->told = arena_zero(&process->arena, count / 8 + 1, 1);
+    process->slots = arena_zero(&process->arena, process->window, sizeof *process->slots);
+    for (uint32_t i = 0; i < process->window; i++)
+        arena_open(&process->slots[i].arena, 2 * SAMPLE_BYTES_MAX);
+    return sink_open(&process->sink, &config, &process->arena, err);
+}
+
+static enum status open_links(struct sink_process *process, struct error *err)
+{
+    struct link_options options = {.queue_max = (int)(2 * process->window + 64)};
+    char address[LINK_PATH_MAX + 8];
+    enum status status = link_context_open(err);
+    if (status == STATUS_OK)
+        status = link_connect(&process->hub,
+                              job_address(process->job, "dispatch", address, sizeof address),
+                              options, err);
+    if (status == STATUS_OK)
+        status = link_connect(&process->coordinator,
+                              job_address(process->job, "coordinate", address, sizeof address),
+                              options, err);
+    process->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (status == STATUS_OK && process->wake < 0)
+        status = error_set(err, STATUS_IO, "no eventfd: %s", strerror(errno));
+    return status;
+}
+
+static enum status process_open(struct sink_process *process, struct job *job, int line,
+                                uint32_t gen, uint64_t inc, struct error *err)
+{
+    process->job = job;
+    process->line = line;
+    process->plan = &job->graph->lines[line];
+    process->name = job_line_name(job, line);
+    process->batch = (uint32_t)job->batch[line];
+    process->window = (uint32_t)job->plan.lines[line].window;
+    process->ordered = !(job->graph->stages[process->plan->sink].kind->flags & STAGE_STORE);
+    arena_open(&process->arena, 0);
+    arena_open(&process->step_arena, 0);
+    pthread_mutex_init(&process->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&process->change, &attributes);
+    enum status status = lifeline_open(&process->life, inc, err);
+    if (status == STATUS_OK)
+        status = head_open(&process->head, job, line, err);
+    if (status == STATUS_OK)
+        status = open_stages(process, err);
+    if (status == STATUS_OK)
+        status = open_sink(process, gen, inc, err);
+    if (status == STATUS_OK)
+        status = open_links(process, err);
+    return status;
+}
+
+/* ---- beginning ---- */
+
+/* Loads the newest good checkpoint; *step is where the steps go on. */
+static enum status load_position(struct sink_process *process, uint64_t *step, struct error *err)
+{
+    const struct stage *stage = process->runner.stage;
+    struct sink_position position = {0};
+    uint64_t digest, committed = sink_checkpoint(process->sink, &digest);
+    *step = 0;
+    if (!process->ordered || !stage->load)
+        return STATUS_OK;
+    enum status status = stage->load(process->runner.state, &position, err);
+    if (status == STATUS_OK)
+        *step = position.step;
+    else if (status != STATUS_MISS)
+        return status;
+    if (*step < committed)
+        log_warn("the newest checkpoint that can be read is of step %llu, though step %llu was "
+                 "saved: the steps between are made again",
+                 (unsigned long long)*step, (unsigned long long)committed);
+    else if (*step)
+        log_info("going on from the checkpoint of step %llu", (unsigned long long)*step);
+    return STATUS_OK;
+}
+
+/* Waits for the generation, then begins at *step. STATUS_BUSY: the run ended meanwhile. */
+static enum status begin(struct sink_process *process, uint64_t *step, struct error *err)
+{
+    pthread_mutex_lock(&process->lock);
+    while (sink_mode(process->sink) == SINK_STARTING && !sink_is_over(process) && !process->drain)
+        sink_wait_change(process);
+    bool started = sink_mode(process->sink) == SINK_STARTED;
+    pthread_mutex_unlock(&process->lock);
+    if (!started)
+        return STATUS_BUSY;
+    enum status status = load_position(process, step, err);
+    if (status == STATUS_OK && !process->ordered)
+        status = sink_store_mark(process, err);
+    if (status == STATUS_OK)
+        status = sink_tables_open(process, *step, err);
+    if (status != STATUS_OK)
+        return status;
+    struct outbox out = sink_outbox(process);
+    pthread_mutex_lock(&process->lock);
+    sink_begin(process->sink, *step, clock_ms(), &out);
+    pthread_mutex_unlock(&process->lock);
+    gauge_set(process->life.page, GAUGE_STATE, PROCESS_WORKING);
+    return STATUS_OK;
+}
+
+/* ---- steps ---- */
+
+/* Saves, and tells the coordinator. */
+static enum status save(struct sink_process *process, uint64_t step, uint64_t digest,
+                        struct error *err)
+{
+    if (!process->runner.stage->save)
+        return STATUS_OK;
+    uint64_t seq = step * process->batch, positions = process->head->positions;
+    struct sink_position position = {
+        .step = step, .epoch = seq / positions, .position = seq % positions};
+    enum status status = process->runner.stage->save(process->runner.state, &position, err);
+    if (status != STATUS_OK)
+        return error_prefix(err, "the checkpoint of step %llu", (unsigned long long)step), status;
+    struct outbox out = sink_outbox(process);
+    pthread_mutex_lock(&process->lock);
+    sink_checkpoint_saved(process->sink, step, digest, clock_ms(), &out);
+    pthread_mutex_unlock(&process->lock);
+    return STATUS_OK;
+}
+
+/* Asks a stage that waits for something outside whether to begin a pass. False: there is none. */
+static bool begin_pass(struct sink_process *process, uint64_t *end, struct error *err)
+{
+    enum status status =
+        process->runner.stage->next(process->runner.state, process->finishing, err);
+    if (status == STATUS_EMPTY)
+        return false;
+    if (status == STATUS_OK) {
+        *end += process->head->positions;
+        sink_extend(process->sink, *end);
+    } else if (status != STATUS_BUSY) {
+        log_warn("%s: %s", process->name, err->text);
+    }
+    return true;
+}
+
+/* Waits until the next step can be made; false: there is none to come. */
+static bool wait_step(struct sink_process *process, struct sink_batch *batch, uint64_t *end)
+{
+    bool found = false, more = true;
+    struct error err;
+    pthread_mutex_lock(&process->lock);
+    while (more && !sink_is_over(process) && !process->drain) {
+        found = sink_batch(process->sink, batch);
+        if (found)
+            break;
+        if (sink_done(process->sink))
+            more = process->runner.stage->next && begin_pass(process, end, &err);
+        if (more)
+            sink_wait_change(process);
+    }
+    pthread_mutex_unlock(&process->lock);
+    return found;
+}
+
+static enum status do_step(struct sink_process *process, const struct sink_batch *batch,
+                           uint64_t *digest, struct error *err)
+{
+    static const struct sample *samples[SINK_BATCH_MAX];
+    static struct sample out;
+    struct work work = {.seed = process->job->graph->seed,
+                        .epoch = batch->epoch,
+                        .position = batch->position,
+                        .recycles = batch->recycles,
+                        .step = batch->step};
+    for (uint32_t i = 0; i < batch->count; i++)
+        samples[i] = batch->items[i].skip == SKIP_NO
+                         ? &process->slots[batch->items[i].slot].sample
+                         : NULL;
+    arena_reset(&process->step_arena);
+    enum status status = step_make(process->gather.stage ? &process->gather : NULL, &work, samples,
+                                   batch->count, &out, digest, &process->step_arena, err);
+    if (status == STATUS_OK)
+        status = runner_feed(&process->runner, &work, &out, NULL, &process->step_arena, err);
+    if (status == STATUS_EMPTY)
+        status = STATUS_OK; /* every sample of it was set aside: a step without data */
+    return status == STATUS_OK
+               ? status
+               : (error_prefix(err, "%s, step %llu", process->name,
+                               (unsigned long long)batch->step), status);
+}
+
+static void show_step(struct sink_process *process, uint64_t steps)
+{
+    uint64_t seq = steps * process->batch, positions = process->head->positions;
+    struct page *page = process->life.page;
+    gauge_set(page, GAUGE_STEP, (int64_t)steps);
+    gauge_set(page, GAUGE_EPOCH, (int64_t)(seq / positions));
+    gauge_set(page, GAUGE_POSITION, (int64_t)(seq % positions));
+}
+
+static enum status run_steps(struct sink_process *process, uint64_t step, struct error *err)
+{
+    static struct sink_batch batch;
+    const uint64_t every = process->runner.context->terms.checkpoint_steps;
+    struct outbox out = sink_outbox(process);
+    uint64_t digest = 0, saved = step, end = 0;
+    enum status status = STATUS_OK;
+    show_step(process, step);
+    int64_t from = clock_ns();
+    while (status == STATUS_OK && wait_step(process, &batch, &end)) {
+        int64_t begun = clock_ns();
+        struct step_record record = {.batch = &batch};
+        status = do_step(process, &batch, &record.digest, err);
+        if (status != STATUS_OK)
+            return status;
+        int64_t done = clock_ns();
+        record.waited_s = (double)(begun - from) * 1e-9;
+        record.computed_s = (double)(done - begun) * 1e-9;
+        metric_add(process->life.page, METRIC_BUSY_NS, (uint64_t)(done - begun));
+        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
+        metric_add(process->life.page, METRIC_DONE, batch.count);
+        from = done;
+        sink_tables_step(process, &record);
+        digest = digest * 0x9e3779b97f4a7c15U ^ record.digest;
+        step = batch.step + 1;
+        show_step(process, step);
+        pthread_mutex_lock(&process->lock);
+        sink_batch_done(process->sink, clock_ms(), &out);
+        pthread_mutex_unlock(&process->lock);
+        if (every && step % every == 0) {
+            status = save(process, step, digest, err);
+            saved = step;
+        }
+    }
+    if (status == STATUS_OK && step != saved)
+        status = save(process, step, digest, err);
+    return status;
+}
+
+/* ---- ending ---- */
+
+/* Waits until the coordinator has the last checkpoint, says goodbye and stops the pump. True: all that
+ * was wanted is done. */
+static bool finish(struct sink_process *process, uint64_t step)
+{
+    struct outbox out = sink_outbox(process);
+    int64_t end = clock_ms() + SINK_COMMIT_MS;
+    pthread_mutex_lock(&process->lock);
+    bool saves = process->ordered && process->runner.stage->save && step > 0;
+    while (saves && sink_committed_step(process->sink) < step && clock_ms() < end &&
+           !sink_is_over(process))
+        sink_wait_change(process);
+    bool done = sink_done(process->sink) && !process->drain;
+    bool over = sink_is_over(process);
+    if (!over)
+        sink_bye(process->sink, &out);
+    process->ending = true;
+    pthread_mutex_unlock(&process->lock);
+    pthread_join(process->pump, NULL);
+    return done || !over;
+}
+
+int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc)
+{
+    static struct sink_process process;
+    struct error err = {0};
+    uint64_t step = 0;
+    if (process_open(&process, job, line, gen, inc, &err) != STATUS_OK) {
+        log_error("%s: %s", job_line_name(job, line), err.text);
+        return SUPERVISE_EXIT_SETUP;
+    }
+    if (pthread_create(&process.pump, NULL, sink_pump, &process))
+        return EXIT_FAILURE;
+    enum status status = begin(&process, &step, &err);
+    if (status == STATUS_OK)
+        status = process.ordered ? run_steps(&process, step, &err) : sink_store_run(&process, &err);
+    else if (status == STATUS_BUSY)
+        status = STATUS_OK;
+    if (status != STATUS_OK) {
+        log_error("%s", err.text);
+        return SUPERVISE_EXIT_SETUP;
+    }
+    gauge_set(process.life.page, GAUGE_STATE, PROCESS_DRAINING);
+    step = (uint64_t)gauge_get(process.life.page, GAUGE_STEP);
+    bool good = finish(&process, step);
+    if (sink_mode(process.sink) == SINK_FENCED)
+        log_error("%s: %s", process.name, sink_reason(process.sink));
+    runner_close(&process.gather);
+    runner_close(&process.runner);
+    sink_tables_close(&process);
+    link_close(process.hub, 200);
+    link_close(process.coordinator, 200);
+    link_context_close();
+    gauge_set(process.life.page, GAUGE_STATE, PROCESS_FINISHED);
+    return good && sink_mode(process.sink) != SINK_FENCED ? EXIT_SUCCESS : EXIT_FAILURE;
+}

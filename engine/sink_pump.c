@@ -1,0 +1,185 @@
+/* The thread of a sink's process that speaks the protocol; see sink_process.h. */
+#include "engine/sink_process.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/supervise.h"
+#include "engine/wire.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* Under the lock. The pump sends after every turn; the main thread wakes it for that. */
+static void put(void *user, const struct message *message)
+{
+    struct sink_process *process = user;
+    bool hub = message->peer == SINK_TO_DISPATCH;
+    backlog_add(hub ? &process->to_hub : &process->to_coordinator, message);
+    if (!pthread_equal(pthread_self(), process->pump_self)) {
+        uint64_t one = 1;
+        ssize_t wrote = write(process->wake, &one, sizeof one);
+        (void)wrote; /* a full counter wakes the pump as well */
+    }
+}
+
+struct outbox sink_outbox(struct sink_process *process)
+{
+    return (struct outbox){process, put};
+}
+
+/* Copies a payload and checks it: nothing of the sender's memory is used afterwards. */
+static enum status keep(struct sink_process *process, struct sink_slot *slot,
+                        const struct message *data, struct error *err)
+{
+    arena_reset(&slot->arena);
+    void *payload;
+    size_t bytes = data->size;
+    if (data->flags & MESSAGE_BLOCK) {
+        struct shm_view *view;
+        if (bytes != SHM_DESCRIPTOR_BYTES)
+            return error_set(err, STATUS_CORRUPT, "a descriptor of %zu bytes", bytes);
+        struct shm_descriptor descriptor = shm_descriptor_decode(data->payload);
+        enum status status = lifeline_view(&process->life, descriptor.inc, &view, err);
+        if (status == STATUS_OK)
+            status = lifeline_copy(view, &descriptor, &slot->arena, &payload, err);
+        if (status != STATUS_OK)
+            return status;
+        bytes = (size_t)descriptor.bytes;
+    } else {
+        payload = arena_alloc(&slot->arena, bytes);
+        memcpy(payload, data->payload, bytes);
+    }
+    metric_add(process->life.page, METRIC_BYTES_IN, bytes);
+    return wire_decode((struct span){payload, bytes}, NULL, &slot->arena, &slot->sample, err);
+}
+
+static void give_back(struct sink_process *process, const struct message *data)
+{
+    if (!(data->flags & MESSAGE_BLOCK) || data->size != SHM_DESCRIPTOR_BYTES)
+        return;
+    struct shm_descriptor descriptor = shm_descriptor_decode(data->payload);
+    lifeline_return(&process->life, &descriptor);
+}
+
+/* The payload is copied without the lock: the slot is asked for, so nobody else looks at it. */
+static void take_data(struct sink_process *process, struct message *data)
+{
+    pthread_mutex_lock(&process->lock);
+    int number = sink_slot(process->sink, data);
+    struct sink_wait wait = {0};
+    if (number >= 0)
+        sink_why(process->sink, number, &wait);
+    pthread_mutex_unlock(&process->lock);
+    if (number < 0) {
+        give_back(process, data);
+        metric_add(process->life.page, METRIC_DROPPED, 1);
+        return;
+    }
+    struct sink_slot *slot = &process->slots[number];
+    slot->seq = data->seq;
+    slot->inc = data->inc;
+    slot->attempt = data->attempt;
+    slot->asked_ms = wait.asked_ms;
+    slot->came_ms = clock_ms();
+    struct error err;
+    if (data->flags & MESSAGE_EMPTY)
+        return;
+    if (keep(process, slot, data, &err) != STATUS_OK) {
+        log_debug("position %llu comes again: %s", (unsigned long long)data->seq, err.text);
+        data->type = MESSAGE_LOST;
+    }
+}
+
+static void take(struct sink_process *process, struct message *message, uint32_t from)
+{
+    struct outbox out = sink_outbox(process);
+    if (message->type == MESSAGE_DATA)
+        take_data(process, message);
+    message->peer = from;
+    pthread_mutex_lock(&process->lock);
+    sink_step(process->sink, message, clock_ms(), &out);
+    pthread_mutex_unlock(&process->lock);
+}
+
+static void receive(struct sink_process *process, struct link *link, uint32_t from)
+{
+    struct link_message raw;
+    struct message message;
+    uint64_t bad = 0;
+    while (post_receive(link, &raw, &message, &bad) == STATUS_OK) {
+        take(process, &message, from);
+        link_message_close(&raw);
+    }
+    if (bad)
+        metric_add(process->life.page, METRIC_DROPPED, bad);
+}
+
+static void show(struct sink_process *process)
+{
+    struct sink_counts counts;
+    struct page *page = process->life.page;
+    sink_count(process->sink, &counts);
+    gauge_set(page, GAUGE_QUEUE, counts.slots[SLOT_HAVE] + counts.slots[SLOT_TAKEN]);
+    gauge_set(page, GAUGE_WANTED, counts.slots[SLOT_ASKED] + counts.slots[SLOT_NEED]);
+    gauge_set(page, GAUGE_QUARANTINED, (int64_t)counts.aside);
+    gauge_set(page, GAUGE_DONE, (int64_t)counts.done);
+    atomic_store_explicit(&page->counter[METRIC_REFUSED], counts.refused, memory_order_relaxed);
+    atomic_store_explicit(&page->counter[METRIC_RESENT], counts.asked_again, memory_order_relaxed);
+}
+
+/* The agent's words: drain, or (evaluate) that all other lines have ended. */
+static void hear_agent(struct sink_process *process)
+{
+    struct outbox out = sink_outbox(process);
+    if (lifeline_listen(&process->life) != STATUS_OK)
+        process->lost_agent = true;
+    pthread_mutex_lock(&process->lock);
+    process->finishing = process->finishing || process->life.finish;
+    if (process->life.drain && !process->drain) {
+        struct message drain = {.type = MESSAGE_DRAIN, .peer = SINK_TO_DISPATCH,
+                                .job = process->job->id};
+        process->drain = true;
+        sink_step(process->sink, &drain, clock_ms(), &out);
+    }
+    pthread_mutex_unlock(&process->lock);
+}
+
+void *sink_pump(void *memory)
+{
+    struct sink_process *process = memory;
+    struct outbox out = sink_outbox(process);
+    int64_t tick_ms = 0;
+    bool ending = false, sent = true;
+    pthread_mutex_lock(&process->lock);
+    process->pump_self = pthread_self();
+    pthread_mutex_unlock(&process->lock);
+    while (!ending) {
+        struct link_wait waits[] = {{.link = process->hub},
+                                    {.link = process->coordinator},
+                                    {.fd = process->wake},
+                                    {.fd = process->life.socket}};
+        link_poll(waits, 4, sent ? SINK_TICK_MS : 2);
+        if (waits[2].ready) {
+            uint64_t count;
+            ssize_t got = read(process->wake, &count, sizeof count);
+            (void)got; /* it does not block, and what it says is only "look" */
+        }
+        if (waits[3].ready)
+            hear_agent(process);
+        receive(process, process->hub, SINK_TO_DISPATCH);
+        receive(process, process->coordinator, SINK_TO_COORDINATE);
+        pthread_mutex_lock(&process->lock);
+        int64_t now = clock_ms();
+        if (now - tick_ms >= SINK_TICK_MS) {
+            tick_ms = now;
+            sink_step(process->sink, NULL, now, &out);
+            show(process);
+        }
+        sent = backlog_flush(&process->to_hub, process->hub);
+        sent = backlog_flush(&process->to_coordinator, process->coordinator) && sent;
+        ending = process->lost_agent || (process->ending && sent);
+        pthread_cond_broadcast(&process->change);
+        pthread_mutex_unlock(&process->lock);
+    }
+    return NULL;
+}

@@ -1,0 +1,139 @@
+/* A sink that is a store: what it holds already needs no work; what comes is committed in groups; what
+ * was refused gets a tombstone. See sink_process.h. */
+#include "engine/sink_process.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/wire.h"
+
+#include <string.h>
+
+/* Positions whose record is in the store need no work. */
+enum status sink_store_mark(struct sink_process *process, struct error *err)
+{
+    const struct head *head = process->head;
+    uint64_t count = list_count(head->list);
+    struct arena arena;
+    size_t missing_count = 0;
+    arena_open(&arena, 0);
+    struct store_want *wants = arena_zero(&arena, count, sizeof *wants);
+    bool *missing = arena_zero(&arena, count, sizeof *missing);
+    enum status status = STATUS_OK;
+    process->store = process->runner.stage->store(process->runner.state);
+    for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct span key = list_key(head->list, i);
+        wants[i].key = arena_text(&arena, key.data, key.size);
+        status = head_made(head, process->runner.context->recipe, i, &arena, &wants[i].made, err);
+    }
+    if (status == STATUS_OK)
+        status = store_missing(process->store, wants, count, missing, &missing_count, err);
+    for (uint64_t position = 0; position < count && status == STATUS_OK; position++)
+        if (!missing[process->needs ? process->needs[position] : position])
+            sink_mark_done(process->sink, position);
+    if (status == STATUS_OK)
+        log_info("%llu of %llu are stored already",
+                 (unsigned long long)(count - missing_count), (unsigned long long)count);
+    arena_close(&arena);
+    return status;
+}
+
+/* A refusal is kept too: with what the sample would have been made from, so that a changed stage looks
+ * at it again. */
+static enum status bury(struct sink_process *process, const struct sink_item *item,
+                        const char *reason, struct error *err)
+{
+    static const char *const fields[] = {"split", NULL};
+    struct wire_options options = {.fields = fields};
+    struct store_made made;
+    struct sample sample;
+    const struct head *head = process->head;
+    enum status status = head_made(head, process->runner.context->recipe, item->index, &process->step_arena,
+                                   &made, err);
+    if (status == STATUS_OK)
+        status = wire_decode(list_frame(head->list, item->index), &options, &process->step_arena,
+                             &sample, err);
+    if (status == STATUS_OK)
+        status = store_refuse(process->store, list_key(head->list, item->index), made,
+                              sample_text(&sample, "split"), reason, err);
+    return status;
+}
+
+static enum status store_one(struct sink_process *process, const struct sink_item *item,
+                             struct error *err)
+{
+    struct sink_slot *slot = &process->slots[item->slot];
+    struct work work = {.seed = process->job->graph->seed, .position = item->seq};
+    if (item->skip == SKIP_REFUSED)
+        return bury(process, item, sink_item_text(process->sink, item->slot), err);
+    if (item->skip != SKIP_NO)
+        return STATUS_OK;
+    enum status status = runner_feed(&process->runner, &work, &slot->sample, NULL,
+                                     &process->step_arena, err);
+    if (status == STATUS_REFUSED || status == STATUS_INVALID || status == STATUS_LIMIT) {
+        log_warn("%s is not stored: %s", slot->sample.key, err->text);
+        char reason[ERROR_TEXT_MAX];
+        snprintf(reason, sizeof reason, "%s", err->text);
+        status = bury(process, item, reason, err);
+    }
+    return status;
+}
+
+/* True while something that was asked for may still come. */
+static bool is_in_flight(struct sink_process *process)
+{
+    struct sink_counts counts;
+    sink_count(process->sink, &counts);
+    return counts.slots[SLOT_ASKED] + counts.slots[SLOT_HAVE] + counts.slots[SLOT_TAKEN] > 0;
+}
+
+/* The next group, at most SINK_GROUP_MAX; 0: nothing more will come. */
+static int wait_group(struct sink_process *process, struct sink_item *items)
+{
+    int count = 0;
+    int64_t drain_end = 0;
+    pthread_mutex_lock(&process->lock);
+    while (!sink_is_over(process)) {
+        while (count < SINK_GROUP_MAX && sink_take(process->sink, &items[count]))
+            count++;
+        if (count || sink_done(process->sink))
+            break;
+        if (process->drain && !drain_end)
+            drain_end = clock_ms() + SINK_DRAIN_MS;
+        if (process->drain && (!is_in_flight(process) || clock_ms() > drain_end))
+            break;
+        sink_wait_change(process);
+    }
+    pthread_mutex_unlock(&process->lock);
+    return count;
+}
+
+enum status sink_store_run(struct sink_process *process, struct error *err)
+{
+    static struct sink_item items[SINK_GROUP_MAX];
+    struct outbox out = sink_outbox(process);
+    const struct stage *stage = process->runner.stage;
+    struct work work = {.seed = process->job->graph->seed};
+    enum status status = STATUS_OK;
+    int count;
+    int64_t from = clock_ns();
+    while (status == STATUS_OK && (count = wait_group(process, items)) > 0) {
+        int64_t begun = clock_ns();
+        arena_reset(&process->step_arena);
+        for (int i = 0; i < count && status == STATUS_OK; i++)
+            status = store_one(process, &items[i], err);
+        if (status == STATUS_OK && stage->drain)
+            status = stage->drain(process->runner.state, &work, NULL, &process->step_arena, err);
+        if (status != STATUS_OK)
+            break;
+        pthread_mutex_lock(&process->lock);
+        for (int i = 0; i < count; i++)
+            sink_committed(process->sink, items[i].slot, clock_ms(), &out);
+        pthread_mutex_unlock(&process->lock);
+        int64_t done = clock_ns();
+        metric_add(process->life.page, METRIC_BUSY_NS, (uint64_t)(done - begun));
+        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
+        metric_add(process->life.page, METRIC_DONE, (uint64_t)count);
+        from = done;
+    }
+    return status;
+}

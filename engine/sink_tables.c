@@ -1,0 +1,182 @@
+/* What a sink writes for people: a row a step, what each step waited for, and what was refused; see
+ * sink_process.h. Rows are written whole, so that a killed process leaves whole rows. */
+#include "engine/sink_process.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/file.h"
+#include "engine/base/log.h"
+#include "engine/rundir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROW_MAX = 4096 };
+#define TABLE_BYTES_MAX ((size_t)4 << 30)
+
+static const char waits_head[] =
+    "step\twaited_s\tseq\tkey\tprocess\tattempt\tasked_to_came_ms\n";
+static const char refused_head[] = "line\tkey\twhy\treason\n";
+
+/* Keeps the head and the rows whose first column, a step, is below `step`. */
+static enum status cut_table(const char *path, uint64_t step, struct error *err)
+{
+    struct arena arena;
+    struct span content, rest, line, word;
+    int64_t number;
+    arena_open(&arena, 0);
+    enum status status = file_read(path, TABLE_BYTES_MAX, &arena, &content, err);
+    rest = content;
+    size_t good = 0;
+    if (status == STATUS_OK && span_line(&rest, &line))
+        good = content.size - rest.size;
+    while (status == STATUS_OK && span_line(&rest, &line)) {
+        struct span columns = line;
+        const char *end = line.data + line.size;
+        if (!span_word(&columns, &word) || !text_int(word, 0, INT64_MAX, &number) ||
+            (uint64_t)number >= step || end == content.data + content.size)
+            break; /* of a step to come, or a row without its end */
+        good = content.size - rest.size;
+    }
+    if (status == STATUS_OK && truncate(path, (off_t)good))
+        status = error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
+    arena_close(&arena);
+    return status;
+}
+
+/* Opens a table for appending. headed: it has its first line already. */
+static enum status open_table(const char *path, FILE **file, bool *headed, struct error *err)
+{
+    *file = fopen(path, "ae");
+    if (!*file)
+        return error_set(err, errno == ENOSPC ? STATUS_FULL : STATUS_IO, "%s: %s", path,
+                         strerror(errno));
+    fseek(*file, 0, SEEK_END);
+    *headed = ftell(*file) > 0;
+    setvbuf(*file, NULL, _IOFBF, ROW_MAX);
+    return STATUS_OK;
+}
+
+enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err)
+{
+    char path[PATH_MAX], name[128];
+    bool headed;
+    const char *run = process->job->run_dir;
+    enum status status = open_table(rundir_file(run, "refused.tsv", path), &process->refused,
+                                    &headed, err);
+    if (status == STATUS_OK && !headed) {
+        fputs(refused_head, process->refused);
+        fflush(process->refused);
+    }
+    if (status != STATUS_OK || !process->ordered)
+        return status;
+    snprintf(name, sizeof name, "%s.tsv", process->name);
+    rundir_file(run, name, path);
+    if (access(path, F_OK) == 0)
+        status = cut_table(path, step, err);
+    if (status == STATUS_OK)
+        status = open_table(path, &process->table, &process->table_headed, err);
+    snprintf(name, sizeof name, "%s.waits.tsv", process->name);
+    rundir_file(run, name, path);
+    if (status == STATUS_OK && access(path, F_OK) == 0)
+        status = cut_table(path, step, err);
+    if (status == STATUS_OK)
+        status = open_table(path, &process->waits, &headed, err);
+    if (status == STATUS_OK && !headed)
+        fputs(waits_head, process->waits);
+    return status;
+}
+
+void sink_tables_close(struct sink_process *process)
+{
+    FILE *files[] = {process->table, process->waits, process->refused};
+    for (int i = 0; i < 3; i++)
+        if (files[i])
+            fclose(files[i]);
+}
+
+static void write_head(struct sink_process *process)
+{
+    const struct page *page = process->life.page;
+    uint32_t count = atomic_load(&page->report_count);
+    fputs("step\tepoch\tdigest\trecycles\twaited_s\tcomputed_s", process->table);
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(process->table, "\t%s", page->report[i].name);
+    fputc('\n', process->table);
+    process->table_headed = true;
+}
+
+/* The sample of the step that came last. */
+static const struct sink_slot *find_last(const struct sink_process *process,
+                                         const struct sink_batch *batch, uint64_t *index)
+{
+    const struct sink_slot *last = NULL;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct sink_item *item = &batch->items[i];
+        if (item->skip != SKIP_NO || item->slot < 0)
+            continue;
+        const struct sink_slot *slot = &process->slots[item->slot];
+        if (!last || slot->came_ms > last->came_ms) {
+            last = slot;
+            *index = item->index;
+        }
+    }
+    return last;
+}
+
+void sink_tables_step(struct sink_process *process, const struct step_record *record)
+{
+    const struct sink_batch *batch = record->batch;
+    const struct page *page = process->life.page;
+    if (!process->table_headed)
+        write_head(process);
+    fprintf(process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f",
+            (unsigned long long)batch->step, (unsigned long long)batch->epoch,
+            (unsigned long long)record->digest, batch->recycles, record->waited_s,
+            record->computed_s);
+    uint32_t count = atomic_load(&page->report_count);
+    for (uint32_t i = 0; i < count; i++) {
+        double value = 0;
+        report_get(page, page->report[i].name, &value);
+        fprintf(process->table, "\t%.9g", value);
+    }
+    fputc('\n', process->table);
+    fflush(process->table);
+    uint64_t index = 0;
+    const struct sink_slot *last = find_last(process, batch, &index);
+    if (!last)
+        return;
+    struct span key = list_key(process->head->list, index);
+    fprintf(process->waits, "%llu\t%.6f\t%llu\t%.*s\t%016llx\t%u\t%lld\n",
+            (unsigned long long)batch->step, record->waited_s, (unsigned long long)last->seq,
+            (int)key.size, key.data, (unsigned long long)last->inc, last->attempt,
+            (long long)(last->came_ms - last->asked_ms));
+    fflush(process->waits);
+}
+
+/* Once for a sample, however many epochs it is refused in. */
+void sink_tables_skipped(void *memory, uint64_t seq, uint64_t index, enum skip skip,
+                         const char *text)
+{
+    struct sink_process *process = memory;
+    (void)seq;
+    if (index == ORDER_EMPTY || skip == SKIP_PADDING || skip == SKIP_NO ||
+        (process->told[index / 8] & 1 << index % 8))
+        return;
+    process->told[index / 8] |= (unsigned char)(1 << index % 8);
+    static const char *const why[] = {"", "padding", "empty", "refused", "set aside"};
+    struct span key = list_key(process->head->list, index);
+    char clean[ERROR_TEXT_MAX];
+    snprintf(clean, sizeof clean, "%s", text ? text : "");
+    for (char *c = clean; *c; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    fprintf(process->refused, "%s\t%.*s\t%s\t%s\n", process->name, (int)key.size, key.data,
+            why[skip], clean);
+    fflush(process->refused);
+    if (skip == SKIP_ASIDE)
+        log_warn("%.*s is set aside: %s", (int)key.size, key.data, clean);
+    else
+        log_info("%.*s is %s: %s", (int)key.size, key.data, why[skip], clean);
+}

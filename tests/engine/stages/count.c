@@ -1,0 +1,56 @@
+/* A source for tests: samples named by number, so that an audit can tell each from every other. */
+#include "engine/base/rng.h"
+#include "engine/stage.h"
+
+#include <stdio.h>
+
+struct count_state {
+    int64_t count, held_out_every;
+};
+
+static enum status count_list(void *memory, struct source *source, struct error *err)
+{
+    struct count_state *state = memory;
+    struct arena arena;
+    arena_open(&arena, 0);
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < state->count && status == STATUS_OK; i++) {
+        struct sample sample;
+        char key[32];
+        arena_reset(&arena);
+        snprintf(key, sizeof key, "n%07lld", (long long)i);
+        status = sample_open(&sample, span_of(key), err);
+        if (status != STATUS_OK)
+            break;
+        sample_add_i32(&sample, &arena, "number", (int32_t)i);
+        bool out = state->held_out_every && i % state->held_out_every == 0;
+        sample_add_text(&sample, &arena, "split", out ? SPAN("held_out") : SPAN("train"));
+        sample_add_text(&sample, &arena, "input_digest", span_of(key));
+        status = source->emit(source, &sample, err);
+    }
+    arena_close(&arena);
+    return status;
+}
+
+static const struct param count_params[] = {
+    {.name = "count", .type = PARAM_INT, .offset = offsetof(struct count_state, count),
+     .fallback = "100", .min = 0, .max = 1e7, .help = "How many samples."},
+    {.name = "held_out_every", .type = PARAM_INT,
+     .offset = offsetof(struct count_state, held_out_every), .fallback = "0", .min = 0, .max = 1e7,
+     .help = "Every so many samples one is held out; 0: none."},
+    {0},
+};
+
+static const char *const count_out[] = {"number:i32", "split:u8[A]", "input_digest:u8[B]", NULL};
+
+const struct stage stage_count = {
+    .abi = STAGE_ABI,
+    .version = 1,
+    .flags = STAGE_SOURCE,
+    .name = "count",
+    .summary = "numbers, for tests",
+    .state_size = sizeof(struct count_state),
+    .params = count_params,
+    .out = {count_out},
+    .list = count_list,
+};

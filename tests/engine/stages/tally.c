@@ -1,0 +1,172 @@
+/* A sink for tests, as train is one: takes bundles in order, keeps what it took in a table that its
+ * checkpoints cover, so that an audit can say which number was used when, and how often. */
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
+#include "engine/stage.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct tally_state {
+    int64_t epochs, steps, checkpoint_every, sleep_us, recycles;
+    bool shuffle;
+    struct stage_context *context;
+    char *text; /* what was taken since the beginning: "step epoch number...\n" */
+    size_t size, room;
+    void *journal;
+};
+
+static enum status tally_open(void *memory, struct stage_context *context, struct error *err)
+{
+    (void)err;
+    struct tally_state *state = memory;
+    state->context = context;
+    context->terms = (struct sink_terms){.epochs = (uint64_t)state->epochs,
+                                         .steps_max = (uint64_t)state->steps,
+                                         .recycles_max = (uint32_t)state->recycles,
+                                         .checkpoint_steps = (uint64_t)state->checkpoint_every,
+                                         .ordered = true,
+                                         .shuffled = state->shuffle};
+    return STATUS_OK;
+}
+
+static void append(struct tally_state *state, const char *text)
+{
+    size_t size = strlen(text);
+    while (state->size + size + 1 > state->room) {
+        state->room = state->room ? 2 * state->room : 1 << 16;
+        state->text = realloc(state->text, state->room);
+        ASSERT(state->text);
+    }
+    memcpy(state->text + state->size, text, size + 1);
+    state->size += size;
+}
+
+static enum status tally_feed(void *memory, const struct work *work, const struct sample *in,
+                              struct sample *out, struct arena *arena, struct error *err)
+{
+    (void)out, (void)arena;
+    struct tally_state *state = memory;
+    const struct field *numbers, *weight;
+    enum status status = sample_need(in, "numbers", KIND_I32, 1, &numbers, err);
+    if (status == STATUS_OK)
+        status = sample_need(in, "weight", KIND_F32, 1, &weight, err);
+    if (status != STATUS_OK)
+        return status;
+    char text[64];
+    snprintf(text, sizeof text, "%llu %llu", (unsigned long long)work->step,
+             (unsigned long long)work->epoch);
+    append(state, text);
+    double sum = 0;
+    for (int64_t i = 0; i < numbers->size[0]; i++) {
+        if (((const float *)weight->data)[i] == 0.0F)
+            continue;
+        snprintf(text, sizeof text, " %d", ((const int32_t *)numbers->data)[i]);
+        append(state, text);
+        sum += ((const int32_t *)numbers->data)[i];
+    }
+    append(state, "\n");
+    state->context->report(state->context, "sum", sum);
+    if (state->sleep_us)
+        usleep((useconds_t)state->sleep_us);
+    return STATUS_OK;
+}
+
+static enum status tally_save(void *memory, const struct sink_position *position,
+                              struct error *err)
+{
+    struct tally_state *state = memory;
+    struct arena arena;
+    arena_open(&arena, 0);
+    char *path = arena_printf(&arena, "%s/tally", state->context->run_dir);
+    char head[96];
+    int head_size = snprintf(head, sizeof head, "%llu %llu %llu %zu\n",
+                             (unsigned long long)position->step,
+                             (unsigned long long)position->epoch,
+                             (unsigned long long)position->position, position->journal_size);
+    size_t size = (size_t)head_size + position->journal_size + state->size;
+    char *all = arena_alloc(&arena, size);
+    memcpy(all, head, (size_t)head_size);
+    if (position->journal_size)
+        memcpy(all + head_size, position->journal, position->journal_size);
+    if (state->size)
+        memcpy(all + head_size + position->journal_size, state->text, state->size);
+    enum status status = file_write_atomic(path, (struct span){all, size}, err);
+    arena_close(&arena);
+    return status;
+}
+
+static enum status tally_load(void *memory, struct sink_position *position, struct error *err)
+{
+    struct tally_state *state = memory;
+    struct arena arena;
+    arena_open(&arena, 0);
+    char *path = arena_printf(&arena, "%s/tally", state->context->run_dir);
+    struct span content, line;
+    if (access(path, F_OK)) {
+        arena_close(&arena);
+        return STATUS_MISS;
+    }
+    enum status status = file_read(path, SAMPLE_BYTES_MAX, &arena, &content, err);
+    unsigned long long step, epoch, at;
+    size_t journal;
+    if (status == STATUS_OK && (!span_line(&content, &line) ||
+                                sscanf(line.data, "%llu %llu %llu %zu", &step, &epoch, &at,
+                                       &journal) != 4 || journal > content.size))
+        status = error_set(err, STATUS_CORRUPT, "%s: not a tally", path);
+    if (status == STATUS_OK) {
+        state->journal = malloc(journal + 1);
+        ASSERT(state->journal);
+        memcpy(state->journal, content.data, journal);
+        *position = (struct sink_position){step, epoch, at, state->journal, journal};
+        append(state, arena_text(&arena, content.data + journal, content.size - journal));
+    }
+    arena_close(&arena);
+    return status;
+}
+
+static void tally_close(void *memory)
+{
+    struct tally_state *state = memory;
+    free(state->text);
+    free(state->journal);
+}
+
+#define NUMBER(field, usual, text)                                                                 \
+    {                                                                                              \
+        .name = #field, .type = PARAM_INT, .offset = offsetof(struct tally_state, field),          \
+        .fallback = usual, .min = 0, .max = 1e8, .help = text                                      \
+    }
+
+static const struct param tally_params[] = {
+    NUMBER(epochs, "1", "Passes over the list."),
+    NUMBER(steps, "0", "Steps after which it ends; 0: no limit."),
+    NUMBER(checkpoint_every, "0", "Steps between two checkpoints."),
+    NUMBER(sleep_us, "0", "Microseconds that a step takes."),
+    NUMBER(recycles, "0", "Most recycling passes of a step."),
+    {.name = "shuffle", .type = PARAM_BOOL, .offset = offsetof(struct tally_state, shuffle),
+     .fallback = "true", .help = "Whether each epoch has its own order."},
+    {0},
+};
+
+static const char *const tally_in[] = {"numbers:i32[B]", "weight:f32[B]", NULL};
+
+const struct stage stage_tally = {
+    .abi = STAGE_ABI,
+    .version = 1,
+    .flags = STAGE_SINK | STAGE_SINGLE,
+    .name = "tally",
+    .summary = "counts what it gets, for tests",
+    .state_size = sizeof(struct tally_state),
+    .params = tally_params,
+    .in = {tally_in},
+    .open = tally_open,
+    .feed = tally_feed,
+    .save = tally_save,
+    .load = tally_load,
+    .close = tally_close,
+};
