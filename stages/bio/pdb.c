@@ -103,6 +103,9 @@ static enum status atom_read(struct reader *reader, struct span line, struct err
     if (!model_name(name, atom.name))
         return error_set(err, STATUS_REFUSED, "line %lld: an atom without a name in columns 13-16",
                          (long long)reader->line);
+    /* Old files name several hydrogens of a residue alike; no hydrogen is an atom37 atom. */
+    if (reader->source == PDB_EXPERIMENTAL && atom37_find(name) < 0 && !span_is(name, "SE"))
+        return STATUS_OK;
     status = model_atom(&reader->model, &atom, err);
     return status == STATUS_OK ? status : error_prefix(err, "line %lld", (long long)reader->line);
 }

@@ -1,0 +1,27 @@
+/* mmCIF or PDB; see structure_read.h. */
+#include "stages/bio/structure_read.h"
+
+#include "stages/bio/cif.h"
+
+/* An mmCIF file begins with "data_", after comments and empty lines. */
+static bool is_cif(struct span content)
+{
+    struct span line;
+    while (span_line(&content, &line)) {
+        line = span_trim(line);
+        if (line.size && line.data[0] != '#')
+            return span_starts(line, "data_");
+    }
+    return false;
+}
+
+enum status structure_read(struct span content, enum pdb_source source,
+                           const struct structure_wish *wish, struct arena *arena,
+                           struct structure *structure, struct error *err)
+{
+    if (content.size == 0)
+        return error_set(err, STATUS_REFUSED, "the file is empty; mmCIF or PDB text is wanted");
+    if (is_cif(content))
+        return cif_read(content, wish, arena, structure, err);
+    return pdb_read(content, source, wish, arena, structure, err);
+}
