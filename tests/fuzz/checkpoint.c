@@ -6,6 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static volatile double seen; /* what was read goes here, so that it is read */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena;
@@ -18,17 +20,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(content, data, size);
     arena_open(&arena, 1 << 24);
     if (checkpoint_parse((struct span){content, size}, &arena, &c, &err) == STATUS_OK) {
-        volatile float sum = 0;
+        double sum = 0;
         for (int i = 0; i < c.count; i++) {
             uint64_t count = 1;
             for (int axis = 0; axis < c.tensor[i].rank; axis++)
                 count *= c.tensor[i].dim[axis];
             for (uint64_t n = 0; n < count; n++)
-                sum += c.tensor[i].data[n];
+                sum += (double)c.tensor[i].data[n];
         }
-        volatile unsigned bytes = 0;
         for (size_t i = 0; i < c.state.size; i++)
-            bytes += (unsigned char)c.state.data[i];
+            sum += c.state.data[i];
+        seen = sum;
     }
     arena_close(&arena);
     free(content);
