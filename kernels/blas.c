@@ -81,7 +81,9 @@ bool blas_environment_set(void)
     if (wanted && !blas_check() && !getenv("OPENBLAS_CORETYPE"))
         changed = setenv("OPENBLAS_CORETYPE", wanted, 1) == 0;
     if (!getenv("OMP_WAIT_POLICY"))
-        changed = setenv("OMP_WAIT_POLICY", "PASSIVE", 1) == 0 || changed;
+        changed = (setenv("OMP_WAIT_POLICY", "PASSIVE", 1) == 0 &&
+                   setenv("GOMP_SPINCOUNT", "1000", 0) == 0) ||
+                  changed;
     return changed;
 }
 

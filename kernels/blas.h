@@ -22,13 +22,15 @@ const char *blas_core(void);
  * SapphireRapids, Zen), or when none is wanted. */
 bool blas_check(void);
 
-/* Sets, where they are not set, OPENBLAS_CORETYPE to the wanted value and OMP_WAIT_POLICY to
- * PASSIVE (threads that wait for work otherwise spin and take the processor from the preprocessing
- * workers). Both are read when the libraries load: true means that the program has to start itself
- * again for them to count, and that it then finds nothing to set.
+/* Sets, where they are not set, OPENBLAS_CORETYPE to the wanted value, and OMP_WAIT_POLICY and
+ * GOMP_SPINCOUNT so that threads which wait for work spin for some 20 microseconds, then sleep.
+ * (Spinning longer takes the processor from the preprocessing workers; sleeping at once makes a
+ * step of the small network a quarter slower.) All are read when the libraries load: true means
+ * that the program has to start itself again for them to count, and that it then finds nothing to
+ * set.
  *
  * Every program that links the cpu backend does so by itself, before main: what it starts inherits
- * the variables, so this happens once in a tree of processes. Whoever sets both is left alone. */
+ * the variables, so this happens once in a tree of processes. Whoever sets them is left alone. */
 bool blas_environment_set(void);
 
 /* From now on every call of BLAS runs on its caller's thread. */

@@ -4,23 +4,30 @@
 
 enum { TILE = 16 };
 
-/* Adds r and r * s of one row in fixed lanes. */
-static inline void row_sums(const real *restrict r, const real *restrict s, int64_t n,
-                            real *sum_r, real *sum_rs)
+/* Sum of r, in fixed lanes. */
+static inline real row_sum(const real *restrict r, int64_t n)
 {
-    real lane_r[CPU_LANES] = {0}, lane_rs[CPU_LANES] = {0};
+    real lane[CPU_LANES] = {0};
     int64_t i = 0;
     for (; i + CPU_LANES <= n; i += CPU_LANES)
-        for (int l = 0; l < CPU_LANES; l++) {
-            lane_r[l] += r[i + l];
-            lane_rs[l] += r[i + l] * s[i + l];
-        }
-    for (int l = 0; i < n; i++, l++) {
-        lane_r[l] += r[i];
-        lane_rs[l] += r[i] * s[i];
-    }
-    *sum_r = cpu_lanes_sum(lane_r);
-    *sum_rs = cpu_lanes_sum(lane_rs);
+        for (int l = 0; l < CPU_LANES; l++)
+            lane[l] += r[i + l];
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += r[i];
+    return cpu_lanes_sum(lane);
+}
+
+/* Sum of r * s, in fixed lanes. */
+static inline real row_dot(const real *restrict r, const real *restrict s, int64_t n)
+{
+    real lane[CPU_LANES] = {0};
+    int64_t i = 0;
+    for (; i + CPU_LANES <= n; i += CPU_LANES)
+        for (int l = 0; l < CPU_LANES; l++)
+            lane[l] += r[i + l] * s[i + l];
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += r[i] * s[i];
+    return cpu_lanes_sum(lane);
 }
 
 /* tile[t,c] = x[first + t, c]. */
@@ -39,12 +46,10 @@ CPU_LEAF static void normalise(int count, int64_t channels, const real *restrict
 {
     for (int t = 0; t < count; t++) {
         const real *row = x + t * ld;
-        real *to = y + t * y_ld, sum, squares;
-        row_sums(row, row, channels, &sum, &squares);
-        real mean = sum / (real)channels;
+        real *to = y + t * y_ld, mean = row_sum(row, channels) / (real)channels;
         for (int64_t c = 0; c < channels; c++)
             to[c] = row[c] - mean;
-        row_sums(to, to, channels, &sum, &squares);
+        real squares = row_dot(to, to, channels);
         real rstd = 1 / (real)sqrt((double)(squares / (real)channels) + LAYER_NORM_EPS);
         for (int64_t c = 0; c < channels; c++)
             to[c] = to[c] * rstd * w[c] + b[c];
@@ -85,7 +90,7 @@ CPU_LEAF static void differentiate(int count, int64_t channels, const real *x, i
 {
     for (int t = 0; t < count; t++) {
         const real *row = x + t * ld, *up = dy + t * dy_ld;
-        real mean = stat[2 * t], rstd = stat[2 * t + 1], *to = dx + t * channels, sum, dot;
+        real mean = stat[2 * t], rstd = stat[2 * t + 1], *to = dx + t * channels;
         for (int64_t c = 0; c < channels; c++)
             hat[c] = (row[c] - mean) * rstd;
         for (int64_t c = 0; c < channels; c++) {
@@ -94,9 +99,8 @@ CPU_LEAF static void differentiate(int count, int64_t channels, const real *x, i
         }
         for (int64_t c = 0; c < channels; c++)
             to[c] = up[c] * w[c];
-        row_sums(to, hat, channels, &sum, &dot);
-        sum /= (real)channels;
-        dot /= (real)channels;
+        real sum = row_sum(to, channels) / (real)channels;
+        real dot = row_dot(to, hat, channels) / (real)channels;
         for (int64_t c = 0; c < channels; c++)
             to[c] = rstd * (to[c] - sum - hat[c] * dot);
     }

@@ -43,7 +43,7 @@ C
 
 flags="-std=gnu17 -D_GNU_SOURCE -DFOLDMILL_SOURCE=\"$source\" -I. -O1 -fopenmp -ffp-contract=off"
 # Run by Criterion, its environment would make the inner program take itself for a part of it.
-run='env -i PATH=/usr/bin:/bin OMP_WAIT_POLICY=PASSIVE ./ops'
+run='env -i PATH=/usr/bin:/bin OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000 ./ops'
 build() { # build FACTOR: the program of generic tests with this factor in the new op's gradient
     printf '%s\n' kernels/ops.c kernels/backend.c kernels/blas.c tests/kernels/ops.c \
         engine/base/*.c kernels/cpu/*.c |

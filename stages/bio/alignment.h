@@ -1,0 +1,65 @@
+/* Alignment files as they are: rows of letters over common columns, and what was inserted between
+ * the columns. Read from A3M, A2M and aligned FASTA (a3m.c), Stockholm (sto.c) and CLUSTAL
+ * (clustal.c); msa.c makes features of them, family.c takes one chain's view of a family's
+ * alignment. */
+#ifndef STAGES_BIO_ALIGNMENT_H
+#define STAGES_BIO_ALIGNMENT_H
+
+#include "engine/base/arena.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+
+#include <stdint.h>
+
+/* No alignment file is larger, unpacked. */
+#define ALIGNMENT_BYTES_MAX ((size_t)1 << 30)
+
+enum { ALIGNMENT_ROWS_MAX = 1 << 22, ALIGNMENT_WIDTH_MAX = 1 << 20 };
+
+enum alignment_format { ALIGNMENT_A3M, ALIGNMENT_A2M, ALIGNMENT_STOCKHOLM, ALIGNMENT_CLUSTAL };
+
+/* Residues inserted before a column of a row. */
+struct insertion {
+    int32_t column, count;
+};
+
+struct alignment {
+    int rows, width;
+    char *letters;            /* [rows, width] A..Z and '-' */
+    struct span *description; /* [rows] header line, or name; in the file's memory */
+    int32_t *insertion_start; /* [rows + 1] into insertion: row by row, columns rising */
+    struct insertion *insertion;
+};
+
+/* The format that a file's name says (".gz" behind it does not matter). STATUS_INVALID, naming the
+ * known suffixes, for other names. */
+enum status alignment_format_of(struct span path, enum alignment_format *format, struct error *err);
+
+/* Reads the text of one file. Errors, naming line and row: STATUS_REFUSED for another format, rows
+ * of unequal width, letters outside the alphabet, no rows; STATUS_LIMIT. Lower-case letters are
+ * insertions in A3M and A2M, '.' is skipped in A2M; both are errors elsewhere. Insertions behind
+ * the last column are dropped. */
+enum status alignment_read(struct span content, enum alignment_format format, struct arena *arena,
+                           struct alignment *alignment, struct error *err);
+
+/* The columns that keep[] names, in rising order (-1: a column that is not there, gaps in all
+ * rows); letters in the others become insertions before the next kept column. */
+enum status alignment_keep(const struct alignment *from, const int32_t *keep, int count,
+                           struct arena *arena, struct alignment *to, struct error *err);
+
+/* alignment_keep of the columns in which row has a letter. */
+enum status alignment_project(const struct alignment *from, int row, struct arena *arena,
+                              struct alignment *to, struct error *err);
+
+/* Row's name: the first word of its description. */
+struct span alignment_name(const struct alignment *alignment, int row);
+
+/* The readers behind alignment_read. */
+enum status a3m_read(struct span content, bool dots, struct arena *arena,
+                     struct alignment *alignment, struct error *err);
+enum status sto_read(struct span content, struct arena *arena, struct alignment *alignment,
+                     struct error *err);
+enum status clustal_read(struct span content, struct arena *arena, struct alignment *alignment,
+                         struct error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* CLUSTAL: a line that begins with CLUSTAL, then blocks of "name letters [count]" lines; lines that
+ * begin with a blank mark conservation. */
+#include "stages/bio/blocks.h"
+
+enum status clustal_read(struct span content, struct arena *arena, struct alignment *alignment,
+                         struct error *err)
+{
+    struct blocks blocks;
+    struct span rest = content, line;
+    int64_t number = 0;
+    bool headed = false;
+    blocks_open(&blocks, arena);
+    while (span_line(&rest, &line)) {
+        number++;
+        bool marks = line.size && (*line.data == ' ' || *line.data == '\t');
+        line = span_trim(line);
+        if (line.size == 0)
+            continue;
+        if (!headed && !span_starts(line, "CLUSTAL"))
+            return error_set(err, STATUS_REFUSED, "line %lld begins with \"%.*s\", wanted CLUSTAL",
+                             (long long)number, (int)(line.size < 20 ? line.size : 20), line.data);
+        if (!headed || marks) {
+            headed = true;
+            continue;
+        }
+        struct span name = {0}, letters = {0}, count, more;
+        int64_t residues;
+        span_word(&line, &name);
+        if (!span_word(&line, &letters) ||
+            (span_word(&line, &count) &&
+             (!text_int(count, 0, INT32_MAX, &residues) || span_word(&line, &more))))
+            return error_set(err, STATUS_REFUSED,
+                             "line %lld: wanted a name, blanks, letters, and perhaps a number",
+                             (long long)number);
+        enum status status = blocks_add(&blocks, number, name, letters, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (!headed)
+        return error_set(err, STATUS_REFUSED, "the file is empty, wanted a line with CLUSTAL");
+    return blocks_join(&blocks, alignment, err);
+}
