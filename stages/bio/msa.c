@@ -75,6 +75,14 @@ enum status msa_add_sequence(struct msa_builder *builder, struct span descriptio
     return row_add(builder, sequence, description, NULL, 0, err);
 }
 
+void msa_cut(struct msa_builder *builder, int64_t rows_max)
+{
+    if (builder->rows.count <= rows_max)
+        return;
+    builder->rows.count = (int)rows_max;
+    builder->deletions = builder->deletion_start[rows_max];
+}
+
 enum status msa_finish(struct msa_builder *builder, struct msa *msa, struct error *err)
 {
     size_t rows = (size_t)builder->rows.count, length = (size_t)builder->length;

@@ -35,6 +35,9 @@ enum status msa_add(struct msa_builder *builder, const struct alignment *alignme
 enum status msa_add_sequence(struct msa_builder *builder, struct span description,
                              const char *sequence, struct error *err);
 
+/* Drops all but the first rows_max rows. */
+void msa_cut(struct msa_builder *builder, int64_t rows_max);
+
 /* Encodes what was added (STATUS_REFUSED: letters outside the alphabet). */
 enum status msa_finish(struct msa_builder *builder, struct msa *msa, struct error *err);
 
