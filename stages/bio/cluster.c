@@ -1,6 +1,8 @@
 /* Groups of chains; see cluster.h. */
 #include "stages/bio/cluster.h"
 
+#include "stages/bio/identity.h"
+
 #include "engine/base/error.h"
 #include "engine/base/rng.h"
 
@@ -99,6 +101,7 @@ struct linker {
     int *parent;
     double identity_max;
     uint64_t *scratch;
+    struct arena *arena; /* given back after each comparison */
 };
 
 static void compare_pair(struct linker *linker, int i, int j)
@@ -109,7 +112,10 @@ static void compare_pair(struct linker *linker, int i, int j)
     size_t shorter = a.size < b.size ? a.size : b.size;
     if (shorter == 0)
         return;
-    if ((double)common_subsequence(a, b, linker->scratch) > linker->identity_max * (double)shorter)
+    /* No alignment has more equal pairs than the common subsequence, which is quick to find. */
+    if ((double)common_subsequence(a, b, linker->scratch) >
+            linker->identity_max * (double)shorter &&
+        sequence_identity(a, b, linker->arena) > linker->identity_max)
         unite(linker->parent, i, j);
 }
 
@@ -166,6 +172,7 @@ void cluster_groups(const struct cluster_chain *chains, int count, double identi
         .chains = chains,
         .parent = arena_alloc(arena, (size_t)count * sizeof *linker.parent),
         .identity_max = identity_max,
+        .arena = arena,
         .scratch = arena_zero(arena, 257 * (longest / 64 + 1), sizeof *linker.scratch),
     };
     for (int i = 0; i < count; i++)

@@ -1,7 +1,7 @@
-/* Which chains belong together, and which are held out. Chains are grouped by single linkage: the same
- * PDB entry, or sequences that are more than identity_max identical. Identity is the length of the
- * longest common subsequence over the length of the shorter sequence: no alignment has more equal
- * residues, so two chains of different groups are not more identical under any alignment. */
+/* Which chains belong together, and which are held out. Chains are grouped by single linkage: the
+ * same PDB entry, or sequences that are more than identity_max identical as identity.h defines it:
+ * twins that differ by unresolved loops, tags or cut ends are found, and short peptides, which any
+ * long sequence holds letter by letter, do not join what is not related. */
 #ifndef STAGES_BIO_CLUSTER_H
 #define STAGES_BIO_CLUSTER_H
 

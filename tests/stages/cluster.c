@@ -1,6 +1,7 @@
 /* Groups and the held-out split: identity against a slow table, no leak between the splits, and no
  * dependence on the order of the list. */
 #include "stages/bio/cluster.h"
+#include "stages/bio/identity.h"
 
 #include "engine/base/rng.h"
 
@@ -107,5 +108,58 @@ Test(cluster, the_split_does_not_depend_on_the_order_of_the_list)
         cr_assert(group_turned[i] == group[(i * 7 + 3) % CHAINS]);
         cr_assert(held_out_turned[i] == held_out[(i * 7 + 3) % CHAINS]);
     }
+    arena_close(&arena);
+}
+
+static double identity(const char *a, const char *b)
+{
+    struct arena arena;
+    arena_open(&arena, 0);
+    double forth = sequence_identity(span_of(a), span_of(b), &arena);
+    double back = sequence_identity(span_of(b), span_of(a), &arena);
+    arena_close(&arena);
+    cr_assert(forth == back, "%s %s", a, b);
+    return forth;
+}
+
+Test(cluster, identity_by_hand)
+{
+    cr_assert(identity("ACDEFGHIKL", "ACDEFGHIKL") == 1);
+    cr_assert(identity("ACDEFGHIKL", "ACDEWGHIKL") == 0.9);
+    cr_assert(identity("ACDEFGHIKL", "CDEFGHIKLMNPQ") == 0.9, "gaps at the ends are free");
+    cr_assert(identity("", "ACD") == 0 && identity("ACD", "WWW") == 0);
+    /* A loop that one of them lacks: 5 for the gap, 10 equal pairs on each side. */
+    cr_assert(identity("ACDEFGHIKLMNPQRSTVWY", "ACDEFGHIKLGGGGGGGGGGGGGGMNPQRSTVWY") == 1);
+    /* Four pairs are not worth a gap. */
+    cr_assert(identity("ACDEFGHIKLWWWW", "ACDEFGHIKLGGGGGGWWWW") == 10.0 / 14);
+    cr_assert(identity("ACDEFGHIKLWWWWWWW", "ACDEFGHIKLGGGGGGWWWWWWW") == 1);
+    /* A peptide is no piece of a protein that merely holds its letters one by one. */
+    cr_assert(identity("ACDEFGH", "AGGGCGGGDGGGEGGGFGGGGGGGH") < 0.5);
+}
+
+Test(cluster, peptides_do_not_join_proteins)
+{
+    static char one[301], other[301], peptide[13];
+    struct rng rng = rng_open(3, 0, 0, "cluster", 0);
+    for (int i = 0; i < 300; i++) {
+        one[i] = "ACDEFGHIKLMNPQRSTVWY"[rng_below(&rng, 20)];
+        other[i] = "ACDEFGHIKLMNPQRSTVWY"[rng_below(&rng, 20)];
+    }
+    memcpy(peptide, "AWCDEFGHIKLM", 13);
+    const struct cluster_chain three[3] = {
+        {SPAN("1aaa_A"), SPAN("1aaa"), span_of(one)},
+        {SPAN("1bbb_A"), SPAN("1bbb"), span_of(other)},
+        {SPAN("1ccc_A"), SPAN("1ccc"), span_of(peptide)},
+    };
+    static uint64_t scratch[257 * 5];
+    cr_assert(common_subsequence(three[0].sequence, three[2].sequence, scratch) > 10 &&
+                  common_subsequence(three[1].sequence, three[2].sequence, scratch) > 10,
+              "each holds the peptide letter by letter");
+    struct arena arena;
+    int32_t group[3];
+    arena_open(&arena, 0);
+    cluster_groups(three, 3, 0.9, &arena, group);
+    cr_assert(group[0] == 0 && group[1] == 1 && group[2] == 2, "%d %d %d", group[0], group[1],
+              group[2]);
     arena_close(&arena);
 }
