@@ -39,6 +39,9 @@ static void world_open(uint64_t seed, bool slow)
     world.order[FILL] = order_make(seed, KEYS, 1, false, NULL);
     world.order[TRAIN] = order_make(seed, KEYS, GROUP, true, NULL);
     for (int line = 0; line < LINES; line++)
+        for (uint64_t seq = 0; seq < SEQS; seq++)
+            world.sample[line][seq] = order_index(&world.order[line], seq);
+    for (int line = 0; line < LINES; line++)
         for (int key = 0; key < KEYS; key++)
             if (chance(70)) {
                 uint32_t ill = ILL_CRASH + random_u32() % 8;

@@ -166,6 +166,7 @@ struct world {
     bool done;
     int64_t done_ms;
     struct order order[LINES];
+    uint64_t sample[LINES][SEQS]; /* which one stands where: order_index, made once */
     struct stats stats;
     char why[300];
 

@@ -92,7 +92,7 @@ static void record_check(const struct durable_record *record)
                    (unsigned long long)world.durable_step);
         world.durable_step = record->seq;
     } else if (record->type == DURABLE_ASIDE) {
-        uint64_t index = order_index(&world.order[line], record->seq);
+        uint64_t index = world.sample[line][record->seq];
         if (index != record->aside.index)
             broken("set aside: seq %llu is sample %llu, not %llu", (unsigned long long)record->seq,
                    (unsigned long long)index, (unsigned long long)record->aside.index);

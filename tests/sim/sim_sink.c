@@ -112,7 +112,7 @@ static void begin(enum actor actor)
     struct outbox out = outbox_of(actor);
     if (actor == SINK_FILL) {
         for (uint64_t i = 0; i < KEYS; i++)
-            if (world.store[order_index(&world.order[FILL], i)])
+            if (world.store[world.sample[FILL][i]])
                 sink_mark_done(s->sink, i);
         sink_begin(s->sink, 0, world.now, &out);
         return;
@@ -177,7 +177,7 @@ void fill_commit(uint64_t inc)
  * not set it aside. */
 static void blame_check(int line, const struct message *in)
 {
-    uint8_t ill = world.ill[line][order_index(&world.order[line], in->seq)];
+    uint8_t ill = world.ill[line][world.sample[line][in->seq]];
     if (in->arg != CAUSE_LOST && in->arg != CAUSE_REFUSED && (ill == WELL || ill >= ILL_REFUSED))
         broken("I6 innocent seq %llu of line %d is blamed for a %s",
                (unsigned long long)in->seq, line, cause_name((enum cause)in->arg));
@@ -211,7 +211,7 @@ void sink_receive(enum actor actor, const struct message *message)
 /* A position without data must have earned it. */
 static void skip_check(const struct sink_item *item)
 {
-    uint64_t index = order_index(&world.order[TRAIN], item->seq);
+    uint64_t index = world.sample[TRAIN][item->seq];
     bool earned = false;
     if (item->skip == SKIP_PADDING) {
         earned = index == ORDER_EMPTY;

@@ -98,7 +98,7 @@ void block_return(const struct message *in)
 
 static uint32_t ill_of(const struct message *work)
 {
-    return world.ill[work->line][order_index(&world.order[work->line], work->seq)];
+    return world.ill[work->line][world.sample[work->line][work->seq]];
 }
 
 static void begin(int worker)
@@ -242,7 +242,7 @@ static bool execute(int worker)
     struct job *job = &w->jobs[0];
     const struct message *work = &job->message;
     job->message.payload = job->bytes; /* the job may have moved */
-    uint64_t index = order_index(&world.order[work->line], work->seq);
+    uint64_t index = world.sample[work->line][work->seq];
     uint32_t ill = ill_of(work);
     struct content content = {work->seq, value_of(work->seq, work->line, work->gen)};
     if (work->stage == 0) {
