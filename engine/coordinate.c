@@ -1,6 +1,6 @@
-/* The coordinator: rules 7, 9, 10 and 11 of the delivery protocol over five kinds of facts a line; see
- * coordinate.h. Every change is a record first: applied only when it is durable, answered only when
- * it is applied. */
+/* The coordinator: rules 7, 9, 10 and 11 of the delivery protocol over five kinds of facts a
+ * line; see coordinate.h. Every change is a record first: applied only when it is durable,
+ * answered only when it is applied. */
 #include "engine/coordinate.h"
 
 #include "engine/bytes.h"
@@ -19,11 +19,11 @@ struct row {
 };
 
 struct coordinate_line {
-    bool known;            /* start is of an earlier START */
+    bool known; /* start is of an earlier START */
     uint32_t gen;
     uint64_t step, digest; /* committed checkpoint */
     struct start start;
-    struct row *rows;      /* set aside, in the order of their commits */
+    struct row *rows; /* set aside, in the order of their commits */
     uint32_t row_count, row_max, sample_count;
     struct table by_seq, by_index;
 };
@@ -37,7 +37,8 @@ struct coordinate {
     struct error health;
 };
 
-size_t durable_encode(const struct durable_record *record, unsigned char bytes[COORDINATE_RECORD_MAX])
+size_t durable_encode(const struct durable_record *record,
+                      unsigned char bytes[COORDINATE_RECORD_MAX])
 {
     put_u16(bytes, (uint16_t)record->type);
     put_u16(bytes + 2, record->line);
@@ -141,10 +142,10 @@ static void aside_apply(struct coordinate *c, const struct durable_record *recor
     struct coordinate_line *line = &c->lines[record->line];
     rows_reserve(c, line);
     uint32_t at = line->row_count++;
-    line->rows[at] = (struct row){
-        record->seq, record->aside.index, record->cause,
-        arena_text(c->arena, record->aside.key, strlen(record->aside.key)),
-        arena_text(c->arena, record->aside.text, strlen(record->aside.text))};
+    line->rows[at] =
+        (struct row){record->seq, record->aside.index, record->cause,
+                     arena_text(c->arena, record->aside.key, strlen(record->aside.key)),
+                     arena_text(c->arena, record->aside.text, strlen(record->aside.text))};
     if (table_get(&line->by_index, record->aside.index) == TABLE_NONE)
         line->sample_count++;
     table_put(&line->by_seq, record->seq, at);
@@ -215,8 +216,11 @@ enum status coordinate_dump(const struct coordinate *c,
     enum status status = STATUS_OK;
     for (int i = 0; i < c->config.line_count && status == STATUS_OK; i++) {
         const struct coordinate_line *line = &c->lines[i];
-        struct durable_record record = {.line = (uint16_t)i, .gen = line->gen, .seq = line->step,
-                                        .digest = line->digest, .start = line->start};
+        struct durable_record record = {.line = (uint16_t)i,
+                                        .gen = line->gen,
+                                        .seq = line->step,
+                                        .digest = line->digest,
+                                        .start = line->start};
         record.type = DURABLE_LINE;
         if (line->known)
             status = dump_one(&record, give, user, err);
@@ -228,8 +232,11 @@ enum status coordinate_dump(const struct coordinate *c,
             status = dump_one(&record, give, user, err);
         for (uint32_t k = 0; k < line->row_count && status == STATUS_OK; k++) {
             const struct row *row = &line->rows[k];
-            struct durable_record aside = {.type = DURABLE_ASIDE, .line = (uint16_t)i,
-                                           .gen = line->gen, .seq = row->seq, .cause = row->cause,
+            struct durable_record aside = {.type = DURABLE_ASIDE,
+                                           .line = (uint16_t)i,
+                                           .gen = line->gen,
+                                           .seq = row->seq,
+                                           .cause = row->cause,
                                            .aside = {.index = row->index}};
             snprintf(aside.aside.key, sizeof aside.aside.key, "%s", row->key);
             snprintf(aside.aside.text, sizeof aside.aside.text, "%s", row->text);
@@ -260,10 +267,17 @@ static bool commit(struct coordinate *c, const struct durable_record *record,
 static void reply(struct coordinate *c, const struct message *in, enum message_type type,
                   uint64_t seq, const void *payload, size_t size, const struct outbox *out)
 {
-    struct message message = {.type = type, .peer = in->peer, .job = c->config.job,
-                              .inc = c->config.inc, .line = in->line, .gen = in->gen,
-                              .attempt = in->attempt, .seq = seq, .arg = c->config.epoch,
-                              .payload = payload, .size = (uint32_t)size};
+    struct message message = {.type = type,
+                              .peer = in->peer,
+                              .job = c->config.job,
+                              .inc = c->config.inc,
+                              .line = in->line,
+                              .gen = in->gen,
+                              .attempt = in->attempt,
+                              .seq = seq,
+                              .arg = c->config.epoch,
+                              .payload = payload,
+                              .size = (uint32_t)size};
     out->put(out->user, &message);
 }
 
@@ -294,8 +308,8 @@ static void started_send(struct coordinate *c, const struct message *in, const s
           STARTED_BYTES + (size_t)line->row_count * LEDGER_ROW_BYTES, out);
 }
 
-static void take_start(struct coordinate *c, const struct message *in, const struct durable_log *log,
-                       const struct outbox *out)
+static void take_start(struct coordinate *c, const struct message *in,
+                       const struct durable_log *log, const struct outbox *out)
 {
     struct coordinate_line *line = &c->lines[in->line];
     struct durable_record record = {.line = in->line, .gen = in->gen};
@@ -308,13 +322,12 @@ static void take_start(struct coordinate *c, const struct message *in, const str
     if (line->known && (line->start.list_hash != record.start.list_hash ||
                         line->start.positions != record.start.positions)) {
         char text[400];
-        snprintf(text, sizeof text,
-                 "this run was started on a list of samples with hash %016llx and %llu positions an "
-                 "epoch; now it is %016llx with %llu: restore the input, or start a new run",
-                 (unsigned long long)line->start.list_hash,
-                 (unsigned long long)line->start.positions,
-                 (unsigned long long)record.start.list_hash,
-                 (unsigned long long)record.start.positions);
+        snprintf(
+            text, sizeof text,
+            "this run was started on a list of samples with hash %016llx and %llu positions an "
+            "epoch; now it is %016llx with %llu: restore the input, or start a new run",
+            (unsigned long long)line->start.list_hash, (unsigned long long)line->start.positions,
+            (unsigned long long)record.start.list_hash, (unsigned long long)record.start.positions);
         refuse(c, in, text, out);
         return;
     }
@@ -332,8 +345,11 @@ static void take_proposal(struct coordinate *c, const struct message *in,
                           const struct durable_log *log, const struct outbox *out)
 {
     struct coordinate_line *line = &c->lines[in->line];
-    struct durable_record record = {.type = DURABLE_ASIDE, .line = in->line, .gen = in->gen,
-                                    .seq = in->seq, .cause = (enum cause)in->arg};
+    struct durable_record record = {.type = DURABLE_ASIDE,
+                                    .line = in->line,
+                                    .gen = in->gen,
+                                    .seq = in->seq,
+                                    .cause = (enum cause)in->arg};
     if (in->arg >= CAUSES ||
         aside_decode((struct span){in->payload, in->size}, &record.aside, NULL) != STATUS_OK)
         return;
@@ -359,8 +375,8 @@ static void take_checkpoint(struct coordinate *c, const struct message *in,
                             const struct durable_log *log, const struct outbox *out)
 {
     struct coordinate_line *line = &c->lines[in->line];
-    struct durable_record record = {.type = DURABLE_CHECKPOINT, .line = in->line, .gen = in->gen,
-                                    .seq = in->seq};
+    struct durable_record record = {
+        .type = DURABLE_CHECKPOINT, .line = in->line, .gen = in->gen, .seq = in->seq};
     if (ckpt_decode((struct span){in->payload, in->size}, &record.digest, NULL) != STATUS_OK)
         return;
     if (in->gen != line->gen && !MUTANT(MUTANT_NO_CKPT_GEN)) {

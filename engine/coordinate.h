@@ -1,7 +1,7 @@
-/* The coordinator's side of the protocol, as a pure step over durable records: the generation of each
- * line, its committed checkpoint, what was set aside, and what the run must not have changed. It is
- * not on the path of the data. Durable before visible: no answer leaves before the record that it
- * tells of is on disk. */
+/* The coordinator's side of the protocol, as a pure step over durable records: the generation of
+ * each line, its committed checkpoint, what was set aside, and what the run must not have
+ * changed. It is not on the path of the data. Durable before visible: no answer leaves before
+ * the record that it tells of is on disk. */
 #ifndef FOLDMILL_COORDINATE_H
 #define FOLDMILL_COORDINATE_H
 
@@ -31,7 +31,8 @@ struct durable_record {
     struct aside aside; /* ASIDE */
 };
 /* Bytes of a record, for the journal. */
-size_t durable_encode(const struct durable_record *record, unsigned char bytes[COORDINATE_RECORD_MAX]);
+size_t durable_encode(const struct durable_record *record,
+                      unsigned char bytes[COORDINATE_RECORD_MAX]);
 enum status durable_decode(struct span bytes, struct durable_record *record, struct error *err);
 
 /* Where records become durable: append returns STATUS_OK only when the bytes are on disk and this
@@ -45,7 +46,7 @@ struct coordinate_config {
     uint64_t job, inc, graph_hash;
     uint32_t epoch;          /* this coordinator's, from the journal */
     int line_count;
-    const uint64_t *max_bad; /* of each line: more samples set aside stop the run; UINT64_MAX never */
+    const uint64_t *max_bad; /* of each line: more samples set aside stop the run */
 };
 
 struct coordinate;
@@ -53,8 +54,8 @@ struct coordinate;
 enum status coordinate_open(struct coordinate **coordinate, const struct coordinate_config *config,
                             struct arena *arena, struct error *err);
 
-/* Applies one record read from the journal, in order, before the first step. STATUS_INVALID: it does
- * not fit. */
+/* Applies one record read from the journal, in order, before the first step. STATUS_INVALID: it
+ * does not fit. */
 enum status coordinate_replay(struct coordinate *coordinate, struct span bytes, struct error *err);
 
 /* Gives every record that the state needs, oldest first: what a compacted journal holds. */

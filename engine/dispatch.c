@@ -88,9 +88,13 @@ static void answer(struct dispatch *d, const struct message *in, enum message_ty
                    uint32_t arg, const char *text)
 {
     bool own = type == MESSAGE_WELCOME || type == MESSAGE_CHALLENGE;
-    struct message message = {.type = type, .peer = in->peer, .job = d->config.job,
-                              .inc = own ? d->config.inc : in->inc, .line = in->line,
-                              .arg = arg, .payload = text,
+    struct message message = {.type = type,
+                              .peer = in->peer,
+                              .job = d->config.job,
+                              .inc = own ? d->config.inc : in->inc,
+                              .line = in->line,
+                              .arg = arg,
+                              .payload = text,
                               .size = text ? (uint32_t)strlen(text) : 0};
     d->out->put(d->out->user, &message);
 }
@@ -262,8 +266,9 @@ static void item_wake(struct dispatch *d, uint32_t row)
 
 static void take_commit(struct dispatch *d, const struct message *in)
 {
-    static const char aside[] = "its record cannot be made: the line that fills the store has set the "
-                                "sample aside";
+    static const char aside[] =
+        "its record cannot be made: the line that fills the store has set the "
+        "sample aside";
     if (in->line >= d->config.line_count || in->size == 0 || in->size > MESSAGE_KEY_MAX) {
         d->totals.dropped_unknown++;
         return;
@@ -340,8 +345,11 @@ static void take_died(struct dispatch *d, const struct message *in)
     bool blame = died.executing && died.cause != CAUSE_LOST && died.line < d->config.line_count &&
                  died.stage < d->lines[died.line].config.stage_count;
     uint32_t size = (uint32_t)strlen(died.text);
-    struct message item = {.line = died.line, .stage = died.stage, .seq = died.item.seq,
-                           .gen = died.item.gen, .attempt = died.item.attempt};
+    struct message item = {.line = died.line,
+                           .stage = died.stage,
+                           .seq = died.item.seq,
+                           .gen = died.item.gen,
+                           .attempt = died.item.attempt};
     if (blame && item.gen == d->lines[died.line].gen) {
         if (worker != NOBODY)
             stage_of(d, died.line, died.stage)->counts.failed++;
@@ -428,8 +436,11 @@ void dispatch_drain(struct dispatch *d, const struct outbox *out)
     for (int i = 0; i < d->config.line_count; i++)
         for (uint32_t rank = 0; rank < d->lines[i].config.rank_count; rank++) {
             struct sink_row *sink = &d->lines[i].sinks[rank];
-            struct message drain = {.type = MESSAGE_DRAIN, .peer = sink->peer,
-                                    .job = d->config.job, .inc = sink->inc, .line = (uint16_t)i};
+            struct message drain = {.type = MESSAGE_DRAIN,
+                                    .peer = sink->peer,
+                                    .job = d->config.job,
+                                    .inc = sink->inc,
+                                    .line = (uint16_t)i};
             if (sink->known)
                 out->put(out->user, &drain);
         }
@@ -463,11 +474,15 @@ int dispatch_why(const struct dispatch *d, uint16_t line, uint64_t seq,
          row = d->items[row].copy) {
         const struct item *item = &d->items[row];
         const struct worker *worker = item->worker == NOBODY ? NULL : &d->workers[item->worker];
-        places[count++] = (struct dispatch_place){
-            .line = item->line, .stage = item->stage, .seq = item->seq, .gen = item->gen,
-            .attempt = item->attempt, .where = (enum where)item->where,
-            .worker_inc = worker ? worker->inc : 0, .worker_index = worker ? worker->index : 0,
-            .since_ms = item->since_ms};
+        places[count++] = (struct dispatch_place){.line = item->line,
+                                                  .stage = item->stage,
+                                                  .seq = item->seq,
+                                                  .gen = item->gen,
+                                                  .attempt = item->attempt,
+                                                  .where = (enum where)item->where,
+                                                  .worker_inc = worker ? worker->inc : 0,
+                                                  .worker_index = worker ? worker->index : 0,
+                                                  .since_ms = item->since_ms};
     }
     return count;
 }

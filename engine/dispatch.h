@@ -1,10 +1,10 @@
-/* The dispatcher's side of the protocol, as a pure step: queues, credits and blame for all lines of a
- * node. Everything in it is soft: it may be killed at any time, and then sinks ask again. It never
- * reads payloads; it remembers which process made one, so that a block that nobody will read goes
- * back. Every message costs a constant number of table look-ups.
+/* The dispatcher's side of the protocol, as a pure step: queues, credits and blame for all lines
+ * of a node. Everything in it is soft: it may be killed at any time, and then sinks ask again.
+ * It never reads payloads; it remembers which process made one, so that a block that nobody will
+ * read goes back. Every message costs a constant number of table look-ups.
  *
- * A worker belongs to a pool: the process type of one stage, which may serve several (line, stage)
- * pairs. Pools give urgent work first, then lines of a lower rank, then lines in turn. */
+ * A worker belongs to a pool: the process type of one stage, which may serve several (line,
+ * stage) pairs. Pools give urgent work first, then lines of a lower rank, then lines in turn. */
 #ifndef FOLDMILL_DISPATCH_H
 #define FOLDMILL_DISPATCH_H
 
@@ -32,7 +32,7 @@ struct dispatch_line {
     uint64_t group;          /* samples of a step on all ranks */
     uint32_t rank_count;     /* sink processes */
     uint32_t window;         /* slots of one rank */
-    int filled_by;           /* the line that fills the store which this line reads; -1: none does */
+    int filled_by;           /* the line that fills the store that this one reads; -1: none */
     uint32_t rank;           /* 0: training and evaluation; 1: filling ahead of them */
 };
 

@@ -1,5 +1,5 @@
-/* Where items are: the table of copies, their queues, the parking place for keys that a store does not
- * hold yet, and what becomes of payloads that nobody will read. Part of the dispatcher. */
+/* Where items are: the table of copies, their queues, the parking place for keys that a store
+ * does not hold yet, and what becomes of payloads that nobody will read. Part of the dispatcher. */
 #include "engine/dispatch_state.h"
 
 #include <string.h>
@@ -53,8 +53,11 @@ uint32_t item_new(struct dispatch *d, uint16_t line, uint64_t seq)
         return NOBODY;
     struct item *item = &d->items[row];
     d->item_free = item->copy;
-    *item = (struct item){.seq = seq, .line = line, .copy = item_first(d, line, seq),
-                          .worker = NOBODY, .where = WHERE_FREE};
+    *item = (struct item){.seq = seq,
+                          .line = line,
+                          .copy = item_first(d, line, seq),
+                          .worker = NOBODY,
+                          .where = WHERE_FREE};
     table_put(&d->by_item, item_name(line, seq), row);
     d->totals.items++;
     return row;
@@ -162,8 +165,12 @@ void block_free(struct dispatch *d, uint64_t producer, uint32_t peer, const stru
 {
     if (!(in->flags & MESSAGE_BLOCK))
         return;
-    struct message message = {.type = MESSAGE_FREE, .peer = peer, .job = d->config.job,
-                              .inc = producer, .flags = MESSAGE_BLOCK, .size = in->size,
+    struct message message = {.type = MESSAGE_FREE,
+                              .peer = peer,
+                              .job = d->config.job,
+                              .inc = producer,
+                              .flags = MESSAGE_BLOCK,
+                              .size = in->size,
                               .payload = in->payload};
     d->totals.freed++;
     d->out->put(d->out->user, &message);
@@ -175,8 +182,8 @@ void item_free_block(struct dispatch *d, uint32_t row)
     uint32_t maker = item->flags & MESSAGE_BLOCK ? worker_find(d, item->producer) : NOBODY;
     if (maker == NOBODY)
         return;
-    struct message payload = {.flags = MESSAGE_BLOCK, .size = item->size,
-                              .payload = item_payload(d, row)};
+    struct message payload = {
+        .flags = MESSAGE_BLOCK, .size = item->size, .payload = item_payload(d, row)};
     block_free(d, item->producer, d->workers[maker].peer, &payload);
 }
 
@@ -192,10 +199,17 @@ void fail_send(struct dispatch *d, const struct message *item, enum cause cause,
     struct sink_row *sink = sink_of(d, item->line, item->seq);
     if (!sink->known)
         return;
-    struct message message = {.type = MESSAGE_FAIL, .peer = sink->peer, .job = d->config.job,
-                              .inc = inc, .line = item->line, .stage = item->stage,
-                              .gen = item->gen, .attempt = item->attempt, .seq = item->seq,
-                              .arg = (uint32_t)cause, .payload = text,
+    struct message message = {.type = MESSAGE_FAIL,
+                              .peer = sink->peer,
+                              .job = d->config.job,
+                              .inc = inc,
+                              .line = item->line,
+                              .stage = item->stage,
+                              .gen = item->gen,
+                              .attempt = item->attempt,
+                              .seq = item->seq,
+                              .arg = (uint32_t)cause,
+                              .payload = text,
                               .size = size < MESSAGE_TEXT_MAX ? size : MESSAGE_TEXT_MAX};
     d->out->put(d->out->user, &message);
 }
@@ -204,8 +218,11 @@ void item_fail(struct dispatch *d, uint32_t row, enum cause cause, uint64_t inc,
                uint32_t size)
 {
     struct item *item = &d->items[row];
-    struct message what = {.line = item->line, .stage = item->stage, .seq = item->seq,
-                           .gen = item->gen, .attempt = item->attempt};
+    struct message what = {.line = item->line,
+                           .stage = item->stage,
+                           .seq = item->seq,
+                           .gen = item->gen,
+                           .attempt = item->attempt};
     if (item->gen == d->lines[item->line].gen)
         fail_send(d, &what, cause, inc, text, size);
     item_drop(d, row);

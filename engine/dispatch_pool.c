@@ -1,5 +1,5 @@
-/* Who works: the processes of each pool, their credits (always what the held lists say), who is given
- * what, and fresh processes for items that were struck. Part of the dispatcher. */
+/* Who works: the processes of each pool, their credits (always what the held lists say), who is
+ * given what, and fresh processes for items that were struck. Part of the dispatcher. */
 #include "engine/dispatch_state.h"
 
 enum { RETIRE_AGAIN_MS = 10000 };
@@ -103,9 +103,15 @@ uint32_t worker_add(struct dispatch *d, const struct message *hello, uint16_t po
         return NOBODY;
     struct worker *worker = &d->workers[row];
     d->worker_free = worker->index;
-    *worker = (struct worker){.inc = hello->inc, .seen_ms = d->now_ms, .retiring_ms = -1,
-                              .peer = hello->peer, .index = index, .credits = credits,
-                              .pool = pool, .known = true, .fresh = hello->arg == 0};
+    *worker = (struct worker){.inc = hello->inc,
+                              .seen_ms = d->now_ms,
+                              .retiring_ms = -1,
+                              .peer = hello->peer,
+                              .index = index,
+                              .credits = credits,
+                              .pool = pool,
+                              .known = true,
+                              .fresh = hello->arg == 0};
     for (int i = 0; i < DISPATCH_CREDITS; i++)
         worker->entry[i] = NOBODY;
     table_put(&d->by_inc, hello->inc, row);
@@ -229,11 +235,18 @@ static void worker_give(struct dispatch *d, uint32_t row, uint32_t at)
     item->since_ms = d->now_ms;
     stage_of(d, item->line, item->stage)->counts.running++;
     d->running++;
-    struct message work = {.type = MESSAGE_WORK, .peer = worker->peer, .job = d->config.job,
-                           .inc = worker->inc, .line = item->line, .stage = item->stage,
-                           .gen = item->gen, .attempt = item->attempt, .seq = item->seq,
+    struct message work = {.type = MESSAGE_WORK,
+                           .peer = worker->peer,
+                           .job = d->config.job,
+                           .inc = worker->inc,
+                           .line = item->line,
+                           .stage = item->stage,
+                           .gen = item->gen,
+                           .attempt = item->attempt,
+                           .seq = item->seq,
                            .flags = item->flags & (MESSAGE_BLOCK | MESSAGE_SOLO),
-                           .arg = item->recycles, .size = item->size,
+                           .arg = item->recycles,
+                           .size = item->size,
                            .payload = item_payload(d, at)};
     d->out->put(d->out->user, &work);
 }
@@ -300,16 +313,17 @@ static void pool_refresh(struct dispatch *d, struct pool *pool)
         struct worker *worker = &d->workers[row];
         if (worker->retiring_ms >= 0 && d->now_ms - worker->retiring_ms < RETIRE_AGAIN_MS)
             return;
-        if (!worker->solo &&
-            (chosen == NOBODY || worker->credits > d->workers[chosen].credits))
+        if (!worker->solo && (chosen == NOBODY || worker->credits > d->workers[chosen].credits))
             chosen = row;
     }
     if (chosen == NOBODY)
         return;
     worker_unlist(d, chosen);
     d->workers[chosen].retiring_ms = d->now_ms;
-    struct message drain = {.type = MESSAGE_DRAIN, .peer = d->workers[chosen].peer,
-                            .job = d->config.job, .inc = d->workers[chosen].inc};
+    struct message drain = {.type = MESSAGE_DRAIN,
+                            .peer = d->workers[chosen].peer,
+                            .job = d->config.job,
+                            .inc = d->workers[chosen].inc};
     d->out->put(d->out->user, &drain);
 }
 

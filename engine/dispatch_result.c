@@ -1,5 +1,5 @@
-/* What workers answer: results go on to the next stage or to the sink, failures to the sink, keys that
- * a store does not hold yet to the line that fills it. Part of the dispatcher. */
+/* What workers answer: results go on to the next stage or to the sink, failures to the sink,
+ * keys that a store does not hold yet to the line that fills it. Part of the dispatcher. */
 #include "engine/dispatch_state.h"
 
 /* Forwards a result to the sink; true when there is one. */
@@ -25,8 +25,8 @@ static bool data_send(struct dispatch *d, const struct message *in)
     return true;
 }
 
-/* The item goes on to its next stage. Of two copies that wait, the one that has come further stays and
- * takes the newer attempt. */
+/* The item goes on to its next stage. Of two copies that wait, the one that has come further
+ * stays and takes the newer attempt. */
 static void item_advance(struct dispatch *d, uint32_t row, const struct message *in)
 {
     struct item *item = &d->items[row];
@@ -63,9 +63,13 @@ void urgent_send(struct dispatch *d, uint32_t row)
     struct sink_row *sink = &d->lines[filler].sinks[0];
     if (!sink->known)
         return;
-    struct message urgent = {.type = MESSAGE_URGENT, .peer = sink->peer, .job = d->config.job,
-                             .line = (uint16_t)filler, .gen = d->lines[filler].gen,
-                             .size = item->size, .payload = item_payload(d, row)};
+    struct message urgent = {.type = MESSAGE_URGENT,
+                             .peer = sink->peer,
+                             .job = d->config.job,
+                             .line = (uint16_t)filler,
+                             .gen = d->lines[filler].gen,
+                             .size = item->size,
+                             .payload = item_payload(d, row)};
     d->out->put(d->out->user, &urgent);
 }
 
@@ -91,7 +95,8 @@ static void item_missed(struct dispatch *d, uint32_t row, const struct message *
     urgent_send(d, row);
 }
 
-/* OUT of work that this dispatcher did not give: harmless, and of use when it is the last stage's. */
+/* OUT of work that this dispatcher did not give: harmless, and of use when it is the last
+ * stage's. */
 static void take_stray(struct dispatch *d, const struct message *in)
 {
     struct line_row *line = &d->lines[in->line];

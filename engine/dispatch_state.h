@@ -89,7 +89,7 @@ struct dispatch {
     struct table by_item, by_inc, by_place, by_key;
     struct row_list parked;   /* by due_ms */
     uint32_t item_max, item_free, worker_free;
-    uint64_t dead[DEAD_MAX];  /* incs that are known to have ended: their late words count nothing */
+    uint64_t dead[DEAD_MAX];  /* incs that have ended: their late words count nothing */
     uint32_t dead_next;
     uint32_t running;
     bool draining;

@@ -1,7 +1,8 @@
-/* The coordinator's file; see journal.h. Layout: "fldmjrnl", version u32, zero u32; then records, each
- * length u32, number u32 (from 0), XXH3-64 of length, number and contents, contents. Each epoch writes
- * a file of its own, journal.N, so that a twin which is late can never replace a newer one; what is
- * read is the one of the highest N. journal.epoch.N is the mark that the epoch is taken. */
+/* The coordinator's file; see journal.h. Layout: "fldmjrnl", version u32, zero u32; then
+ * records, each length u32, number u32 (from 0), XXH3-64 of length, number and contents,
+ * contents. Each epoch writes a file of its own, journal.N, so that a twin which is late can
+ * never replace a newer one; what is read is the one of the highest N. journal.epoch.N is the
+ * mark that the epoch is taken. */
 #include "engine/journal.h"
 
 #include "engine/bytes.h"
@@ -24,9 +25,9 @@ static const char magic[8] = {'f', 'l', 'd', 'm', 'j', 'r', 'n', 'l'};
 
 struct journal {
     char folder[PATH_MAX];
-    int fd, folder_fd;   /* fd -1: not compacted yet, or failed */
+    int fd, folder_fd; /* fd -1: not compacted yet, or failed */
     uint32_t epoch, number;
-    uint32_t found;      /* epoch of the newest file that was there; 0: none */
+    uint32_t found; /* epoch of the newest file that was there; 0: none */
     off_t size;
     bool failed;
 };
@@ -77,8 +78,8 @@ enum status journal_scan(struct span bytes,
     if (bytes.size < JOURNAL_HEADER_BYTES || memcmp(data, magic, sizeof magic) != 0)
         return error_set(err, STATUS_INVALID, "not a journal");
     if (get_u32(data + 8) != JOURNAL_VERSION)
-        return error_set(err, STATUS_INVALID, "a journal of version %u, wanted %d", get_u32(data + 8),
-                         JOURNAL_VERSION);
+        return error_set(err, STATUS_INVALID, "a journal of version %u, wanted %d",
+                         get_u32(data + 8), JOURNAL_VERSION);
     *good = JOURNAL_HEADER_BYTES;
     for (uint32_t number = 0; *good < bytes.size; number++) {
         size_t left = bytes.size - *good;
@@ -127,8 +128,8 @@ static uint32_t name_parse(const char *name, const char *prefix)
     return text_int(text, 1, UINT32_MAX - 1, &epoch) ? (uint32_t)epoch : 0;
 }
 
-/* Finds the highest epoch that is marked and the newest file; or, with remove, removes what is older
- * than those. */
+/* Finds the highest epoch that is marked and the newest file; or, with remove, removes what is
+ * older than those. */
 static enum status folder_look(struct journal *journal, bool remove, struct error *err)
 {
     DIR *folder = opendir(journal->folder);
@@ -141,7 +142,8 @@ static enum status folder_look(struct journal *journal, bool remove, struct erro
             journal->epoch = mark;
         if (!remove && file > journal->found)
             journal->found = file;
-        if (remove && ((mark != 0 && mark < journal->epoch) || (file != 0 && file < journal->found)))
+        if (remove &&
+            ((mark != 0 && mark < journal->epoch) || (file != 0 && file < journal->found)))
             unlinkat(journal->folder_fd, entry->d_name, 0);
     }
     closedir(folder);
@@ -310,7 +312,8 @@ enum status journal_compact(struct journal *journal,
     name_make(name, file_prefix, journal->epoch);
     if (journal->fd >= 0)
         close(journal->fd);
-    journal->fd = openat(journal->folder_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    journal->fd =
+        openat(journal->folder_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (journal->fd < 0)
         return system_error(err, journal, "rewrite it");
     journal->size = 0;

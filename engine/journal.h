@@ -1,8 +1,8 @@
-/* The coordinator's file: records with a checksum each, appended and synced one by one, so that what
- * was answered is never forgotten. A torn last record is cut off; damage anywhere else is an error.
- * Each opening takes the next epoch by a file made with O_EXCL and rewrites the journal under a new
- * name (write, fsync, rename), so that a twin that is still alive appends to a file that nobody
- * reads, notices, and stops. */
+/* The coordinator's file: records with a checksum each, appended and synced one by one, so that
+ * what was answered is never forgotten. A torn last record is cut off; damage anywhere else is
+ * an error. Each opening takes the next epoch by a file made with O_EXCL and rewrites the
+ * journal under a new name (write, fsync, rename), so that a twin that is still alive appends to
+ * a file that nobody reads, notices, and stops. */
 #ifndef FOLDMILL_JOURNAL_H
 #define FOLDMILL_JOURNAL_H
 
@@ -19,18 +19,18 @@ enum {
     JOURNAL_FRAME_BYTES = 16,     /* before each record: length, number, checksum */
 };
 
-/* Reads journal bytes: calls give for every whole record, in order. *good: bytes up to the end of the
- * last whole record; what is behind it was torn. STATUS_CORRUPT: damage that is no torn tail;
- * STATUS_INVALID: no journal, or of another version. An empty input is an empty journal. */
+/* Reads journal bytes: calls give for every whole record, in order. *good: bytes up to the end
+ * of the last whole record; what is behind it was torn. STATUS_CORRUPT: damage that is no torn
+ * tail; STATUS_INVALID: no journal, or of another version. An empty input is an empty journal. */
 enum status journal_scan(struct span bytes,
                          enum status (*give)(void *user, struct span record, struct error *err),
                          void *user, size_t *good, struct error *err);
 
 struct journal;
 
-/* Opens the journal of folder, taking the next epoch (from 1). STATUS_BUSY: another coordinator took it at
- * the same moment. Every record is given in order; then the caller asks journal_compact with what
- * is still needed, which must come before the first append. */
+/* Opens the journal of folder, taking the next epoch (from 1). STATUS_BUSY: another coordinator
+ * took it at the same moment. Every record is given in order; then the caller asks
+ * journal_compact with what is still needed, which must come before the first append. */
 enum status journal_open(struct journal **journal, const char *folder,
                          enum status (*give)(void *user, struct span record, struct error *err),
                          void *user, struct error *err);

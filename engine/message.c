@@ -1,8 +1,9 @@
 /* The wire form of messages and of the payloads that the protocol reads; see message.h.
  *
- * Header, little-endian: 0 magic u32, 4 version u16, 6 type u16, 8 job u64, 16 gen u32, 20 attempt u32,
- * 24 seq u64, 32 inc u64, 40 stage u16, 42 flags u16, 44 payload size u32, 48 arg u32, 52 offset u32,
- * 56 XXH3-64 of the payload, 64 line u16, 66 zero u16, 68 low half of XXH3-64 of bytes 0..67. */
+ * Header, little-endian: 0 magic u32, 4 version u16, 6 type u16, 8 job u64, 16 gen u32, 20
+ * attempt u32, 24 seq u64, 32 inc u64, 40 stage u16, 42 flags u16, 44 payload size u32, 48 arg
+ * u32, 52 offset u32, 56 XXH3-64 of the payload, 64 line u16, 66 zero u16, 68 low half of
+ * XXH3-64 of bytes 0..67. */
 #include "engine/message.h"
 
 #include "engine/bytes.h"
@@ -14,16 +15,18 @@ enum { CHECKED_BYTES = 68 };
 
 const char *cause_name(enum cause cause)
 {
-    static const char *const names[CAUSES] = {"lost", "error", "crash", "timeout", "memory", "refused"};
+    static const char *const names[CAUSES] = {"lost",    "error",  "crash",
+                                              "timeout", "memory", "refused"};
     return (unsigned)cause < CAUSES ? names[cause] : "unknown";
 }
 
 const char *message_type_name(enum message_type type)
 {
     static const char *const names[MESSAGE_TYPES] = {
-        "NONE", "HELLO", "WELCOME", "REFUSE", "CHALLENGE", "REQ",    "WORK",   "OUT",   "ERR",  "REFUSED",
-        "MISS", "LOST",  "DATA",    "FAIL",   "FREE",      "HB",     "DIED",   "DIEDOK", "URGENT", "COMMIT",
-        "QPROP", "QOK",  "START",   "STARTED", "CKPT",     "CKOK",   "DRAIN",  "BYE",
+        "NONE", "HELLO", "WELCOME", "REFUSE", "CHALLENGE", "REQ",    "WORK",
+        "OUT",  "ERR",   "REFUSED", "MISS",   "LOST",      "DATA",   "FAIL",
+        "FREE", "HB",    "DIED",    "DIEDOK", "URGENT",    "COMMIT", "QPROP",
+        "QOK",  "START", "STARTED", "CKPT",   "CKOK",      "DRAIN",  "BYE",
     };
     return (unsigned)type < MESSAGE_TYPES ? names[type] : "unknown";
 }

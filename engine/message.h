@@ -6,14 +6,14 @@
  *
  *   HELLO    all -> dispatcher   inc: mine; worker: line, stage of its kind, arg: items that it has
  *                         begun so far (0: a fresh process); payload: struct hello
- *   WELCOME  dispatcher -> all   arg: credits; inc: the dispatcher's. A worker that gets it from another
- *                         dispatcher than before forgets the work that it has not begun; a sink
- *                         asks again for all that it waits for (sink_step does)
+ *   WELCOME  dispatcher -> all   arg: credits; inc: the dispatcher's. A worker that gets it from
+ *                         another dispatcher than before forgets the work that it has not begun; a
+ *                         sink asks again for all that it waits for (sink_step does)
  *   REFUSE   -> all       payload: why, in words, with what to do; the receiver ends or logs
  *   CHALLENGE dispatcher -> any   "I do not know you": answer with HELLO
  *   REQ      sink -> dispatcher   arg: recycling passes; flags SOLO, IMPATIENT; payload: the key
- *   WORK     dispatcher -> worker   arg: recycling passes; inc: the worker meant; flags SOLO, BLOCK;
- *                         payload: the key (first stage) or the item
+ *   WORK     dispatcher -> worker   arg: recycling passes; inc: the worker meant; flags SOLO,
+ *                         BLOCK; payload: the key (first stage) or the item
  *   OUT      worker -> dispatcher   result; flags BLOCK, EMPTY; payload: the item
  *   ERR REFUSED MISS  worker -> dispatcher   no result; payload: why, in words (MISS: nothing)
  *   LOST     worker -> dispatcher   the input's block could not be read: no blame, try again;
@@ -34,8 +34,8 @@
  *   STARTED  coordinator -> sink   gen; arg: its epoch; payload: struct started and the ledger
  *   CKPT     rank 0 -> coordinator   seq: steps done; payload: 8 bytes, a digest of the checkpoint
  *   CKOK     coordinator -> sink   seq: steps of the committed checkpoint; arg: its epoch
- *   DRAIN    dispatcher -> worker   hand back what is not begun, finish, BYE, end (a new process will
- *                         take the place); agent -> dispatcher, dispatcher -> sink: the run ends
+ *   DRAIN    dispatcher -> worker   hand back what is not begun, finish, BYE, end (a new process
+ *                         will take the place); agent -> dispatcher -> sink: the run ends
  *   BYE      any   leaving, all returned; flags FINAL: a sink that has everything it wanted
  */
 #ifndef FOLDMILL_MESSAGE_H
@@ -95,7 +95,7 @@ enum message_type {
 enum message_flag {
     MESSAGE_BLOCK = 1 << 0,    /* the payload is a descriptor of a shared-memory block */
     MESSAGE_EMPTY = 1 << 1,    /* a filter dropped the item: weight 0 */
-    MESSAGE_SOLO = 1 << 2,     /* was struck before: alone, in a process that has done nothing yet */
+    MESSAGE_SOLO = 1 << 2,     /* was struck before: alone, in a process that has done nothing */
     MESSAGE_IMPATIENT = 1 << 3,/* somebody waits for it now: before what is not so */
     MESSAGE_FINAL = 1 << 4,    /* COMMIT: refused for ever; BYE: finished */
     MESSAGE_FLAGS = (1 << 5) - 1,
@@ -201,7 +201,7 @@ enum status aside_decode(struct span bytes, struct aside *aside, struct error *e
 
 /* START: what the run must not have changed. */
 struct start {
-    uint64_t config_hash, list_hash, positions; /* resolved graph, key list, positions of an epoch */
+    uint64_t config_hash, list_hash, positions; /* graph, key list, positions of an epoch */
 };
 enum { START_BYTES = 24 };
 size_t start_encode(const struct start *start, unsigned char bytes[START_BYTES]);

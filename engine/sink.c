@@ -1,14 +1,14 @@
-/* The sink: what each message does, deadlines and strikes. Rules 1, 2 and 7 of the delivery protocol;
- * see sink.h for what it is for and sink_window.c for which positions it wants. */
+/* The sink: what each message does, deadlines and strikes. Rules 1, 2 and 7 of the delivery
+ * protocol; see sink.h for what it is for and sink_window.c for which positions it wants. */
 #include "engine/sink_state.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    HURRY_ATTEMPTS = 4,   /* lost so often, an attempt waits before the next one ... */
-    HURRY_MS = 50,        /* ... this long, doubled each time ... */
-    HURRY_MAX_MS = 2000,  /* ... up to this */
+    HURRY_ATTEMPTS = 4,  /* lost so often, an attempt waits before the next one ... */
+    HURRY_MS = 50,       /* ... this long, doubled each time ... */
+    HURRY_MAX_MS = 2000, /* ... up to this */
     BACKOFF_MAX = 6,
 };
 
@@ -23,15 +23,17 @@ enum status sink_open(struct sink **opened, const struct sink_config *config, st
         sink->config.deadline_max_ms = SINK_DEADLINE_MAX_MS;
     if (!config->key || config->inc == 0 || config->gen == 0 ||
         config->recycles_max > ORDER_RECYCLES_MAX)
-        return error_set(err, STATUS_INVALID, "sink: inc, gen and key are needed, and at most %d "
-                         "recycling passes", ORDER_RECYCLES_MAX);
+        return error_set(err, STATUS_INVALID,
+                         "sink: inc, gen and key are needed, and at most %d "
+                         "recycling passes",
+                         ORDER_RECYCLES_MAX);
     enum status status = window_open(sink, arena, err);
     if (status != STATUS_OK)
         return status;
-    uint64_t rows = config->seq_end < MESSAGE_LEDGER_MAX && config->order.count < MESSAGE_LEDGER_MAX
-                        ? (config->seq_end > config->order.count ? config->seq_end
-                                                                 : config->order.count)
-                        : MESSAGE_LEDGER_MAX;
+    uint64_t rows =
+        config->seq_end < MESSAGE_LEDGER_MAX && config->order.count < MESSAGE_LEDGER_MAX
+            ? (config->seq_end > config->order.count ? config->seq_end : config->order.count)
+            : MESSAGE_LEDGER_MAX;
     sink->aside = table_make(arena, (uint32_t)rows);
     sink->bad = table_make(arena, (uint32_t)rows);
     *opened = sink;
@@ -80,21 +82,25 @@ void slot_ask(struct sink *sink, struct slot *slot, bool again)
         sink->counts.asked_again += slot->attempt > 0;
         slot->attempt++;
         slot->asked_ms = sink->now_ms;
-        slot->due_ms = MUTANT(MUTANT_NO_DEADLINE) ? INT64_MAX
-                                                  : sink->now_ms + deadline(sink, slot->attempt);
+        slot->due_ms =
+            MUTANT(MUTANT_NO_DEADLINE) ? INT64_MAX : sink->now_ms + deadline(sink, slot->attempt);
     }
     slot->state = SLOT_ASKED;
     bool hurry = slot->urgent || (sink->config.retries_first && slot->attempt > 1);
     uint32_t size = (uint32_t)sink->config.key(sink->config.user, slot->index, key);
     ASSERT(size >= 1 && size <= MESSAGE_KEY_MAX);
     uint64_t step = slot->seq / sink->config.order.group;
-    uint32_t recycles = sink->config.recycles_max == 0
-                            ? 0
-                            : order_recycles(sink->config.order.seed, step,
-                                             sink->config.recycles_max);
+    uint32_t recycles =
+        sink->config.recycles_max == 0
+            ? 0
+            : order_recycles(sink->config.order.seed, step, sink->config.recycles_max);
     sink_send(sink, SINK_TO_DISPATCH,
-              (struct message){.type = MESSAGE_REQ, .seq = slot->seq, .attempt = slot->attempt,
-                               .arg = recycles, .size = size, .payload = key,
+              (struct message){.type = MESSAGE_REQ,
+                               .seq = slot->seq,
+                               .attempt = slot->attempt,
+                               .arg = recycles,
+                               .size = size,
+                               .payload = key,
                                .flags = (uint16_t)((hurry ? MESSAGE_IMPATIENT : 0) |
                                                    (slot->solo ? MESSAGE_SOLO : 0))});
 }
@@ -108,8 +114,11 @@ static void propose(struct sink *sink, struct slot *slot)
     snprintf(aside.text, sizeof aside.text, "%s", slot->text);
     slot->due_ms = sink->now_ms + SINK_REPEAT_MS;
     sink_send(sink, SINK_TO_COORDINATE,
-              (struct message){.type = MESSAGE_QPROP, .seq = slot->seq, .attempt = slot->attempt,
-                               .arg = (uint32_t)slot->cause, .payload = bytes,
+              (struct message){.type = MESSAGE_QPROP,
+                               .seq = slot->seq,
+                               .attempt = slot->attempt,
+                               .arg = (uint32_t)slot->cause,
+                               .payload = bytes,
                                .size = (uint32_t)aside_encode(&aside, bytes)});
 }
 
@@ -219,7 +228,8 @@ static void take_fail(struct sink *sink, const struct message *in)
     }
     if (in->arg == CAUSE_REFUSED) {
         char text[sizeof slot->text];
-        snprintf(text, sizeof text, "%.*s", (int)in->size, in->size ? (const char *)in->payload : "");
+        snprintf(text, sizeof text, "%.*s", (int)in->size,
+                 in->size ? (const char *)in->payload : "");
         slot_skip(sink, slot, SKIP_REFUSED, text);
         if (!sink->config.ordered)
             ASSERT(fifo_push(&sink->ready, (uint32_t)(slot - sink->slots)));
@@ -294,11 +304,14 @@ static void take_coordinator(struct sink *sink, const struct message *in)
 static void hello_send(struct sink *sink)
 {
     unsigned char bytes[HELLO_BYTES_MAX];
-    struct hello hello = {.role = PEER_SINK, .version = MESSAGE_VERSION,
-                          .index = sink->config.rank, .graph_hash = sink->config.graph_hash};
+    struct hello hello = {.role = PEER_SINK,
+                          .version = MESSAGE_VERSION,
+                          .index = sink->config.rank,
+                          .graph_hash = sink->config.graph_hash};
     sink->hello_due = sink->now_ms + SINK_HB_MS;
     sink_send(sink, SINK_TO_DISPATCH,
-              (struct message){.type = MESSAGE_HELLO, .payload = bytes,
+              (struct message){.type = MESSAGE_HELLO,
+                               .payload = bytes,
                                .size = (uint32_t)hello_encode(&hello, bytes)});
 }
 
@@ -319,9 +332,10 @@ static void ckpt_send(struct sink *sink)
     unsigned char bytes[CKPT_BYTES];
     ckpt_encode(sink->saved_digest, bytes);
     sink->ckpt_due = sink->now_ms + SINK_REPEAT_MS;
-    sink_send(sink, SINK_TO_COORDINATE,
-              (struct message){.type = MESSAGE_CKPT, .seq = sink->saved, .payload = bytes,
-                               .size = sizeof bytes});
+    sink_send(
+        sink, SINK_TO_COORDINATE,
+        (struct message){
+            .type = MESSAGE_CKPT, .seq = sink->saved, .payload = bytes, .size = sizeof bytes});
 }
 
 static void tick(struct sink *sink)
@@ -331,7 +345,8 @@ static void tick(struct sink *sink)
         unsigned char bytes[START_BYTES];
         sink->start_due = now + SINK_REPEAT_MS;
         sink_send(sink, SINK_TO_COORDINATE,
-                  (struct message){.type = MESSAGE_START, .payload = bytes,
+                  (struct message){.type = MESSAGE_START,
+                                   .payload = bytes,
                                    .size = (uint32_t)start_encode(&sink->config.start, bytes)});
     }
     if (sink->dispatcher_inc == 0 && now >= sink->hello_due)

@@ -68,12 +68,13 @@ struct sink_config {
     uint64_t seq_end;        /* one past the last seq: epochs * positions, or less (whole steps) */
     uint32_t recycles_max;
     int64_t deadline_min_ms, deadline_max_ms; /* 0: defaults */
-    /* Pure look-ups in the frozen list. key: writes at most MESSAGE_KEY_MAX bytes, returns how many.
-     * find (stores): the index of key, or ORDER_EMPTY. */
+    /* Pure look-ups in the frozen list. key: writes at most MESSAGE_KEY_MAX bytes, returns how
+     * many. find (stores): the index of key, or ORDER_EMPTY. */
     void *user;
     size_t (*key)(void *user, uint64_t index, char *key);
     uint64_t (*find)(void *user, struct span key);
-    /* Told once for every position that gets no data in the end; text is the reason. May be NULL. */
+    /* Told once for every position that gets no data in the end; text is the reason. May be
+     * NULL. */
     void (*skipped)(void *user, uint64_t seq, uint64_t index, enum skip skip, const char *text);
 };
 
@@ -143,7 +144,8 @@ void sink_bye(struct sink *sink, const struct outbox *out);
 struct sink_counts {
     uint64_t done;       /* positions that are behind the window, or committed */
     uint32_t slots[SLOT_IDLE + 1]; /* in each state */
-    uint64_t asked, asked_again, accepted, dropped_late, dropped_gen, strikes, aside, refused, empty;
+    uint64_t asked, asked_again, accepted, dropped_late, dropped_gen;
+    uint64_t strikes, aside, refused, empty;
     int64_t latency_ms;  /* 95th percentile of first attempts, estimated */
 };
 void sink_count(const struct sink *sink, struct sink_counts *counts);

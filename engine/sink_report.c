@@ -47,11 +47,10 @@ void sink_count(const struct sink *sink, struct sink_counts *counts)
 
 bool sink_why(const struct sink *sink, int slot, struct sink_wait *wait)
 {
-    if (slot < 0 || (uint32_t)slot >= sink->config.window ||
-        sink->slots[slot].state == SLOT_IDLE)
+    if (slot < 0 || (uint32_t)slot >= sink->config.window || sink->slots[slot].state == SLOT_IDLE)
         return false;
     const struct slot *row = &sink->slots[slot];
-    *wait = (struct sink_wait){row->seq, row->index, row->state, row->attempt, row->strikes,
-                               row->asked_ms};
+    *wait = (struct sink_wait){row->seq,     row->index,   row->state,
+                               row->attempt, row->strikes, row->asked_ms};
     return true;
 }

@@ -1,5 +1,5 @@
-/* Inside of the sink: its slots, shared by sink.c (what messages do), sink_window.c (which positions
- * are in the window, what is ready) and sink_report.c (what people are told). */
+/* Inside of the sink: its slots, shared by sink.c (what messages do), sink_window.c (which
+ * positions are in the window, what is ready) and sink_report.c (what people are told). */
 #ifndef FOLDMILL_SINK_STATE_H
 #define FOLDMILL_SINK_STATE_H
 
@@ -34,7 +34,8 @@ struct sink {
     struct slot *slots;
     uint32_t per_rank;          /* slots of a batch */
     uint64_t base, next;        /* ordered: first n in the window, first n behind it */
-    /* Stores: positions that are done, those of them that will never be there, those called urgent. */
+    /* Stores: positions that are done, those of them that will never be there, those called
+     * urgent. */
     uint8_t *done, *final, *called;
     uint32_t *position;         /* index -> position; NULL: the same */
     uint64_t cursor;            /* next position to look at */

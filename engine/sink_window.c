@@ -108,9 +108,12 @@ static void commit_send(struct sink *sink, uint64_t position)
     size_t size = sink->config.key(sink->config.user, index, key);
     ASSERT(size >= 1 && size <= MESSAGE_KEY_MAX);
     uint16_t flags = bit_get(sink->final, position) ? MESSAGE_FINAL : 0;
-    sink_send(sink, SINK_TO_DISPATCH, (struct message){.type = MESSAGE_COMMIT, .seq = position,
-                                                       .flags = flags, .size = (uint32_t)size,
-                                                       .payload = key});
+    sink_send(sink, SINK_TO_DISPATCH,
+              (struct message){.type = MESSAGE_COMMIT,
+                               .seq = position,
+                               .flags = flags,
+                               .size = (uint32_t)size,
+                               .payload = key});
 }
 
 /* The slot's position is done: the slot serves another one. */
@@ -147,8 +150,10 @@ void slot_skip(struct sink *sink, struct slot *slot, enum skip skip, const char 
 /* A position enters the window. */
 static void slot_enter(struct sink *sink, struct slot *slot, uint64_t seq, bool urgent)
 {
-    *slot = (struct slot){.seq = seq, .index = order_index(&sink->config.order, seq),
-                          .state = SLOT_NEED, .urgent = urgent};
+    *slot = (struct slot){.seq = seq,
+                          .index = order_index(&sink->config.order, seq),
+                          .state = SLOT_NEED,
+                          .urgent = urgent};
     if (slot->index == ORDER_EMPTY)
         slot_skip(sink, slot, SKIP_PADDING, "");
     else if (table_get(&sink->aside, seq) != TABLE_NONE)
@@ -240,7 +245,8 @@ bool sink_batch(const struct sink *sink, struct sink_batch *batch)
     batch->step = sink->base / sink->per_rank;
     batch->epoch = order_epoch(&sink->config.order, batch->step * sink->config.order.group);
     batch->position = order_position(&sink->config.order, batch->step * sink->config.order.group);
-    batch->recycles = order_recycles(sink->config.order.seed, batch->step, sink->config.recycles_max);
+    batch->recycles =
+        order_recycles(sink->config.order.seed, batch->step, sink->config.recycles_max);
     batch->count = sink->per_rank;
     for (uint32_t i = 0; i < sink->per_rank; i++) {
         uint32_t at = (uint32_t)((sink->base + i) % sink->config.window);

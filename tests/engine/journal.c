@@ -1,4 +1,5 @@
-/* engine/journal: what was appended is there; torn tails are cut, damage is found, twins are fenced. */
+/* engine/journal: what was appended is there; torn tails are cut, damage is found, twins are
+ * fenced. */
 #include "engine/journal.h"
 
 #include <criterion/criterion.h>
@@ -128,8 +129,7 @@ Test(journal, a_torn_tail_is_cut_at_every_byte)
     struct error err;
     for (size_t cut = 16; cut <= size; cut++) {
         struct records records = {.count = 0};
-        enum status status =
-            journal_scan((struct span){bytes, cut}, keep, &records, &good, &err);
+        enum status status = journal_scan((struct span){bytes, cut}, keep, &records, &good, &err);
         cr_assert(status == STATUS_OK, "cut at %zu: %s", cut, err.text);
         cr_assert(records.count == (cut >= 35) + (cut >= 54) + (cut >= size), "cut at %zu: %d", cut,
                   records.count);
@@ -204,7 +204,8 @@ Test(journal, a_failed_write_is_reported_and_the_rest_survives)
     rlim_t before = limit.rlim_cur;
     limit.rlim_cur = 60; /* 16 + 16 + 4 are there: the next record is torn */
     cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    enum status status = journal_append(journal, SPAN("this record is too long for the disk"), &err);
+    enum status status =
+        journal_append(journal, SPAN("this record is too long for the disk"), &err);
     limit.rlim_cur = before;
     cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     cr_assert(status == STATUS_IO || status == STATUS_FULL);

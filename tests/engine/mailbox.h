@@ -1,4 +1,5 @@
-/* For tests of the step functions: an outbox that keeps what was sent, and short forms of messages. */
+/* For tests of the step functions: an outbox that keeps what was sent, and short forms of
+ * messages. */
 #ifndef FOLDMILL_TESTS_MAILBOX_H
 #define FOLDMILL_TESTS_MAILBOX_H
 

@@ -9,10 +9,20 @@
 #include <string.h>
 #include <xxhash.h>
 
-static const struct message sample = {.type = MESSAGE_WORK, .peer = 9, .job = 0x1122334455667788,
-                                      .seq = 77, .inc = 0xfedcba9876543210, .gen = 3, .attempt = 4,
-                                      .line = 2, .stage = 1, .flags = MESSAGE_BLOCK | MESSAGE_SOLO,
-                                      .arg = 5, .offset = 6, .size = 5, .payload = "hello"};
+static const struct message sample = {.type = MESSAGE_WORK,
+                                      .peer = 9,
+                                      .job = 0x1122334455667788,
+                                      .seq = 77,
+                                      .inc = 0xfedcba9876543210,
+                                      .gen = 3,
+                                      .attempt = 4,
+                                      .line = 2,
+                                      .stage = 1,
+                                      .flags = MESSAGE_BLOCK | MESSAGE_SOLO,
+                                      .arg = 5,
+                                      .offset = 6,
+                                      .size = 5,
+                                      .payload = "hello"};
 
 Test(message, comes_back_as_it_went)
 {
@@ -83,7 +93,10 @@ Test(message, malformed_frames_are_refused_with_a_reason)
 
 Test(message, hello_and_held_lists)
 {
-    struct hello hello = {.role = PEER_WORKER, .version = 1, .index = 7, .graph_hash = 99,
+    struct hello hello = {.role = PEER_WORKER,
+                          .version = 1,
+                          .index = 7,
+                          .graph_hash = 99,
                           .held_count = MESSAGE_HELD_MAX};
     for (uint32_t i = 0; i < MESSAGE_HELD_MAX; i++)
         hello.held[i] = (struct held){1000 + i, i, 2 * i};
@@ -104,8 +117,13 @@ Test(message, hello_and_held_lists)
 
 Test(message, died_and_proposals_keep_their_texts_harmless)
 {
-    struct died died = {.cause = CAUSE_TIMEOUT, .executing = true, .line = 3, .stage = 2,
-                        .item = {5, 6, 7}, .text = "took\nmore than 30s"}, died_back;
+    struct died died = {.cause = CAUSE_TIMEOUT,
+                        .executing = true,
+                        .line = 3,
+                        .stage = 2,
+                        .item = {5, 6, 7},
+                        .text = "took\nmore than 30s"},
+                died_back;
     unsigned char bytes[ASIDE_BYTES_MAX];
     size_t size = died_encode(&died, bytes);
     struct error err;
@@ -121,7 +139,8 @@ Test(message, died_and_proposals_keep_their_texts_harmless)
     cr_assert(aside_back.index == 12 && strcmp(aside_back.key, "1abc_A") == 0);
     cr_assert(strcmp(aside_back.text, "killed by signal 11") == 0);
     put_u32(bytes + 8, 300);
-    cr_assert(aside_decode((struct span){(char *)bytes, size}, &aside_back, &err) == STATUS_INVALID);
+    cr_assert(aside_decode((struct span){(char *)bytes, size}, &aside_back, &err) ==
+              STATUS_INVALID);
 }
 
 Test(message, started_carries_the_ledger)

@@ -43,7 +43,8 @@ Test(order, shuffled_anew_in_every_epoch_and_by_the_seed)
 Test(order, unshuffled_is_the_list_or_a_table)
 {
     const uint32_t table[5] = {4, 2, 0, 1, 3};
-    struct order plain = order_make(1, 5, 1, false, NULL), by_table = order_make(1, 5, 1, false, table);
+    struct order plain = order_make(1, 5, 1, false, NULL),
+                 by_table = order_make(1, 5, 1, false, table);
     for (uint64_t i = 0; i < 5; i++) {
         cr_assert(order_index(&plain, i) == i && order_index(&plain, i + 5) == i);
         cr_assert(order_index(&by_table, i) == table[i]);

@@ -85,8 +85,13 @@ static void kill_ranks(void)
         return;
     if (chance(500) && world.trained > 0 && world.model_gen == world.gen[TRAIN]) {
         unsigned char digest[CKPT_BYTES] = {0};
-        struct message late = {.type = MESSAGE_CKPT, .peer = COORDINATE, .job = 1, .line = TRAIN,
-                               .gen = world.gen[TRAIN], .seq = world.trained, .payload = digest,
+        struct message late = {.type = MESSAGE_CKPT,
+                               .peer = COORDINATE,
+                               .job = 1,
+                               .line = TRAIN,
+                               .gen = world.gen[TRAIN],
+                               .seq = world.trained,
+                               .payload = digest,
                                .size = sizeof digest};
         net_delay(SINK_TRAIN, &late, 300 + random_u32() % 900);
     }
@@ -180,8 +185,8 @@ static void handle(const struct event *event)
 {
     enum actor actor = (enum actor)event->actor;
     bool stopped = world.stopped_until[actor] > world.now && world.alive[actor];
-    if (stopped && (event->type == EVENT_MESSAGE || event->type == EVENT_TICK ||
-                    event->type == EVENT_WORK)) {
+    if (stopped &&
+        (event->type == EVENT_MESSAGE || event->type == EVENT_TICK || event->type == EVENT_WORK)) {
         event_push(world.stopped_until[actor] - world.now, (enum event_type)event->type, actor,
                    event->value);
         return;
@@ -236,8 +241,7 @@ static bool run(uint64_t seed, bool slow)
         world.stats.events++;
         if (world.now > TIME_MAX)
             broken("I7 not finished: step %llu of %d, committed %llu, store %s",
-                   (unsigned long long)world.trained, STEPS,
-                   (unsigned long long)world.durable_step,
+                   (unsigned long long)world.trained, STEPS, (unsigned long long)world.durable_step,
                    sink_done(world.sinks[0].sink) ? "full" : "not full");
         handle(&event);
         if (!world.done && run_finished()) {
@@ -260,15 +264,16 @@ static bool run(uint64_t seed, bool slow)
 static int report(uint64_t count, uint64_t bad)
 {
     const struct stats *s = &world.stats;
-    printf("%llu seeds, %llu events, %llu faults injected (%llu worker deaths, %llu restarts, %llu "
-           "messages lost, %llu doubled), %llu strikes, %llu positions set aside, %llu refused, %llu "
-           "misses parked, %llu asked again, %llu credits recovered, %llu workers given up, %llu late "
-           "and %llu stale answers dropped, %llu requests renewed, %llu declined, %llu blocks freed, "
-           "%llu reclaimed by age; %llu violations\n",
-           U(count), U(s->events), U(s->faults), U(s->kills), U(s->restarts), U(s->lost),
-           U(s->doubled), U(s->strikes), U(s->asides), U(s->refused), U(s->parked),
-           U(s->asked_again), U(s->recovered), U(s->given_up), U(s->late), U(s->stale),
-           U(s->replaced), U(s->declined), U(s->freed), U(s->reclaimed), U(bad));
+    printf(
+        "%llu seeds, %llu events, %llu faults injected (%llu worker deaths, %llu restarts, %llu "
+        "messages lost, %llu doubled), %llu strikes, %llu positions set aside, %llu refused, %llu "
+        "misses parked, %llu asked again, %llu credits recovered, %llu workers given up, %llu late "
+        "and %llu stale answers dropped, %llu requests renewed, %llu declined, %llu blocks freed, "
+        "%llu reclaimed by age; %llu violations\n",
+        U(count), U(s->events), U(s->faults), U(s->kills), U(s->restarts), U(s->lost),
+        U(s->doubled), U(s->strikes), U(s->asides), U(s->refused), U(s->parked), U(s->asked_again),
+        U(s->recovered), U(s->given_up), U(s->late), U(s->stale), U(s->replaced), U(s->declined),
+        U(s->freed), U(s->reclaimed), U(bad));
     return bad != 0;
 }
 

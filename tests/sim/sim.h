@@ -1,8 +1,10 @@
-/* A seeded simulator of one run: the product's own sink, dispatcher and coordinator, driven by modelled
- * workers, an agent, a store, a trainer and a network that loses, doubles, delays and reorders. A
- * seed gives one history, with faults until TIME_FAULTS; the guarantees are checked all the way.
+/* A seeded simulator of one run: the product's own sink, dispatcher and coordinator, driven by
+ * modelled workers, an agent, a store, a trainer and a network that loses, doubles, delays and
+ * reorders. A seed gives one history, with faults until TIME_FAULTS; the guarantees are checked
+ * all the way.
  *
- * Line 0 fills a store: two stages, a sink. Line 1 trains from it: two stages, two ranks, two epochs. */
+ * Line 0 fills a store: two stages, a sink. Line 1 trains from it: two stages, two ranks, two
+ * epochs. */
 #ifndef FOLDMILL_SIM_H
 #define FOLDMILL_SIM_H
 

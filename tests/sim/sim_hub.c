@@ -1,5 +1,5 @@
-/* Dispatcher and coordinator of the simulator: the product's objects, what is durable, and what must
- * hold when a record becomes durable. */
+/* Dispatcher and coordinator of the simulator: the product's objects, what is durable, and what
+ * must hold when a record becomes durable. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -23,15 +23,29 @@ static const struct outbox from_coordinate = {NULL, put_coordinate};
 void dispatch_start(void)
 {
     static const struct dispatch_line lines[LINES] = {
-        {.stage_count = STAGES, .pool = {0, 1}, .group = 1, .rank_count = 1, .window = WINDOW_FILL,
-         .filled_by = -1, .rank = 1},
-        {.stage_count = STAGES, .pool = {2, 3}, .group = GROUP, .rank_count = RANKS,
-         .window = WINDOW_TRAIN, .filled_by = FILL},
+        {.stage_count = STAGES,
+         .pool = {0, 1},
+         .group = 1,
+         .rank_count = 1,
+         .window = WINDOW_FILL,
+         .filled_by = -1,
+         .rank = 1},
+        {.stage_count = STAGES,
+         .pool = {2, 3},
+         .group = GROUP,
+         .rank_count = RANKS,
+         .window = WINDOW_TRAIN,
+         .filled_by = FILL},
     };
     struct error err;
-    struct dispatch_config config = {.job = 1, .inc = ++world.inc_next, .line_count = LINES,
-                                     .pool_count = POOLS, .worker_max = WORKERS + 4,
-                                     .lines = lines, .held_ms = 700, .silent_ms = 1500};
+    struct dispatch_config config = {.job = 1,
+                                     .inc = ++world.inc_next,
+                                     .line_count = LINES,
+                                     .pool_count = POOLS,
+                                     .worker_max = WORKERS + 4,
+                                     .lines = lines,
+                                     .held_ms = 700,
+                                     .silent_ms = 1500};
     if (world.dispatch) {
         struct dispatch_totals totals;
         dispatch_total(world.dispatch, &totals);
@@ -54,7 +68,8 @@ void dispatch_receive(const struct message *in)
     dispatch_check(false);
 }
 
-/* I3: what waits is bounded by what the sinks may ask for; when all is over, all credits are home. */
+/* I3: what waits is bounded by what the sinks may ask for; when all is over, all credits are
+ * home. */
 void dispatch_check(bool finished)
 {
     uint32_t waiting = 0, windows = WINDOW_FILL + RANKS * WINDOW_TRAIN;
@@ -142,8 +157,10 @@ void coordinate_start(void)
 {
     static const uint64_t max_bad[LINES] = {UINT64_MAX, UINT64_MAX};
     struct error err;
-    struct coordinate_config config = {.job = 1, .inc = ++world.inc_next,
-                                       .epoch = ++world.coordinator_epoch, .line_count = LINES,
+    struct coordinate_config config = {.job = 1,
+                                       .inc = ++world.inc_next,
+                                       .epoch = ++world.coordinator_epoch,
+                                       .line_count = LINES,
                                        .max_bad = max_bad};
     world.alive[COORDINATE] = true;
     arena_reset(&world.coordinate_arena);

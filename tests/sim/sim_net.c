@@ -56,7 +56,8 @@ bool event_pop(struct event *event)
         uint32_t child = 2 * i + 1;
         if (child >= world.heap_count)
             break;
-        child += child + 1 < world.heap_count && world.heap[child + 1].order < world.heap[child].order;
+        child +=
+            child + 1 < world.heap_count && world.heap[child + 1].order < world.heap[child].order;
         if (world.heap[child].order >= last.order)
             break;
         world.heap[i] = world.heap[child];
@@ -144,6 +145,7 @@ uint64_t key_read(const void *key, size_t size)
 
 uint64_t value_of(uint64_t seq, uint32_t line, uint32_t gen)
 {
-    uint64_t z = seq * 2654435761u ^ (uint64_t)world.graph_of[line][gen] * 40503u ^ (uint64_t)line << 40;
+    uint64_t z =
+        seq * 2654435761u ^ (uint64_t)world.graph_of[line][gen] * 40503u ^ (uint64_t)line << 40;
     return z ^ z >> 15;
 }

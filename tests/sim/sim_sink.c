@@ -65,13 +65,23 @@ void sink_start(enum actor actor)
         world.stats.refused += counts.refused;
     }
     struct sink_config config = {
-        .job = 1, .inc = world.inc[actor], .line = (uint16_t)line, .gen = world.gen[line],
+        .job = 1,
+        .inc = world.inc[actor],
+        .line = (uint16_t)line,
+        .gen = world.gen[line],
         .start = {world.graph[line], 7, world.order[line].positions},
         .order = world.order[line],
-        .rank = fill ? 0 : (uint32_t)(actor - SINK_TRAIN), .rank_count = fill ? 1 : RANKS,
-        .window = fill ? WINDOW_FILL : WINDOW_TRAIN, .ordered = !fill, .retries_first = !fill,
-        .seq_end = fill ? KEYS : SEQS, .recycles_max = fill ? 0 : 3,
-        .deadline_min_ms = 400, .deadline_max_ms = 3000, .key = key_of, .find = find_key,
+        .rank = fill ? 0 : (uint32_t)(actor - SINK_TRAIN),
+        .rank_count = fill ? 1 : RANKS,
+        .window = fill ? WINDOW_FILL : WINDOW_TRAIN,
+        .ordered = !fill,
+        .retries_first = !fill,
+        .seq_end = fill ? KEYS : SEQS,
+        .recycles_max = fill ? 0 : 3,
+        .deadline_min_ms = 400,
+        .deadline_max_ms = 3000,
+        .key = key_of,
+        .find = find_key,
     };
     arena_reset(&s->arena);
     if (sink_open(&s->sink, &config, &s->arena, &err) != STATUS_OK)
@@ -143,9 +153,9 @@ static void fill_take(void)
     struct sim_sink *s = &world.sinks[0];
     struct sink_item item;
     while (sink_take(s->sink, &item)) {
-        if (item.skip == SKIP_NO && (s->have[item.slot].seq != item.seq ||
-                                     s->have[item.slot].value !=
-                                         value_of(item.seq, FILL, world.gen[FILL])))
+        if (item.skip == SKIP_NO &&
+            (s->have[item.slot].seq != item.seq ||
+             s->have[item.slot].value != value_of(item.seq, FILL, world.gen[FILL])))
             broken("I5 the store was given another sample than %llu", (unsigned long long)item.seq);
         if (s->committing_count == 0)
             event_push(10 + random_u32() % 30, EVENT_COMMIT, SINK_FILL, world.inc[SINK_FILL]);
@@ -179,8 +189,8 @@ static void blame_check(int line, const struct message *in)
 {
     uint8_t ill = world.ill[line][world.sample[line][in->seq]];
     if (in->arg != CAUSE_LOST && in->arg != CAUSE_REFUSED && (ill == WELL || ill >= ILL_REFUSED))
-        broken("I6 innocent seq %llu of line %d is blamed for a %s",
-               (unsigned long long)in->seq, line, cause_name((enum cause)in->arg));
+        broken("I6 innocent seq %llu of line %d is blamed for a %s", (unsigned long long)in->seq,
+               line, cause_name((enum cause)in->arg));
 }
 
 void sink_receive(enum actor actor, const struct message *message)

@@ -1,5 +1,6 @@
-/* Workers and the agent of the simulator: processes that do one item after another, own blocks for what
- * they make, say what they hold, die in all ways; and who buries them and starts them again. */
+/* Workers and the agent of the simulator: processes that do one item after another, own blocks
+ * for what they make, say what they hold, die in all ways; and who buries them and starts them
+ * again. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -37,16 +38,20 @@ static void answer(int worker, const struct job *job, enum message_type type, co
 static void hello(int worker)
 {
     struct sim_worker *w = &world.workers[worker];
-    struct hello hello = {.role = PEER_WORKER, .version = MESSAGE_VERSION,
+    struct hello hello = {.role = PEER_WORKER,
+                          .version = MESSAGE_VERSION,
                           .index = (uint32_t)(worker % POOL_WORKERS)};
     unsigned char bytes[HELLO_BYTES_MAX];
     for (int i = 0; i < w->job_count; i++)
-        hello.held[hello.held_count++] = (struct held){w->jobs[i].message.seq, w->jobs[i].message.gen,
-                                                       w->jobs[i].message.attempt};
+        hello.held[hello.held_count++] = (struct held){
+            w->jobs[i].message.seq, w->jobs[i].message.gen, w->jobs[i].message.attempt};
     uint32_t size = (uint32_t)hello_encode(&hello, bytes);
-    send(worker, (struct message){.type = MESSAGE_HELLO, .line = (uint16_t)pool_line(worker),
-                                  .stage = (uint16_t)pool_stage(worker), .arg = w->begun,
-                                  .payload = bytes, .size = size});
+    send(worker, (struct message){.type = MESSAGE_HELLO,
+                                  .line = (uint16_t)pool_line(worker),
+                                  .stage = (uint16_t)pool_stage(worker),
+                                  .arg = w->begun,
+                                  .payload = bytes,
+                                  .size = size});
 }
 
 void worker_start(int worker)
@@ -194,8 +199,11 @@ void worker_tick(int worker)
         held[i] = (struct held){w->jobs[i].message.seq, w->jobs[i].message.gen,
                                 w->jobs[i].message.attempt};
     uint32_t size = (uint32_t)held_encode(held, (uint32_t)w->job_count, bytes);
-    send(worker, (struct message){.type = MESSAGE_HB, .line = (uint16_t)pool_line(worker),
-                                  .arg = w->begun, .payload = bytes, .size = size});
+    send(worker, (struct message){.type = MESSAGE_HB,
+                                  .line = (uint16_t)pool_line(worker),
+                                  .arg = w->begun,
+                                  .payload = bytes,
+                                  .size = size});
     if (w->stuck)
         worker_finish(worker, world.inc[WORKER0 + worker]);
 }
@@ -247,7 +255,8 @@ static bool execute(int worker)
     struct content content = {work->seq, value_of(work->seq, work->line, work->gen)};
     if (work->stage == 0) {
         if (key_read(work->payload, work->size) != index)
-            broken("the key of another sample was sent for seq %llu", (unsigned long long)work->seq);
+            broken("the key of another sample was sent for seq %llu",
+                   (unsigned long long)work->seq);
         if (work->line == TRAIN && world.store[index] == 0) {
             answer(worker, job, MESSAGE_MISS, NULL, 0, 0);
             world.stats.parked++;
@@ -334,8 +343,11 @@ void worker_kill(int worker, enum cause cause)
 static void obituary_send(int at)
 {
     unsigned char bytes[DIED_BYTES_MAX];
-    struct message message = {.type = MESSAGE_DIED, .peer = DISPATCH, .job = 1,
-                              .inc = world.obituary[at].inc, .payload = bytes,
+    struct message message = {.type = MESSAGE_DIED,
+                              .peer = DISPATCH,
+                              .job = 1,
+                              .inc = world.obituary[at].inc,
+                              .payload = bytes,
                               .size = (uint32_t)died_encode(&world.obituary[at].died, bytes)};
     net_send(AGENT, &message);
 }
