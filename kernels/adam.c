@@ -24,6 +24,12 @@ static double rate_at(const struct adam_config *config, int64_t step)
     return rate;
 }
 
+static double ema_at(const struct adam_config *config, int64_t applied)
+{
+    double rising = (1 + (double)applied) / (10 + (double)applied);
+    return config->ema_fixed || rising > config->ema_decay ? config->ema_decay : rising;
+}
+
 static struct tensor flat(const struct adam_buffers *buffers, void *data)
 {
     return tensor_make(data, buffers->backend->real, 1, buffers->size, 1, 1, 1);
@@ -71,6 +77,6 @@ struct adam_result adam_step(const struct adam_config *config, const struct adam
                                                  .fix1 = 1 - pow(config->b1, updates),
                                                  .fix2 = 1 - pow(config->b2, updates),
                                                  .eps = config->eps,
-                                                 .decay = config->ema_decay});
+                                                 .decay = ema_at(config, applied)});
     return result;
 }

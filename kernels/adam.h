@@ -14,6 +14,9 @@ struct adam_config {
     double b1, b2, eps; /* AF2: 0.9, 0.999, 1e-6 */
     double clip;        /* largest global norm of the mean gradient; 0: no clipping */
     double ema_decay;   /* AF2: 0.999 */
+    bool ema_fixed;     /* ema_decay from the first update on, as AF2; else it rises to it as
+                           (1 + n) / (10 + n) after n updates, so that the average of a short run
+                           does not consist of its first weights */
 };
 
 /* The defaults: AF2 suppl. 1.11.3, without its warm-up of 128,000 samples. */

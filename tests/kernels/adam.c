@@ -45,6 +45,7 @@ Test(adam, first_step_moves_by_the_rate, .init = setup, .fini = teardown)
 {
     struct adam_config config = adam_config_default();
     config.clip = 0, config.eps = 0, config.rate = 0.01, config.ema_decay = 0.75;
+    config.ema_fixed = true;
     gradient(4, -0.5, 1e-3);
     struct adam_result r = adam_step(&config, &buffers, norm, 1, 1, 0);
     cr_assert(!r.skipped, "not skipped");
@@ -111,4 +112,20 @@ Test(adam, skips_what_is_not_finite_or_empty, .init = setup, .fini = teardown)
     NEAR(w[1], -2.0);
     NEAR(m[0], 0.0);
     NEAR(ema[2], 0.5);
+}
+
+/* Not fixed, the decay is (1 + n) / (10 + n): 0.1 at first, then 2/11; at most ema_decay. */
+Test(adam, the_moving_average_rises_to_its_decay, .init = setup, .fini = teardown)
+{
+    struct adam_config config = adam_config_default();
+    config.ema_decay = 0.5;
+    gradient(1, 1, 1);
+    adam_step(&config, &buffers, norm, 1, 1, 0);
+    NEAR(ema[0], 0.1 * 1 + 0.9 * w[0]);
+    double before = ema[0];
+    adam_step(&config, &buffers, norm, 1, 2, 1);
+    NEAR(ema[0], 2.0 / 11 * before + 9.0 / 11 * w[0]);
+    before = ema[0];
+    adam_step(&config, &buffers, norm, 1, 3, 1000);
+    NEAR(ema[0], 0.5 * before + 0.5 * w[0]);
 }
