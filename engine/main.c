@@ -8,6 +8,8 @@ static const struct command *const commands[] = {
     &command_validate,
     &command_stages,
     &command_schema,
+    &command_replay,
+    &command_why,
     &command_store,
     &command_work,
 };

@@ -30,6 +30,25 @@ static enum status open_file(struct run *run, const char *name, FILE **file, str
     return STATUS_OK;
 }
 
+/* CPU time of this process and all its children, living and dead. */
+static int64_t cpu_time(const struct run *run)
+{
+    struct rusage self, dead;
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &dead);
+    int64_t ns = 0;
+    const struct timeval *times[] = {&self.ru_utime, &self.ru_stime, &dead.ru_utime,
+                                     &dead.ru_stime};
+    for (int i = 0; i < 4; i++)
+        ns += times[i]->tv_sec * INT64_C(1000000000) + times[i]->tv_usec * 1000;
+    for (int i = 0; run->supervisor && i < supervise_count(run->supervisor); i++) {
+        struct child_info info = supervise_info(run->supervisor, i);
+        if (info.pid)
+            ns += process_cpu_ns(info.pid);
+    }
+    return ns;
+}
+
 static void head_metrics(struct run *run)
 {
     const struct graph *graph = run->job.graph;
@@ -57,6 +76,7 @@ enum status run_report_open(struct run *run, struct error *err)
         status = open_file(run, "processes.tsv", &run->processes, err);
     if (status != STATUS_OK)
         return status;
+    run->cpu_ns = cpu_time(run);
     if (ftell(run->metrics) == 0)
         head_metrics(run);
     if (ftell(run->processes) == 0)
@@ -125,25 +145,6 @@ static int64_t queue_of(const struct run *run, int stage)
                 report_get(hub.page, job_queue_name(i, k, name), &value))
                 queue += value;
     return (int64_t)queue;
-}
-
-/* CPU time of this process and all its children, living and dead. */
-static int64_t cpu_time(const struct run *run)
-{
-    struct rusage self, dead;
-    getrusage(RUSAGE_SELF, &self);
-    getrusage(RUSAGE_CHILDREN, &dead);
-    int64_t ns = 0;
-    const struct timeval *times[] = {&self.ru_utime, &self.ru_stime, &dead.ru_utime,
-                                     &dead.ru_stime};
-    for (int i = 0; i < 4; i++)
-        ns += times[i]->tv_sec * INT64_C(1000000000) + times[i]->tv_usec * 1000;
-    for (int i = 0; i < supervise_count(run->supervisor); i++) {
-        struct child_info info = supervise_info(run->supervisor, i);
-        if (info.pid)
-            ns += process_cpu_ns(info.pid);
-    }
-    return ns;
 }
 
 /* ---- progress ---- */
@@ -269,8 +270,8 @@ static void write_metrics(struct run *run)
     const struct graph *graph = run->job.graph;
     int64_t now = clock_ns(), cpu = cpu_time(run);
     double seconds = (double)(now - run->metrics_ns) * 1e-9;
-    double share = seconds > 0 && run->cpu_ns
-                       ? (double)(cpu - run->cpu_ns) * 1e-9 / seconds / run->cpus : 0;
+    double share =
+        seconds > 0 ? (double)(cpu - run->cpu_ns) * 1e-9 / seconds / run->cpus : 0;
     fprintf(run->metrics, "%.1f\t%.4f", (double)(now - run->begin_ns) * 1e-9,
             share < 0 ? 0 : share);
     for (int i = 0; i < graph->stage_count; i++)

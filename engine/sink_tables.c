@@ -165,6 +165,8 @@ void sink_tables_skipped(void *memory, uint64_t seq, uint64_t index, enum skip s
         (process->told[index / 8] & 1 << index % 8))
         return;
     process->told[index / 8] |= (unsigned char)(1 << index % 8);
+    if (skip == SKIP_ASIDE && text && strcmp(text, "set aside before") == 0)
+        return; /* it stands there since it was */
     static const char *const why[] = {"", "padding", "empty", "refused", "set aside"};
     struct span key = list_key(process->head->list, index);
     char clean[ERROR_TEXT_MAX];

@@ -4,12 +4,15 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/post.h"
+#include "engine/rundir.h"
 #include "engine/supervise.h"
 #include "engine/wire.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { QUEUE_MESSAGES = 4 * MESSAGE_HELD_MAX, LINGER_MS = 500, ROOM_MS = 2 };
 
@@ -202,6 +205,22 @@ static enum status read_input(struct worker *worker, const struct worker_item *i
     return status == STATUS_OK ? STATUS_OK : STATUS_BUSY;
 }
 
+/* A row for `why`, written whole. */
+static void note_slow(struct worker *worker, const struct message *message, const char *key,
+                      int64_t taken_ns)
+{
+    char row[SAMPLE_KEY_MAX + 256];
+    if (worker->slow < 0 || ++worker->slow_rows > WORKER_SLOW_ROWS)
+        return;
+    const char *stage = worker->job->graph->stages[worker->stage].name;
+    int size = snprintf(row, sizeof row, "%s\t%s\t%llu\t%s\t%u\t%s.%u\t%lld\n",
+                        job_line_name(worker->job, message->line), stage,
+                        (unsigned long long)message->seq, key, message->attempt, stage,
+                        worker->index, (long long)(taken_ns / 1000000));
+    ssize_t wrote = write(worker->slow, row, (size_t)size);
+    (void)wrote; /* a full disk is told by those who must write */
+}
+
 /* The result of one sample, ready to be sent. */
 struct outcome {
     enum message_type type;
@@ -234,7 +253,10 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
                     : status == STATUS_BUSY                       ? MESSAGE_LOST
                                                                   : MESSAGE_ERR;
     outcome->flags = status == STATUS_EMPTY ? MESSAGE_EMPTY : 0;
-    metric_add(worker->life.page, METRIC_BUSY_NS, (uint64_t)(clock_ns() - start));
+    int64_t taken = clock_ns() - start;
+    metric_add(worker->life.page, METRIC_BUSY_NS, (uint64_t)taken);
+    if (taken >= WORKER_SLOW_MS * INT64_C(1000000))
+        note_slow(worker, message, status == STATUS_OK ? outcome->sample.key : "-", taken);
 }
 
 /* Sends with the lock held; a dispatcher that is away for long will ask again for what it wants. */
@@ -407,7 +429,9 @@ static enum status worker_open(struct worker *worker, struct job *job, int stage
             }
     if (status == STATUS_OK)
         status = job_open_stage(job, stage, &facts, worker->life.page, &worker->runner, err);
-    char address[LINK_PATH_MAX + 8];
+    char address[LINK_PATH_MAX + 8], path[PATH_MAX];
+    worker->slow = open(rundir_file(job->run_dir, "slow.tsv", path),
+                        O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (status == STATUS_OK)
         status = link_context_open(err);
     if (status == STATUS_OK)

@@ -17,6 +17,8 @@ enum {
     WORKER_HB_MS = 1000,         /* heartbeats, by a thread of their own while the stage works */
     WORKER_HELLO_MS = 200,       /* between two HELLOs until the dispatcher answers */
     WORKER_RECLAIM_MS = 10000,   /* a block that has not come back by then is taken back, if wanted */
+    WORKER_SLOW_MS = 50,         /* samples that take as long stand in slow.tsv */
+    WORKER_SLOW_ROWS = 200000,   /* of one process: the table must not fill a disk */
     WORKER_SEND_MS = 5000,       /* a result that nobody takes for so long is dropped */
 };
 
@@ -46,6 +48,7 @@ struct worker {
     bool busy, welcome, drain, refused;
     uint64_t hub_inc;                   /* of the dispatcher that we work for */
     int64_t sent_ms;                    /* last HELLO or HB */
+    int slow, slow_rows;                /* descriptor of slow.tsv */
     uint32_t begun;                     /* samples */
 };
 

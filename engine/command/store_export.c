@@ -4,15 +4,11 @@
 #include "engine/base/npz_write.h"
 #include "engine/command.h"
 #include "engine/command/store.h"
+#include "engine/sample_npz.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
-
-static const enum npz_kind kinds[KIND_COUNT] = {
-    [KIND_I8] = NPZ_I8,   [KIND_U8] = NPZ_U8,   [KIND_I16] = NPZ_I16,  [KIND_I32] = NPZ_I32,
-    [KIND_I64] = NPZ_I64, [KIND_F32] = NPZ_F32, [KIND_BF16] = NPZ_F32, [KIND_BOOL] = NPZ_BOOL,
-};
 
 /* Letters, digits, '_', '-', '+', '=' and '.' (not in front) stay; other bytes become %XX. False
  * when the name is longer than a file's may be. */
@@ -31,38 +27,6 @@ static bool escape_key(const char *key, char name[NAME_MAX + 1])
     }
     name[at] = 0;
     return true;
-}
-
-/* numpy has no bf16: its values are floats with an upper half alone. */
-static const void *widen(const struct field *field, struct arena *arena)
-{
-    size_t count = field_count(field);
-    const uint16_t *high = field->data;
-    uint32_t *bits = arena_try(arena, count, sizeof *bits);
-    for (size_t i = 0; bits && i < count; i++)
-        bits[i] = (uint32_t)high[i] << 16;
-    return bits;
-}
-
-static enum status arrays_of(const struct sample *sample, struct arena *arena,
-                             struct npz_array arrays[SAMPLE_FIELDS_MAX], struct error *err)
-{
-    for (int i = 0; i < sample->field_count; i++) {
-        const struct field *field = &sample->fields[i];
-        arrays[i] = (struct npz_array){.name = span_of(field->name), .kind = kinds[field->kind],
-                                       .rank = field->rank, .count = field_count(field),
-                                       .item_bytes = kind_size(field->kind),
-                                       .data = field->data};
-        for (int d = 0; d < field->rank; d++)
-            arrays[i].size[d] = (uint64_t)field->size[d];
-        if (field->kind == KIND_BF16) {
-            arrays[i].item_bytes = sizeof(float);
-            arrays[i].data = widen(field, arena);
-        }
-        if (!arrays[i].data)
-            return error_set(err, STATUS_LIMIT, "no memory for field %s", field->name);
-    }
-    return STATUS_OK;
 }
 
 static enum status write_npz(const char *folder, const char *name, const struct npz_array *arrays,
@@ -109,7 +73,7 @@ static enum status export_record(struct store *store, const char *key, const cha
     if (status == STATUS_OK && !escape_key(key, name))
         status = error_set(err, STATUS_LIMIT, "key %s makes too long a file name", key);
     if (status == STATUS_OK)
-        status = arrays_of(&sample, arena, arrays, err);
+        status = sample_arrays(&sample, arena, arrays, err);
     if (status == STATUS_OK)
         status = (npy ? write_npys : write_npz)(folder, name, arrays, sample.field_count, arena,
                                                 err);

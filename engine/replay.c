@@ -1,0 +1,165 @@
+/* One batch again; see replay.h. */
+#include "engine/replay.h"
+
+#include "engine/base/file.h"
+#include "engine/coordinate.h"
+#include "engine/head.h"
+#include "engine/journal.h"
+#include "engine/rundir.h"
+#include "engine/sink.h"
+#include "engine/step.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define JOURNAL_BYTES_MAX ((size_t)1 << 30)
+
+struct replayer {
+    struct job *job;
+    int line;
+    struct head *head;
+    struct runner work[GRAPH_WORK_MAX], gather, sink;
+    struct order order;
+    uint64_t *aside; /* positions that were set aside */
+    size_t aside_count;
+    struct arena *arena;
+};
+
+int replay_line(const struct job *job, const char *sink, struct error *err)
+{
+    int found = -1;
+    for (int i = 0; i < job->graph->line_count; i++) {
+        const char *name = job_line_name(job, i);
+        bool store = job->graph->stages[job->graph->lines[i].sink].kind->flags & STAGE_STORE;
+        if (store)
+            continue;
+        if (sink ? strcmp(name, sink) == 0 : found < 0 || strcmp(name, "train") == 0)
+            found = i;
+    }
+    if (found < 0)
+        error_set(err, STATUS_INVALID, "the graph has no line with steps%s%s",
+                  sink ? " that ends in " : "", sink ? sink : "");
+    return found;
+}
+
+static enum status take_record(void *user, struct span bytes, struct error *err)
+{
+    struct replayer *r = user;
+    struct durable_record record;
+    enum status status = durable_decode(bytes, &record, err);
+    if (status != STATUS_OK || record.type != DURABLE_ASIDE || record.line != r->line ||
+        r->aside_count == MESSAGE_LEDGER_MAX)
+        return status;
+    r->aside[r->aside_count++] = record.seq;
+    return STATUS_OK;
+}
+
+static enum status read_ledger(struct replayer *r, struct error *err)
+{
+    char path[PATH_MAX];
+    struct span bytes;
+    size_t good;
+    r->aside = arena_zero(r->arena, MESSAGE_LEDGER_MAX, sizeof *r->aside);
+    if (access(rundir_file(r->job->run_dir, "journal", path), F_OK))
+        return STATUS_OK;
+    enum status status = file_read(path, JOURNAL_BYTES_MAX, r->arena, &bytes, err);
+    return status == STATUS_OK ? journal_scan(bytes, take_record, r, &good, err) : status;
+}
+
+static bool is_aside(const struct replayer *r, uint64_t seq)
+{
+    for (size_t i = 0; i < r->aside_count; i++)
+        if (r->aside[i] == seq)
+            return true;
+    return false;
+}
+
+static enum status open_stages(struct replayer *r, struct error *err)
+{
+    const struct graph_line *plan = &r->job->graph->lines[r->line];
+    struct job_facts facts = {.line = r->line, .replay = true,
+                              .list_count = list_count(r->head->list),
+                              .list_hash = list_hash(r->head->list)};
+    struct job_facts of_work = {.line = -1, .replay = true};
+    enum status status = job_open_stage(r->job, plan->sink, &facts, NULL, &r->sink, err);
+    if (status == STATUS_OK && plan->gather >= 0)
+        status = job_open_stage(r->job, plan->gather, &facts, NULL, &r->gather, err);
+    for (int i = 0; i < plan->work_count && status == STATUS_OK; i++)
+        status = job_open_stage(r->job, plan->work[i], &of_work, NULL, &r->work[i], err);
+    if (status == STATUS_OK)
+        r->order = order_make(r->job->graph->seed, list_count(r->head->list),
+                              r->job->batch[r->line], r->sink.context->terms.shuffled, NULL);
+    return status;
+}
+
+/* One position through the work stages; *sample NULL: it has weight 0. */
+static enum status make_sample(struct replayer *r, uint64_t seq, uint32_t recycles,
+                               const struct sample **sample, struct error *err)
+{
+    uint64_t index = order_index(&r->order, seq);
+    *sample = NULL;
+    if (index == ORDER_EMPTY || is_aside(r, seq))
+        return STATUS_OK;
+    struct work work = {.seed = r->job->graph->seed, .epoch = order_epoch(&r->order, seq),
+                        .position = order_position(&r->order, seq), .recycles = recycles};
+    struct span key = list_key(r->head->list, index);
+    struct sample *in = arena_zero(r->arena, 1, sizeof *in);
+    enum status status = head_read(r->head, key, r->arena, in, err);
+    for (int i = 0; i < r->job->graph->lines[r->line].work_count && status == STATUS_OK; i++) {
+        struct sample *out = arena_zero(r->arena, 1, sizeof *out);
+        status = runner_feed(&r->work[i], &work, in, out, r->arena, err);
+        in = out;
+    }
+    if (status == STATUS_OK)
+        *sample = in;
+    if (status == STATUS_REFUSED || status == STATUS_EMPTY)
+        return STATUS_OK;
+    if (status == STATUS_MISS)
+        return error_set(err, STATUS_MISS, "%.*s is not in the store", (int)key.size, key.data);
+    return status;
+}
+
+static enum status make_batch(struct replayer *r, uint64_t step, struct replay *replay,
+                              struct error *err)
+{
+    uint64_t size = r->job->batch[r->line], first = step * size;
+    const struct sample **samples = arena_zero(r->arena, size, sizeof *samples);
+    replay->epoch = order_epoch(&r->order, first);
+    replay->position = order_position(&r->order, first);
+    replay->recycles =
+        order_recycles(r->job->graph->seed, step, r->sink.context->terms.recycles_max);
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; i < size && status == STATUS_OK; i++) {
+        status = make_sample(r, first + i, replay->recycles, &samples[i], err);
+        *(samples[i] ? &replay->samples : &replay->skipped) += 1;
+    }
+    struct work work = {r->job->graph->seed, replay->epoch, replay->position, replay->recycles,
+                        step};
+    return status == STATUS_OK
+               ? step_make(r->gather.stage ? &r->gather : NULL, &work, samples, (uint32_t)size,
+                           &replay->batch, &replay->digest, r->arena, err)
+               : status;
+}
+
+enum status replay_step(struct job *job, int line, uint64_t step, struct replay *replay,
+                        struct arena *arena, struct error *err)
+{
+    static struct replayer replayer;
+    struct replayer *r = &replayer;
+    *r = (struct replayer){.job = job, .line = line, .arena = arena};
+    *replay = (struct replay){0};
+    enum status status = head_open(&r->head, job, line, err);
+    if (status == STATUS_OK)
+        status = open_stages(r, err);
+    if (status == STATUS_OK)
+        status = read_ledger(r, err);
+    if (status == STATUS_OK)
+        status = make_batch(r, step, replay, err);
+    for (int i = 0; i < GRAPH_WORK_MAX; i++)
+        runner_close(&r->work[i]);
+    runner_close(&r->sink);
+    if (r->gather.stage && status != STATUS_OK)
+        runner_close(&r->gather); /* else the batch may borrow from it */
+    head_close(r->head);
+    return status;
+}
