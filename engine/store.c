@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -27,8 +28,8 @@ enum status store_error(const struct store *store, int code, const char *doing, 
     const char *path = store->path;
     switch (code) {
     case MDB_MAP_FULL:
-        return error_set(err, STATUS_FULL, "store %s: %s: its %llu bytes are full: raise its size "
-                         "limit (what is in it is intact)", path, doing,
+        return error_set(err, STATUS_FULL, "store %s: %s: its %llu bytes are full: raise "
+                         "`size_max` of its stage (what is in it is intact)", path, doing,
                          (unsigned long long)store->map_bytes);
     case ENOSPC:
     case EDQUOT:
@@ -186,6 +187,7 @@ static uint64_t first_map_bytes(const struct store *store, uint64_t wanted)
     char file[PATH_MAX + 16];
     struct statvfs disk;
     struct stat info;
+    struct rlimit space;
     uint64_t bytes = wanted ? wanted : MAP_BYTES_DEFAULT;
     snprintf(file, sizeof file, "%s/data.mdb", store->path);
     if (!wanted && statvfs(store->path, &disk) == 0) {
@@ -194,6 +196,9 @@ static uint64_t first_map_bytes(const struct store *store, uint64_t wanted)
             room += (uint64_t)info.st_size;
         bytes = room < bytes ? room : bytes;
     }
+    if (!wanted && getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY &&
+        bytes > space.rlim_cur / 4)
+        bytes = space.rlim_cur / 4;
     if (store->bytes_max && bytes > store->bytes_max)
         bytes = store->bytes_max;
     if (bytes < MAP_BYTES_MIN)
@@ -215,6 +220,11 @@ static void sync_folder(const char *path)
 static enum status open_env(struct store *store, const char *recipe, struct error *err)
 {
     MDB_txn *txn = NULL;
+    char file[PATH_MAX + 16];
+    snprintf(file, sizeof file, "%s/data.mdb", store->path);
+    if (!store->writing && access(file, F_OK) != 0) /* LMDB would leave a lock file there */
+        return error_set(err, errno == ENOENT ? STATUS_MISS : STATUS_IO, "store %s: there is no "
+                         "store (yet): no data.mdb", store->path);
     int code = mdb_env_create(&store->env);
     if (code == 0)
         code = mdb_env_set_maxdbs(store->env, 8);
@@ -225,8 +235,6 @@ static enum status open_env(struct store *store, const char *recipe, struct erro
     if (code == 0)
         code = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->writing ? 0 : MDB_RDONLY),
                             0666);
-    if (code == ENOENT && !store->writing)
-        return error_set(err, STATUS_MISS, "store %s: nothing has been stored yet", store->path);
     if (code == 0)
         code = mdb_txn_begin(store->env, NULL, store->writing ? 0 : MDB_RDONLY, &txn);
     if (code != 0)
@@ -312,7 +320,7 @@ static enum status open_locked(const char *path, const struct store_options *opt
     if (snprintf(store->path, sizeof store->path, "%s", path) >= (int)sizeof store->path)
         status = error_set(err, STATUS_LIMIT, "store %s: path too long", path);
     if (status == STATUS_OK)
-        status = store_check_disk(path, err);
+        status = store_check_disk(path, writing, err);
     if (status == STATUS_OK)
         status = writing ? store_lock(path, &store->lock_fd, err)
                          : store_check_namespace(path, err);

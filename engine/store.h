@@ -76,6 +76,9 @@ enum status store_put(struct store *store, const struct sample *sample,
 enum status store_refuse(struct store *store, struct span key, struct store_made made,
                          struct span split, const char *reason, struct error *err);
 
+/* Takes record and entry of key away, so that a fill line makes it again. Durable as above. */
+enum status store_forget(struct store *store, const char *key, struct error *err);
+
 /* Makes everything that was put durable, in one transaction: all of it or nothing. After a failure
  * what was there before is intact and what was put still waits, so that calling it again, when the
  * disk has room, is enough. STATUS_FULL: disk or bytes_max; STATUS_IO. Also frees the slots of dead
@@ -135,9 +138,9 @@ struct store_walk {
 enum status store_walk_open(struct store_walk *walk, struct store *store, struct arena *arena,
                             struct error *err);
 
-/* The next entry; *entry is good until the next call. STATUS_EMPTY: the end. STATUS_CORRUPT with an
- * *entry: this one is damaged, its key alone is filled in, and the walk can go on. With any other
- * error *entry is NULL and the walk is over. */
+/* The next entry; *entry is good until the next call. STATUS_CORRUPT: this entry is damaged, its key
+ * alone is filled in, and the walk can go on. STATUS_EMPTY: the end. STATUS_IO and others: it cannot
+ * go on, also because pages are damaged; *entry is NULL. */
 enum status store_next(struct store_walk *walk, const struct store_entry **entry,
                        struct error *err);
 

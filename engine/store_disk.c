@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -27,7 +26,7 @@ static const struct {
 
 enum { OVERLAY = 0x794c7630 };
 
-enum status store_check_disk(const char *path, struct error *err)
+enum status store_check_disk(const char *path, bool writing, struct error *err)
 {
     struct statfs info;
     if (statfs(path, &info) != 0)
@@ -38,7 +37,7 @@ enum status store_check_disk(const char *path, struct error *err)
             return error_set(err, STATUS_INVALID,
                              "store %s lies on %s, where LMDB loses data: put it on a local disk",
                              path, remote_disks[i].name);
-    if (type == OVERLAY)
+    if (type == OVERLAY && writing)
         log_warn("store %s lies on an overlay: it will be gone with the container", path);
     return STATUS_OK;
 }
@@ -72,6 +71,12 @@ static bool lock_path(const char *path, char buffer[PATH_MAX])
     return snprintf(buffer, PATH_MAX, "%s/writer.lock", path) < PATH_MAX;
 }
 
+/* A lock of the open file (not of the process, not flock: this kind can be asked after). */
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 enum status store_lock(const char *path, int *lock_fd, struct error *err)
 {
     char file[PATH_MAX], text[256], host[65] = "?";
@@ -82,9 +87,10 @@ enum status store_lock(const char *path, int *lock_fd, struct error *err)
     if (fd < 0)
         return error_set(err, errno == ENOSPC ? STATUS_FULL : STATUS_IO, "%s: %s", file,
                          strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    struct flock lock = whole_file();
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         enum status status;
-        if (errno != EWOULDBLOCK)
+        if (errno != EAGAIN && errno != EACCES)
             status = error_set(err, STATUS_IO, "%s: %s", file, strerror(errno));
         else if (read_holder(fd, &holder))
             status = error_set(err, STATUS_BUSY,
@@ -99,7 +105,7 @@ enum status store_lock(const char *path, int *lock_fd, struct error *err)
     gethostname(host, sizeof host - 1);
     int size = snprintf(text, sizeof text, "pid %ld host %s pid_namespace %llu\n", (long)getpid(),
                         host, pid_namespace());
-    /* Only what others are told; the lock itself is flock's. A full disk is met again below. */
+    /* Only what others are told; the lock itself is the kernel's. A full disk is met again below. */
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size)
         log_warn("%s: %s", file, strerror(errno));
     *lock_fd = fd;
@@ -115,10 +121,11 @@ enum status store_check_namespace(const char *path, struct error *err)
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return STATUS_OK;
-    bool foreign = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK &&
+    struct flock lock = whole_file();
+    bool foreign = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
                    read_holder(fd, &holder) && holder.pid_namespace != pid_namespace() &&
                    holder.pid_namespace != 0 && pid_namespace() != 0;
-    close(fd); /* and with it the shared lock */
+    close(fd);
     if (foreign)
         return error_set(err, STATUS_INVALID,
                          "store %s: its writer (process %ld of %s) is in another PID namespace, and "

@@ -76,9 +76,9 @@ enum status entry_read(struct span key, struct span value, struct store_entry *e
                        struct error *err)
 {
     *entry = (struct store_entry){0};
+    struct sample sample;
     entry_text(entry->key, sizeof entry->key, key);
-    if (key.size == 0 || key.size > SAMPLE_KEY_MAX || strlen(entry->key) != key.size ||
-        memcmp(entry->key, key.data, key.size) != 0)
+    if (sample_open(&sample, key, NULL) != STATUS_OK)
         return error_set(err, STATUS_CORRUPT, "index entry under '%s': no possible key",
                          entry->key);
     if (value.size < ENTRY_FIXED_BYTES || value.size > ENTRY_BYTES_MAX)

@@ -12,7 +12,7 @@
 /* A put that waits for its commit; key, frame and entry lie in the group's arena. */
 struct staged {
     struct staged *next;
-    struct span key, frame, entry; /* a tombstone's frame is empty */
+    struct span key, frame, entry; /* a tombstone's frame is empty; both: forget the key */
 };
 
 struct store {
@@ -59,8 +59,8 @@ enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
                             const struct store_entry *entry, struct span *frame,
                             struct error *err);
 
-/* Refuses file systems on which LMDB loses data or hangs. */
-enum status store_check_disk(const char *path, struct error *err);
+/* Refuses file systems on which LMDB loses data or hangs; warns the writer of one that is not kept. */
+enum status store_check_disk(const char *path, bool writing, struct error *err);
 
 /* Takes the lock that one writer holds, and writes who it is into it. STATUS_BUSY names the holder. */
 enum status store_lock(const char *path, int *lock_fd, struct error *err);

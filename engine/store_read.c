@@ -213,7 +213,13 @@ static enum status fill_batch(struct store_walk *walk, struct error *err)
     walk->ended = code == MDB_NOTFOUND;
     if (code == 0 || code == MDB_NOTFOUND || walk->count > 0)
         return STATUS_OK; /* an error after some entries comes again with the next batch */
-    return store_error(store, code, "listing its keys", err);
+    status = store_error(store, code, "listing its keys", err);
+    if (status == STATUS_CORRUPT) { /* of the walk, not of one entry: see store_next */
+        status = STATUS_IO;
+        if (err)
+            err->status = status;
+    }
+    return status;
 }
 
 enum status store_next(struct store_walk *walk, const struct store_entry **entry,

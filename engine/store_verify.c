@@ -117,7 +117,7 @@ enum status store_verify(struct store *store,
         count += entry != NULL;
         if (status == STATUS_OK)
             verify_entry(&verify, entry, &arena);
-        else if (status == STATUS_CORRUPT && entry) {
+        else if (status == STATUS_CORRUPT) {
             note_bad(&verify, entry->key, "its index entry is damaged");
             status = STATUS_OK;
         }

@@ -23,26 +23,26 @@ static MDB_val val_of(struct span span)
 }
 
 /* Keeps a put for the commit: copies of key, frame and entry in the group's arena. */
-static enum status stage(struct store *store, const struct store_entry *entry, struct span frame,
-                         struct error *err)
+static enum status stage(struct store *store, const char *name, struct span entry,
+                         struct span frame, struct error *err)
 {
-    char text[ENTRY_BYTES_MAX];
-    size_t entry_bytes = entry_write(entry, text), key_bytes = strlen(entry->key);
+    size_t key_bytes = strlen(name);
     struct arena_mark mark = arena_mark(&store->group);
     struct staged *staged = arena_try(&store->group, 1, sizeof *staged);
-    char *key = staged ? arena_try(&store->group, key_bytes + entry_bytes, 1) : NULL;
+    char *key = staged ? arena_try(&store->group, key_bytes + entry.size, 1) : NULL;
     char *copy = key && frame.size ? arena_try(&store->group, frame.size, 1) : key;
     if (!copy) {
         arena_rewind(&store->group, mark);
         return error_set(err, STATUS_LIMIT, "store %s: no memory for the record of %s: %zu bytes",
-                         store->path, entry->key, frame.size);
+                         store->path, name, frame.size);
     }
-    memcpy(key, entry->key, key_bytes);
-    memcpy(key + key_bytes, text, entry_bytes);
+    memcpy(key, name, key_bytes);
+    if (entry.size)
+        memcpy(key + key_bytes, entry.data, entry.size);
     if (frame.size)
         memcpy(copy, frame.data, frame.size);
     *staged = (struct staged){.key = {key, key_bytes},
-                              .entry = {key + key_bytes, entry_bytes},
+                              .entry = {key + key_bytes, entry.size},
                               .frame = {copy, frame.size}};
     *store->last = staged;
     store->last = &staged->next;
@@ -77,7 +77,8 @@ enum status store_put(struct store *store, const struct sample *sample,
     entry.raw_bytes = sample_bytes(sample);
     entry.stored_bytes = frame.size;
     memcpy(entry.key, sample->key, sizeof entry.key);
-    return stage(store, &entry, frame, err);
+    char text[ENTRY_BYTES_MAX];
+    return stage(store, entry.key, (struct span){text, entry_write(&entry, text)}, frame, err);
 }
 
 enum status store_refuse(struct store *store, struct span key, struct store_made made,
@@ -93,7 +94,20 @@ enum status store_refuse(struct store *store, struct span key, struct store_made
     memcpy(entry.key, checked.key, sizeof entry.key);
     entry_text(entry.split, sizeof entry.split, split);
     entry_text(entry.reason, sizeof entry.reason, span_of(reason));
-    return stage(store, &entry, (struct span){NULL, 0}, err);
+    char text[ENTRY_BYTES_MAX];
+    return stage(store, entry.key, (struct span){text, entry_write(&entry, text)},
+                 (struct span){NULL, 0}, err);
+}
+
+enum status store_forget(struct store *store, const char *key, struct error *err)
+{
+    struct sample checked;
+    enum status status = sample_open(&checked, span_of(key), err);
+    if (status == STATUS_OK)
+        status = make_room(store, 0, err);
+    if (status != STATUS_OK)
+        return status;
+    return stage(store, key, (struct span){NULL, 0}, (struct span){NULL, 0}, err);
 }
 
 /* All staged puts in one transaction. */
@@ -112,8 +126,12 @@ static int write_group(struct store *store)
             code = mdb_del(txn, store->records, &key, NULL);
         if (code == MDB_NOTFOUND)
             code = 0;
-        if (code == 0)
+        if (code == 0 && staged->entry.size)
             code = mdb_put(txn, store->index, &key, &entry, 0);
+        else if (code == 0)
+            code = mdb_del(txn, store->index, &key, NULL);
+        if (code == MDB_NOTFOUND)
+            code = 0;
     }
     if (code != 0) {
         mdb_txn_abort(txn);

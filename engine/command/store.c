@@ -3,6 +3,7 @@
 #include "engine/command/store.h"
 
 #include "engine/command.h"
+#include "engine/store_entry.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -67,7 +68,7 @@ static int store_ls(struct store *store, int argc, char **argv)
     while (status == STATUS_OK) {
         store_progress(NULL);
         status = store_next(&walk, &entry, &err);
-        if (status == STATUS_CORRUPT && entry) {
+        if (status == STATUS_CORRUPT) {
             damaged++;
             status = STATUS_OK;
             store_complain(&err);
@@ -157,7 +158,7 @@ static int store_stat_run(struct store *store, int argc, char **argv)
     while (status == STATUS_OK) {
         store_progress(NULL);
         status = store_next(&walk, &entry, &err);
-        if (status == STATUS_CORRUPT && entry) {
+        if (status == STATUS_CORRUPT) {
             totals.damaged++;
             status = STATUS_OK;
         } else if (status == STATUS_OK && entry->refused) {
@@ -186,24 +187,63 @@ static int store_stat_run(struct store *store, int argc, char **argv)
     return EXIT_FAILED;
 }
 
+/* Keys that verify has found bad; user of print_bad. */
+struct bad_keys {
+    struct arena arena;
+    struct bad_key {
+        struct bad_key *next;
+        char key[SAMPLE_KEY_MAX + 1];
+    } *first;
+};
+
 static void print_bad(void *user, const char *key, const char *reason)
 {
-    (void)user;
+    struct bad_keys *keys = user;
+    struct bad_key *bad = arena_zero(&keys->arena, 1, sizeof *bad);
     printf("bad  %s: %s\n", key, reason);
+    entry_text(bad->key, sizeof bad->key, span_of(key));
+    bad->next = keys->first;
+    keys->first = bad;
+}
+
+/* Takes the bad records away, so that the next run makes them again. */
+static int forget_bad(struct store *store, const struct bad_keys *keys)
+{
+    struct error err;
+    uint64_t count = 0;
+    for (const struct bad_key *bad = keys->first; bad; bad = bad->next) {
+        if (bad->key[0] == '(') /* a table, not a key */
+            continue;
+        if (store_forget(store, bad->key, &err) != STATUS_OK)
+            return store_complain(&err);
+        count++;
+    }
+    if (store_commit(store, &err) != STATUS_OK)
+        return store_complain(&err);
+    printf("%" PRIu64 " bad records were taken away: a run that fills this store makes them again\n",
+           count);
+    return EXIT_GOOD;
 }
 
 static int store_verify_run(struct store *store, int argc, char **argv)
 {
     struct store_report report;
     struct error err = {0};
+    struct bad_keys keys = {0};
+    bool forget = command_flag(&argc, argv, "forget");
     if (!command_rest(&command_store, argc, argv, 0, 0))
         return EXIT_USAGE;
-    enum status status = store_verify(store, print_bad, store_progress, NULL, &report, &err);
+    arena_open(&keys.arena, 0);
+    enum status status = store_verify(store, print_bad, store_progress, &keys, &report, &err);
+    int code = report.bad ? EXIT_FAILED : EXIT_GOOD;
     printf("%" PRIu64 " records are good, %" PRIu64 " refusals, %" PRIu64 " bad\n", report.records,
            report.tombstones, report.bad);
-    if (status != STATUS_EMPTY && status != STATUS_OK)
-        return store_complain(&err);
-    return report.bad ? EXIT_FAILED : EXIT_GOOD;
+    if (status != STATUS_OK)
+        code = store_complain(&err);
+    else if (forget && report.bad)
+        code = forget_bad(store, &keys);
+    arena_close(&keys.arena);
+    return code;
 }
 
 static const struct {
@@ -216,13 +256,26 @@ static const struct {
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
 
+static bool wants_writer(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--forget") == 0)
+            return true;
+    return false;
+}
+
 /* The work of the child: argv[0] is the command's name again, argv[1..] follow the path. */
 static int run_child(int which, const char *path, int argc, char **argv)
 {
     struct store *store;
     struct error err;
     store_progress(NULL);
-    if (store_open_reader(path, &store, &err) != STATUS_OK)
+    enum status status = store_open_reader(path, &store, &err);
+    if (status == STATUS_OK && wants_writer(argc, argv)) {
+        store_close(store);
+        status = store_open_writer(path, NULL, &store, &err);
+    }
+    if (status != STATUS_OK)
         return store_complain(&err);
     int code = subcommands[which].run(store, argc, argv);
     store_close(store);
@@ -296,7 +349,7 @@ const struct command command_store = {
     .help = "usage: foldmill store ls PATH [--tsv] [--split NAME]\n"
             "       foldmill store show PATH KEY [FIELD]\n"
             "       foldmill store stat PATH\n"
-            "       foldmill store verify PATH\n"
+            "       foldmill store verify PATH [--forget]\n"
             "       foldmill store export PATH KEY... DIR [--npy]\n"
             "       foldmill store export PATH --all DIR [--npy]\n\n"
             "PATH is the store's folder, `path` of the stage in the graph.\n\n"
@@ -307,7 +360,8 @@ const struct command command_store = {
             "        values, the last axis in a row.\n"
             "stat    counts, sizes, and how well each field is compressed.\n"
             "verify  reads every record and checks it; names each that is damaged. Exit code 1 if\n"
-            "        any is.\n"
+            "        any is. --forget: takes those away, so that the next run that fills this store\n"
+            "        makes them again.\n"
             "export  KEY.npz for each key (numpy.load reads it), bf16 widened to float32; --npy:\n"
             "        a folder KEY with a FIELD.npy for each field.\n",
     .run = store_run,

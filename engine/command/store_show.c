@@ -3,6 +3,7 @@
 #include "engine/command/store.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -20,6 +21,19 @@ const char *store_shape(const struct field *field, char *buffer, size_t buffer_s
     if (at < buffer_size)
         snprintf(buffer + at, buffer_size - at, "]");
     return buffer;
+}
+
+/* The shortest decimal that is this float again. */
+static void print_float(float value)
+{
+    char text[40];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        float again = strtof(text, NULL);
+        if (memcmp(&again, &value, sizeof value) == 0)
+            break;
+    }
+    fputs(text, stdout);
 }
 
 static void print_value(const struct field *field, size_t i)
@@ -59,11 +73,11 @@ static void print_value(const struct field *field, size_t i)
         memcpy(&high, at, sizeof high);
         bits = (uint32_t)high << 16;
         memcpy(&f32, &bits, sizeof f32);
-        printf("%.4g", (double)f32);
+        print_float(f32);
         return;
     case KIND_F32:
         memcpy(&f32, at, sizeof f32);
-        printf("%.9g", (double)f32);
+        print_float(f32);
         return;
     case KIND_COUNT:
         break;

@@ -163,6 +163,10 @@ Test(store_damage, verify_names_the_key_of_a_flipped_bit, .timeout = 60)
     cr_assert(foldmill("store show %s key_0042", fixture.path) == 1 &&
                   strstr(output, "checksum is wrong"), "%s", output);
     cr_assert(foldmill("store show %s key_0041", fixture.path) == 0, "%s", output);
+    cr_assert(foldmill("store verify %s --forget", fixture.path) == 0, "%s", output);
+    cr_assert(strstr(output, "1 bad records were taken away"), "%s", output);
+    cr_assert(foldmill("store verify %s", fixture.path) == 0, "%s", output);
+    cr_assert(strstr(output, "59 records are good, 1 refusals, 0 bad"), "%s", output);
     cr_assert(ftruncate(fd, (off_t)(content.size / 2)) == 0);
     cr_assert(foldmill("store verify %s", fixture.path) == 1, "%s", output);
     cr_assert(strstr(output, "damaged") || strstr(output, "bad"), "%s", output);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -36,6 +37,7 @@
 static long fail_io;
 static int fail_errno;
 static bool fail_maps;
+static long disk_type; /* what statfs says; 0: the truth */
 
 static bool fails(long *counter)
 {
@@ -67,6 +69,14 @@ SHARED int fdatasync(int fd)
         return -1;
     }
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+SHARED int statfs(const char *path, struct statfs *info)
+{
+    int code = (int)syscall(SYS_statfs, path, info);
+    if (disk_type)
+        info->f_type = disk_type;
+    return code;
 }
 
 SHARED void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
@@ -281,6 +291,67 @@ Test(store_faults, refuses_all_work_when_the_map_is_gone)
     store_close(store);
     expect_whole(&fixture, 20);
     fixture_close(&fixture);
+}
+
+Test(store_faults, wants_a_local_disk)
+{
+    struct fixture fixture = fixture_open("disk");
+    struct error err;
+    struct store *store;
+    const struct {
+        long type;
+        const char *name;
+    } disks[] = {{0x6969, "NFS"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {0x01021997, "9p"},
+                 {0x65735546, "FUSE"}, {(long)0xff534d42, "CIFS"}};
+    store_close(fixture_writer(&fixture));
+    for (int i = 0; i < 6; i++) {
+        disk_type = disks[i].type;
+        cr_assert(store_open_writer(fixture.path, NULL, &store, &err) == STATUS_INVALID);
+        cr_assert(strstr(err.text, disks[i].name) && strstr(err.text, "local disk"), "%s",
+                  err.text);
+        cr_assert(store_open_reader(fixture.path, &store, &err) == STATUS_INVALID);
+    }
+    disk_type = 0xef53; /* ext4 */
+    cr_assert(store_open_reader(fixture.path, &store, &err) == STATUS_OK, "%s", err.text);
+    store_close(store);
+    fixture_close(&fixture);
+}
+
+Test(store_faults, reader_in_another_pid_namespace_is_refused)
+{
+    struct fixture fixture = fixture_open("pid");
+    struct error err;
+    struct store *store;
+    int to_child[2], status;
+    char byte;
+    cr_assert(pipe(to_child) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(77);
+        pid_t inner = fork(); /* the first process of the new namespace */
+        if (inner == 0) {
+            unshare(CLONE_NEWNS);
+            if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+                mount("proc", "/proc", "proc", 0, NULL) != 0)
+                _exit(77);
+            if (read(to_child[0], &byte, 1) != 1 ||
+                store_open_reader(fixture.path, &store, &err) != STATUS_INVALID ||
+                !strstr(err.text, "PID namespace"))
+                _exit(1);
+            _exit(0);
+        }
+        waitpid(inner, &status, 0);
+        _exit(WEXITSTATUS(status));
+    }
+    store = fixture_writer(&fixture);
+    cr_assert(write(to_child[1], "w", 1) == 1);
+    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    store_close(store);
+    fixture_close(&fixture);
+    if (WEXITSTATUS(status) == 77)
+        cr_skip("namespaces need root");
+    cr_assert(WEXITSTATUS(status) == 0, "%d", WEXITSTATUS(status));
 }
 
 Test(store_faults, keeps_what_it_has_when_the_disk_is_full, .timeout = 60)
