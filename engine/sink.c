@@ -53,7 +53,7 @@ void sink_send(struct sink *sink, enum sink_peer peer, struct message message)
 static void fence(struct sink *sink, const char *reason, size_t size)
 {
     sink->mode = SINK_FENCED;
-    snprintf(sink->reason, sizeof sink->reason, "%.*s", (int)size, reason);
+    snprintf(sink->reason, sizeof sink->reason, "%.*s", (int)size, size ? reason : "");
 }
 
 /* How long an attempt may take: four times what nearly all first attempts take, doubled with every
