@@ -90,3 +90,42 @@ enum status plot_make(const char *folder, const char *name, const char *script, 
     }
     return error_set(err, STATUS_IO, "gnuplot could not draw %s; its words are in %s", path, log);
 }
+
+enum status plot_steps(const char *run_dir, const char *sink, struct error *err)
+{
+    char folder[PATH_MAX], script[2 * PATH_MAX + 1024];
+    snprintf(folder, sizeof folder, "%s/plots", run_dir);
+    /* Columns 1 to 6 are the engine's own; what the stage reports follows. Each reported number has an
+     * axis range of its own, so each gets a panel. */
+    snprintf(script, sizeof script,
+             "table = '%s/%s.tsv'\n"
+             "columns = int(system(\"head -n 1 '\".table.\"' | tr '\\t' '\\n' | wc -l\"))\n"
+             "name(n) = system(sprintf(\"head -n 1 '%%s' | cut -f %%d\", table, n))\n"
+             "reported = columns - 6\n"
+             "set multiplot layout (reported + 3) / 2,2 title '%s: by step' noenhanced\n"
+             "unset key\nset xlabel 'step'\n"
+             "do for [n = 7:columns] {\n"
+             "    set title name(n) noenhanced\n"
+             "    plot table using 1:n skip 1 with lines lc rgb '#1f5fa8'\n"
+             "}\n"
+             "set title 'seconds waited (red) and computed (blue)'\nset logscale y\n"
+             "plot table using 1:($5 < 1e-6 ? 1e-6 : $5) skip 1 with lines lc rgb '#b03030', "
+             "'' using 1:6 skip 1 with lines lc rgb '#1f5fa8'\n"
+             "unset multiplot\n",
+             run_dir, sink, sink);
+    return plot_make(folder, sink, script, err);
+}
+
+enum status plot_utilisation(const char *run_dir, const char *sink, struct error *err)
+{
+    char folder[PATH_MAX], script[PATH_MAX + 1024];
+    snprintf(folder, sizeof folder, "%s/plots", run_dir);
+    snprintf(script, sizeof script,
+             "set title 'utilisation over the run'\nset xlabel 'seconds'\n"
+             "set ylabel 'percent'\nset yrange [0:105]\nset key bottom right noenhanced\n"
+             "plot '%s/metrics.tsv' using 1:(100 * column('%s.busy')) with lines lw 2 "
+             "lc rgb '#1f5fa8' title '%s computes', "
+             "'' using 1:(100 * column('cpu')) with lines lw 2 lc rgb '#c07020' title 'CPUs busy'\n",
+             run_dir, sink, sink);
+    return plot_make(folder, "utilisation", script, err);
+}

@@ -5,6 +5,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/plot.h"
 #include "engine/store.h"
 #include "engine/summary.h"
 
@@ -365,6 +366,23 @@ static void add_store(struct run *run, int line, FILE *out)
         fprintf(out, "  damaged                              %10llu\n", (unsigned long long)bad);
 }
 
+/* What a sink's stage wants to be said of the run: RUN/SINK.txt. */
+static void add_words(struct run *run, int line, FILE *out)
+{
+    char path[PATH_MAX], name[GRAPH_NAME_MAX + 8];
+    struct span words;
+    snprintf(name, sizeof name, "%s.txt", job_line_name(&run->job, line));
+    if (file_read(rundir_file(run->dir.path, name, path), TABLE_BYTES_MAX, &run->arena, &words,
+                  NULL) == STATUS_OK)
+        fprintf(out, "%s: %.*s", job_line_name(&run->job, line), (int)words.size, words.data);
+}
+
+/* A sink that keeps checkpoints is one that people compare runs by. */
+static bool is_trainer(const struct run *run, int line)
+{
+    return run->job.graph->stages[run->job.graph->lines[line].sink].kind->save != NULL;
+}
+
 static void write_summary(struct run *run, FILE *out)
 {
     char path[PATH_MAX], time[32];
@@ -376,8 +394,9 @@ static void write_summary(struct run *run, FILE *out)
     for (int l = 0; l < run->job.graph->line_count; l++) {
         if (run->job.graph->stages[run->job.graph->lines[l].sink].kind->flags & STAGE_STORE)
             add_store(run, l, out);
-        else
+        else if (is_trainer(run, l))
             add_steps(run, l, out);
+        add_words(run, l, out);
         aside += coordinate_aside_count(run->coordinate, l);
     }
     if (file_read(rundir_file(run->dir.path, "metrics.tsv", path), TABLE_BYTES_MAX, &run->arena,
@@ -391,6 +410,23 @@ static void write_summary(struct run *run, FILE *out)
             "  time of this command                 %10s\n",
             (unsigned long long)aside, (unsigned long long)run->deaths,
             text_show_duration(time, sizeof time, (double)(clock_ns() - run->begin_ns) * 1e-9));
+}
+
+static void draw_plots(struct run *run)
+{
+    struct error err;
+    for (int l = 0; l < run->job.graph->line_count; l++) {
+        const char *name = job_line_name(&run->job, l);
+        if (!is_trainer(run, l))
+            continue;
+        enum status status = plot_steps(run->dir.path, name, &err);
+        if (status == STATUS_OK)
+            status = plot_utilisation(run->dir.path, name, &err);
+        if (status != STATUS_OK) {
+            fprintf(stderr, "%s\n", err.text);
+            return;
+        }
+    }
 }
 
 static void show_aside(struct run *run)
@@ -411,6 +447,7 @@ void run_report_end(struct run *run)
     size_t size = 0;
     progress_clear(&run->progress);
     write_metrics(run);
+    draw_plots(run);
     FILE *memory = open_memstream(&text, &size);
     ASSERT(memory);
     write_summary(run, memory);

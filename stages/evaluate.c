@@ -1,5 +1,5 @@
 /* The evaluation sink: for each checkpoint that training commits, one pass over the held-out samples of
- * its line with the moving average of the weights, without dropout. It writes evaluate.tsv, and in
+ * its line with the moving average of the weights, without dropout. It writes SINK.losses.tsv, and in
  * the last pass also what the losses are to be held against: the distogram loss of a predictor
  * that knows only sequence separation, fitted on the training chains, and the entropy of the
  * alignments' column profiles; and maps of predicted against true distances. Training never waits. */
@@ -137,6 +137,12 @@ static enum status baseline_fit(struct evaluate_state *e, struct error *err)
     return STATUS_OK;
 }
 
+/* RUN/SINK.losses.tsv: a row for each checkpoint. */
+static void table_path(const struct evaluate_state *e, char *path, size_t path_bytes)
+{
+    snprintf(path, path_bytes, "%s/%s.losses.tsv", e->context->run_dir, e->context->name);
+}
+
 /* Ends the pass that is running: a row of the table, numbers for the progress display. */
 static enum status pass_end(struct evaluate_state *e, struct error *err)
 {
@@ -155,7 +161,7 @@ static enum status pass_end(struct evaluate_state *e, struct error *err)
              (unsigned long long)e->step, distogram, masked_msa, (long long)s->samples);
     if (context->replay)
         return STATUS_OK;
-    snprintf(path, sizeof path, "%s/evaluate.tsv", context->run_dir);
+    table_path(e, path, sizeof path);
     FILE *table = fopen(path, "a");
     if (!table)
         return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
@@ -166,6 +172,27 @@ static enum status pass_end(struct evaluate_state *e, struct error *err)
     if (fclose(table) != 0)
         return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
     return STATUS_OK;
+}
+
+/* Held-out losses by checkpoint, beside what they are compared with. */
+static enum status losses_draw(const struct evaluate_state *e, double baseline, struct error *err)
+{
+    char folder[512], table[512], script[1600];
+    snprintf(folder, sizeof folder, "%s/plots", e->context->run_dir);
+    table_path(e, table, sizeof table);
+    snprintf(script, sizeof script,
+             "set multiplot layout 1,2 title 'held-out losses by checkpoint'\n"
+             "set xlabel 'step'\nset key top right\nset title 'distogram'\n"
+             "plot '%s' using 1:2 skip 1 with linespoints lw 2 title 'network', "
+             "%f lw 2 dt 2 title 'sequence separation alone'\n"
+             "set title 'masked MSA'\n"
+             "plot '%s' using 1:3 skip 1 with linespoints lw 2 title 'network', "
+             "%f lw 2 dt 2 title 'start, ln 23', "
+             "%f lw 2 dt 3 title 'entropy of the column profiles'\n"
+             "unset multiplot\n",
+             table, baseline, table, log(NET_MSA_CLASSES), e->entropy);
+    enum status status = plot_make(folder, e->context->name, script, err);
+    return status == STATUS_MISS ? STATUS_OK : status;
 }
 
 /* What the losses of the last pass mean, for the end of the run. */
@@ -187,8 +214,9 @@ static enum status verdict_write(struct evaluate_state *e, struct error *err)
              (unsigned long long)e->step, (long long)s->samples, distogram, baseline,
              100 * (1 - distogram / baseline), masked_msa, start, 100 * (1 - masked_msa / start),
              e->entropy);
-    snprintf(path, sizeof path, "%s/evaluate.txt", e->context->run_dir);
-    return file_write_atomic(path, span_of(text), err);
+    snprintf(path, sizeof path, "%s/%s.txt", e->context->run_dir, e->context->name);
+    enum status status = file_write_atomic(path, span_of(text), err);
+    return status == STATUS_OK ? losses_draw(e, baseline, err) : status;
 }
 
 static enum status evaluate_next(void *state, bool finishing, struct error *err)
