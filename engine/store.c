@@ -312,7 +312,10 @@ static enum status open_locked(const char *path, const struct store_options *opt
         return error_set(err, STATUS_LIMIT, "store %s: no memory", path);
     *store = (struct store){.references = 1, .device = info.st_dev, .inode = info.st_ino,
                             .writing = writing, .lock_fd = -1, .codec = options->codec,
-                            .bytes_max = options->bytes_max, .checked_ms = clock_ms()};
+                            .bytes_max = options->bytes_max,
+                            .group_bytes = options->group_bytes ? options->group_bytes
+                                                                : STORE_GROUP_BYTES,
+                            .checked_ms = clock_ms()};
     store->last = &store->first;
     arena_open(&store->group, 0);
     arena_open(&store->scratch, 0);

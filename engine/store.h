@@ -24,7 +24,7 @@ enum {
     STORE_READERS_MAX = 1024, /* read transactions of all processes */
 };
 
-/* Puts that wait for their commit; more are committed at once. */
+/* Default of store_options.group_bytes. */
 #define STORE_GROUP_BYTES ((size_t)256 << 20)
 
 struct store;
@@ -42,6 +42,7 @@ bool store_made_equal(struct store_made a, struct store_made b);
 struct store_options {
     uint64_t bytes_max;    /* the store may not grow beyond this; 0: as the disk allows */
     uint64_t map_bytes;    /* of address space at first; 0: up to 64 GiB, less on small disks */
+    size_t group_bytes;    /* of puts that wait for their commit: more are committed at once */
     enum wire_codec codec; /* WIRE_RAW, WIRE_LZ4, WIRE_LZ4HC: how records are packed */
     const char *recipe;    /* text that `store stat` shows: what fills it; NULL: as it was */
 };

@@ -29,6 +29,7 @@ struct store {
     int lock_fd;             /* holds the writer's lock; -1 for readers */
     enum wire_codec codec;
     uint64_t bytes_max, map_bytes;
+    size_t group_bytes;
     struct arena group;      /* puts since the last commit */
     struct arena scratch;    /* of one put */
     struct staged *first, **last;

@@ -53,7 +53,7 @@ static enum status stage(struct store *store, const char *name, struct span entr
 static enum status make_room(struct store *store, size_t bytes, struct error *err)
 {
     ASSERT(store->writing);
-    if (!store->first || store->group.used_bytes + bytes <= STORE_GROUP_BYTES)
+    if (!store->first || store->group.used_bytes + bytes <= store->group_bytes)
         return STATUS_OK;
     return store_commit(store, err);
 }

@@ -63,6 +63,23 @@ Test(store, sees_nothing_before_the_commit)
     fixture_close(&fixture);
 }
 
+Test(store, commits_by_itself_what_would_take_too_much_memory)
+{
+    struct fixture fixture = fixture_open("group");
+    struct error err;
+    struct store *store;
+    struct store_options options = {.group_bytes = 64 << 10};
+    cr_assert(store_open_writer(fixture.path, &options, &store, &err) == STATUS_OK, "%s", err.text);
+    fixture_fill(store, 0, 100);
+    cr_assert(store_has(store, "key_0000", fixture_made(0)), "committed on the way");
+    cr_assert(!store_has(store, "key_0099", fixture_made(99)), "still waits");
+    cr_assert(store_commit(store, &err) == STATUS_OK, "%s", err.text);
+    for (int i = 0; i < 100; i++)
+        fixture_check(store, i);
+    store_close(store);
+    fixture_close(&fixture);
+}
+
 Test(store, keeps_refusals_with_their_reason)
 {
     struct fixture fixture = fixture_open("refuse");
