@@ -3,14 +3,15 @@
 
 #include "stages/bio/cif.h"
 
-/* An mmCIF file begins with "data_", after comments and empty lines. */
+/* An mmCIF file begins with "data_", after comments and empty lines; with a table or an item where it
+ * was cut, which cif_read then says. */
 static bool is_cif(struct span content)
 {
     struct span line;
     while (span_line(&content, &line)) {
         line = span_trim(line);
         if (line.size && line.data[0] != '#')
-            return span_starts(line, "data_");
+            return span_starts(line, "data_") || span_starts(line, "loop_") || *line.data == '_';
     }
     return false;
 }
