@@ -94,11 +94,11 @@ static enum status atom_read(struct reader *reader, struct span line, struct err
     if (status != STATUS_OK)
         return status;
     atom.b_factor = (float)b_factor;
-    /* A calcium "CA  " beside an alpha carbon " CA " is another atom: names with no blank in front
-     * are those of two-letter elements, except where four letters leave no room for one. */
+    /* A calcium "CA  " is no alpha carbon " CA ", a cadmium "CD  " no " CD ": names of two-letter
+     * elements begin a column earlier. Kept whole they match no name; selenium has a name of its
+     * own. */
     struct span name = columns(line, 13, 16);
-    bool hetero = line.data[0] == 'H';
-    if (hetero && line.data[12] != ' ' && name.size == 2 && line.data[14] == ' ')
+    if (line.data[0] == 'H' && line.data[12] != ' ' && name.size == 2 && !span_is(name, "SE"))
         name = (struct span){line.data + 12, 4};
     if (!model_name(name, atom.name))
         return error_set(err, STATUS_REFUSED, "line %lld: an atom without a name in columns 13-16",

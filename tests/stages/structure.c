@@ -126,3 +126,229 @@ Test(structure, predicted_pdb_equals_the_reference)
     }
     arena_close(&arena);
 }
+
+/* A small file of the fuzzers' corpus, which also serves here. */
+static struct span corpus(const char *name)
+{
+    struct span content;
+    char *path = arena_printf(&arena, "%s/tests/data/fuzz/%s", FOLDMILL_SOURCE, name);
+    cr_assert(file_read(path, 1 << 20, &arena, &content, &err) == STATUS_OK, "%s", err.text);
+    return content;
+}
+
+static const float *atom_of(int chain, int residue, int atom)
+{
+    const struct structure_chain *c = &structure.chain[chain];
+    cr_assert(c->mask[residue * ATOM37 + atom], "residue %d has no atom %d", residue, atom);
+    return c->positions + (residue * ATOM37 + atom) * 3;
+}
+
+Test(structure, mmcif_by_hand)
+{
+    arena_open(&arena, 0);
+    struct structure_wish wish = {.coordinates = true};
+    cr_assert(cif_read(corpus("cif/whole.cif"), &wish, &arena, &structure, &err) == STATUS_OK, "%s",
+              err.text);
+    cr_assert(structure.chain_count == 1, "the DNA chain Y is no protein");
+    const struct structure_chain *chain = structure.chain;
+    cr_assert(span_is(chain->name, "X") && strcmp(chain->sequence, "MRG") == 0);
+    cr_assert(chain->length == 3 && chain->resolved == 2, "the glycine has no atoms");
+    cr_assert(span_is(structure.release_date, "1999-12-31"), "the earliest revision");
+    cr_assert(structure.resolution == 1.9F && span_is(structure.method, "x-ray diffraction"));
+    cr_assert(structure.atom_count == 8, "alternates count once, model 2 not at all: %d",
+              structure.atom_count);
+    const float *se = atom_of(0, 0, ATOM_SD);
+    cr_assert(se[0] == -4 && se[1] == 0.25F && se[2] == 6.125F, "selenium stands for sulphur");
+    cr_assert(atom_of(0, 0, ATOM_N)[0] == 1, "of the first model");
+    cr_assert(atom_of(0, 1, ATOM_CA)[0] == 9, "the alternate of higher occupancy");
+    cr_assert(atom_of(0, 1, ATOM_NH1)[0] == 3 && atom_of(0, 1, ATOM_NH2)[0] == 4,
+              "NH1 is the one nearer to CD");
+    for (int i = 0; i < 3; i++)
+        cr_assert(chain->residue_index[i] == i);
+    wish.chain = SPAN("Y");
+    cr_assert(cif_read(corpus("cif/whole.cif"), &wish, &arena, &structure, &err) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "no protein chain Y; the first is X"), "%s", err.text);
+    arena_close(&arena);
+}
+
+/* The whole.cif with one text exchanged for another. */
+static enum status cif_changed(const char *from, const char *to)
+{
+    struct structure_wish wish = {.coordinates = true};
+    struct span text = corpus("cif/whole.cif");
+    const char *at = memmem(text.data, text.size, from, strlen(from));
+    cr_assert(at, "%s is not in the file", from);
+    char *changed =
+        arena_printf(&arena, "%.*s%s%s", (int)(at - text.data), text.data, to, at + strlen(from));
+    return cif_read(span_of(changed), &wish, &arena, &structure, &err);
+}
+
+Test(structure, mmcif_rules_of_alternates)
+{
+    arena_open(&arena, 0);
+    cr_assert(cif_changed("0.60", "0.40") == STATUS_OK, "%s", err.text);
+    cr_assert(atom_of(0, 1, ATOM_CA)[0] == 0, "the first of equal occupancies stays");
+    cr_assert(cif_changed("CA  A ARG", "CA  . ARG") == STATUS_OK, "%s", err.text);
+    cr_assert(atom_of(0, 1, ATOM_CA)[0] == 9, "0.40 without a letter gives way to 0.60");
+    cr_assert(cif_changed("CA  A ARG A 1 2 A 0.0 0.0 0.0 0.40",
+                          "CA  . ARG A 1 2 A 0.0 0.0 0.0 0.90") == STATUS_OK);
+    cr_assert(atom_of(0, 1, ATOM_CA)[0] == 0, "0.90 without a letter does not");
+    cr_assert(cif_changed("CA  B ARG", "CA  . ARG") == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "line 61: atom CA is there twice"), "%s", err.text);
+    /* A point mutation: the name that came last is taken; every atom needs an alternate. */
+    cr_assert(cif_changed("ATOM   6  CD  . ARG A 1 2 A 0.0 0.0 0.0 1.00 10.0 11 X 1\n"
+                          "ATOM   7  NH1 . ARG A 1 2 A 4.0 0.0 0.0 1.00 10.0 11 X 1\n"
+                          "ATOM   8  NH2 . ARG A 1 2 A 3.0",
+                          "ATOM   6  CA  C LYS A 1 2 A 5.0 0.0 0.0 0.10 10.0 11 X 1\n"
+                          "ATOM   8  CB  C LYS A 1 2 A 3.0") == STATUS_OK,
+              "%s", err.text);
+    cr_assert(atom_of(0, 1, ATOM_CA)[0] == 5 && atom_of(0, 1, ATOM_CB)[0] == 3);
+    cr_assert(strcmp(structure.chain->sequence, "MRG") == 0, "the sequence is the entity's");
+    cr_assert(cif_changed("ATOM   6  CD  . ARG", "ATOM   6  CD  A LYS") == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "line 63: atom NH1 has no alternate location"), "%s", err.text);
+    cr_assert(cif_changed("ATOM   8  NH2 . ARG", "ATOM   8  NH2 A LYS") == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "comes again as LYS"), "%s", err.text);
+    arena_close(&arena);
+}
+
+Test(structure, mmcif_refusals_name_the_place)
+{
+    static const struct {
+        const char *from, *to, *reason;
+    } cases[] = {
+        {"data_1TST", "HEADER", "line 1: no mmCIF file: it begins with \"HEADER\""},
+        {"1.5 2.5 3.5", "1.5 x 3.5", "line 58: _atom_site.Cartn_y is \"x\", wanted a number"},
+        {"10.0 11 X 1\nHETATM 2", "ten 11 X 1\nHETATM 2", "_atom_site.B_iso_or_equiv is \"ten\""},
+        {"0.60", "?", "_atom_site.occupancy is \"?\""},
+        {"10.0 11 X 1\nHETATM 2", "10.0 A X 1\nHETATM 2",
+         "auth_seq_id is \"A\", wanted an integer"},
+        {"\n_atom_site.Cartn_z", "\n_atom_site.other", "the atoms have no _atom_site.Cartn_z"},
+        {"'L-peptide linking'", "'L-peptide linking", "line 24: the quote ' does not end"},
+        {"with two lines\n;", "with two lines\n", "does not end (truncated file?)"},
+        {"11 X 2\n#", "11 X\n#", "ends inside a row"},
+        {"_struct_asym.id", "_struct_asym.no", "the file has no _struct_asym.id"},
+        {"1 1 MSE", "1 1 ZZZ", "monomer ZZZ is not listed"},
+        {"A 1\nB 2", "C 1\nB 2", "protein chain C has no atoms"},
+        {"MSE A 1 1 ? 1.0", "MSE A 1 . ? 1.0", "no _atom_site.label_seq_id"},
+        {"_entity_poly_seq.num", "_entity_poly_seq.x", "the file has no _entity_poly_seq.num"},
+    };
+    arena_open(&arena, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum status status = cif_changed(cases[i].from, cases[i].to);
+        cr_assert(status == STATUS_REFUSED, "case %d: %s", (int)i, status_name(status));
+        cr_assert(strstr(err.text, cases[i].reason), "case %d: %s", (int)i, err.text);
+    }
+    struct structure_wish wish = {.coordinates = true};
+    cr_assert(cif_read(SPAN(""), &wish, &arena, &structure, &err) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "empty"), "%s", err.text);
+    cr_assert(cif_read(SPAN("data_x\0"), &wish, &arena, &structure, &err) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "zero bytes"), "%s", err.text);
+    arena_close(&arena);
+}
+
+Test(structure, experimental_pdb_by_hand)
+{
+    arena_open(&arena, 0);
+    struct structure_wish wish = {.coordinates = true};
+    cr_assert(pdb_read(corpus("pdb/whole.pdb"), PDB_EXPERIMENTAL, &wish, &arena, &structure,
+                       &err) == STATUS_OK,
+              "%s", err.text);
+    cr_assert(structure.chain_count == 1 && span_is(structure.chain->name, "A"));
+    cr_assert(strcmp(structure.chain->sequence, "AMG") == 0,
+              "1, 1A (a bonded MSE) and 2; no calcium, no water: %s", structure.chain->sequence);
+    cr_assert(structure.resolution == 2.5F && span_is(structure.method, "x-ray diffraction"));
+    cr_assert(atom_of(0, 0, ATOM_CA)[0] == 1.5F, "of the first model");
+    cr_assert(atom_of(0, 1, ATOM_SD)[1] == 3, "selenium");
+    cr_assert(atom_of(0, 2, ATOM_CA)[0] == 8, "the first of equal occupancies");
+    arena_close(&arena);
+}
+
+/* The whole.pdb with one text exchanged for another. */
+static enum status pdb_changed(const char *from, const char *to, enum pdb_source kind)
+{
+    struct structure_wish wish = {.coordinates = true};
+    struct span text = corpus("pdb/whole.pdb");
+    const char *at = memmem(text.data, text.size, from, strlen(from));
+    cr_assert(at, "%s is not in the file", from);
+    char *changed =
+        arena_printf(&arena, "%.*s%s%s", (int)(at - text.data), text.data, to, at + strlen(from));
+    return pdb_read(span_of(changed), kind, &wish, &arena, &structure, &err);
+}
+
+Test(structure, pdb_rules_and_refusals)
+{
+    arena_open(&arena, 0);
+    cr_assert(pdb_changed("  3.800", "  4.600", PDB_EXPERIMENTAL) == STATUS_OK, "%s", err.text);
+    cr_assert(strcmp(structure.chain->sequence, "AG") == 0, "MSE 2.1 A away is not bonded: %s",
+              structure.chain->sequence);
+    cr_assert(pdb_changed("  8.000   0.000", "  8.0x0   0.000", PDB_EXPERIMENTAL) ==
+              STATUS_REFUSED);
+    cr_assert(strstr(err.text, "line 11: the coordinate in columns 31-38 is \"8.0x0\""), "%s",
+              err.text);
+    cr_assert(pdb_changed(" CA BGLY", " CA  GLY", PDB_EXPERIMENTAL) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "line 12: atom CA is there twice"), "%s", err.text);
+    cr_assert(pdb_changed("A   2 ", "A   x ", PDB_EXPERIMENTAL) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "wanted an integer"), "%s", err.text);
+    cr_assert(pdb_changed("MODEL", "MODEL", PDB_DISTILLED) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "insertion code A"), "%s", err.text);
+    struct structure_wish wish = {.coordinates = true};
+    cr_assert(pdb_read(SPAN("REMARK\nEND\n"), PDB_EXPERIMENTAL, &wish, &arena, &structure, &err) ==
+              STATUS_REFUSED);
+    cr_assert(strstr(err.text, "no ATOM or HETATM record in 2 lines"), "%s", err.text);
+    cr_assert(pdb_read(SPAN("ATOM      1  N   ALA A   1       0.0"), PDB_EXPERIMENTAL, &wish,
+                       &arena, &structure, &err) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "truncated"), "%s", err.text);
+    cr_assert(pdb_read(SPAN("HETATM    1  O   HOH A   1       0.000   0.000   0.000"),
+                       PDB_EXPERIMENTAL, &wish, &arena, &structure, &err) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "no residue of a protein"), "%s", err.text);
+    arena_close(&arena);
+}
+
+Test(structure, predicted_pdb_masks_low_confidence)
+{
+    static const char text[] =
+        "ATOM      1  N   ALA A   1       1.000   0.000   0.000  1.00 49.00\n"
+        "ATOM      2  CA  ALA A   1       2.000   0.000   0.000  1.00 50.00\n"
+        "ATOM      3  N   MSE A   2       3.000   0.000   0.000  1.00 10.00\n"
+        "ATOM      4  CA  MSE A   2       4.000   0.000   0.000  1.00 50.01\n"
+        "ATOM      5  H1  GLY A   3       5.000   0.000   0.000  1.00 90.00\n";
+    struct structure_wish wish = {.coordinates = true};
+    arena_open(&arena, 0);
+    cr_assert(pdb_read(span_of(text), PDB_DISTILLED, &wish, &arena, &structure, &err) == STATUS_OK,
+              "%s", err.text);
+    cr_assert(strcmp(structure.chain->sequence, "AX") == 0,
+              "MSE is no standard residue, hydrogens alone are none: %s",
+              structure.chain->sequence);
+    cr_assert(structure.chain->mask[ATOM_CA] == 0 && structure.chain->mask[ATOM37 + ATOM_N] == 1);
+    cr_assert(structure.chain->positions[ATOM_CA * 3] == 2, "masked positions stay");
+    arena_close(&arena);
+}
+
+Test(structure, residue_tables_agree_with_each_other)
+{
+    cr_assert(residue_letter(SPAN("MSE")) == 'M' && residue_letter(SPAN("SEP")) == 'S' &&
+              residue_letter(SPAN("UNK")) == 'X' && residue_letter(SPAN("SEC")) == 'X');
+    cr_assert(residue_letter_standard(SPAN("MSE")) == 'X' &&
+              residue_letter_standard(SPAN("TRP")) == 'W');
+    for (int type = 0; type < RESTYPE_X; type++) {
+        cr_assert(residue_type(residue_letters[type]) == type);
+        cr_assert(alignment_symbol(residue_letters[type]) == type);
+        for (int k = 0; k < atom14_count[type]; k++) {
+            cr_assert(atom14_swap[type][atom14_swap[type][k]] == k,
+                      "swapping twice changes nothing");
+            cr_assert(k < 4 || atom14_to_atom37[type][k] > ATOM_O || k == 4);
+        }
+        for (int k = 0; k < chi_count[type] + 3 && chi_count[type]; k++) {
+            bool found = false; /* the atoms of torsions are atoms of the residue */
+            for (int a = 0; a < atom14_count[type]; a++)
+                found = found || atom14_to_atom37[type][a] == chi_chain[type][k];
+            cr_assert(found, "type %d atom %d", type, k);
+        }
+        cr_assert(chi_symmetric[type] < chi_count[type]);
+    }
+    for (int atom = 0; atom < ATOM37; atom++)
+        cr_assert(atom37_find(span_of(atom37_names[atom])) == atom);
+    cr_assert(atom37_find(SPAN("H")) < 0 && atom37_find(SPAN("")) < 0 &&
+              atom37_find(SPAN("CAAA")) < 0);
+    cr_assert(residue_type('B') == RESTYPE_X && residue_type('a') < 0 && hhblits_code('.') < 0);
+}
