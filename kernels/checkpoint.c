@@ -265,17 +265,22 @@ int checkpoint_list(const char *folder, uint64_t *steps, int max)
     int count = 0;
     if (!directory)
         return 0;
-    for (struct dirent *entry; (entry = readdir(directory)) && count < max;) {
+    for (struct dirent *entry; (entry = readdir(directory)) && max > 0;) {
         struct span name = span_of(entry->d_name);
         int64_t step;
         if (name.size != sizeof "step-000000000000.ckpt" - 1 || !span_starts(name, "step-") ||
             strcmp(entry->d_name + 17, ".ckpt") != 0 ||
             !text_int((struct span){name.data + 5, 12}, 0, INT64_MAX, &step))
             continue;
-        steps[count++] = (uint64_t)step;
+        /* Folders have no order: of more than max the oldest seen so far makes room. */
+        if (count < max) {
+            steps[count++] = (uint64_t)step;
+        } else if (steps[max - 1] < (uint64_t)step) {
+            steps[max - 1] = (uint64_t)step;
+        }
+        qsort(steps, (size_t)count, sizeof *steps, newer_first);
     }
     closedir(directory);
-    qsort(steps, (size_t)count, sizeof *steps, newer_first);
     return count;
 }
 

@@ -71,6 +71,9 @@ Test(checkpoint, keeps_three, .init = setup, .fini = teardown)
     int count = checkpoint_list(folder, steps, 8);
     cr_assert(count == 3 && steps[0] == 60 && steps[1] == 50 && steps[2] == 40, "%d files", count);
     write_step(60);
+    uint64_t newest;
+    cr_assert(checkpoint_list(folder, &newest, 1) == 1 && newest == steps[0],
+              "of more files than asked for, the newest");
     cr_assert(checkpoint_list(folder, steps, 8) == 3, "the same step again");
 }
 
