@@ -229,6 +229,27 @@ static enum status contents_read(const struct journal *journal, char **data, siz
     return status;
 }
 
+enum status journal_read(const char *folder,
+                         enum status (*give)(void *user, struct span record, struct error *err),
+                         void *user, struct error *err)
+{
+    struct journal journal = {.fd = -1};
+    char *data = NULL;
+    size_t size = 0, good;
+    snprintf(journal.folder, sizeof journal.folder, "%s", folder);
+    journal.folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (journal.folder_fd < 0)
+        return system_error(err, &journal, "open its folder");
+    enum status status = folder_look(&journal, false, err);
+    if (status == STATUS_OK)
+        status = contents_read(&journal, &data, &size, err);
+    if (status == STATUS_OK)
+        status = journal_scan((struct span){data, size}, give, user, &good, err);
+    free(data);
+    close(journal.folder_fd);
+    return status;
+}
+
 enum status journal_open(struct journal **opened, const char *folder,
                          enum status (*give)(void *user, struct span record, struct error *err),
                          void *user, struct error *err)

@@ -48,6 +48,7 @@ static void set_options(void *socket, bool router, struct link_options options)
     ASSERT_INT(code, ==, 0);
     option(socket, ZMQ_LINGER, 0);
     option(socket, ZMQ_IMMEDIATE, 1);
+    option(socket, ZMQ_RECONNECT_IVL, 20); /* ms: a dispatcher that starts again is back at once */
     option(socket, ZMQ_SNDHWM, options.queue_max);
     option(socket, ZMQ_RCVHWM, options.queue_max);
     option(socket, ZMQ_HANDSHAKE_IVL, 5000);

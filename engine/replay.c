@@ -1,18 +1,13 @@
 /* One batch again; see replay.h. */
 #include "engine/replay.h"
 
-#include "engine/base/file.h"
 #include "engine/coordinate.h"
 #include "engine/head.h"
 #include "engine/journal.h"
-#include "engine/rundir.h"
 #include "engine/sink.h"
 #include "engine/step.h"
 
 #include <string.h>
-#include <unistd.h>
-
-#define JOURNAL_BYTES_MAX ((size_t)1 << 30)
 
 struct replayer {
     struct job *job;
@@ -52,18 +47,6 @@ static enum status take_record(void *user, struct span bytes, struct error *err)
         return status;
     r->aside[r->aside_count++] = record.seq;
     return STATUS_OK;
-}
-
-static enum status read_ledger(struct replayer *r, struct error *err)
-{
-    char path[PATH_MAX];
-    struct span bytes;
-    size_t good;
-    r->aside = arena_zero(r->arena, MESSAGE_LEDGER_MAX, sizeof *r->aside);
-    if (access(rundir_file(r->job->run_dir, "journal", path), F_OK))
-        return STATUS_OK;
-    enum status status = file_read(path, JOURNAL_BYTES_MAX, r->arena, &bytes, err);
-    return status == STATUS_OK ? journal_scan(bytes, take_record, r, &good, err) : status;
 }
 
 static bool is_aside(const struct replayer *r, uint64_t seq)
@@ -148,11 +131,12 @@ enum status replay_step(struct job *job, int line, uint64_t step, struct replay 
     struct replayer *r = &replayer;
     *r = (struct replayer){.job = job, .line = line, .arena = arena};
     *replay = (struct replay){0};
+    r->aside = arena_zero(arena, MESSAGE_LEDGER_MAX, sizeof *r->aside);
     enum status status = head_open(&r->head, job, line, err);
     if (status == STATUS_OK)
         status = open_stages(r, err);
     if (status == STATUS_OK)
-        status = read_ledger(r, err);
+        status = journal_read(job->run_dir, take_record, r, err);
     if (status == STATUS_OK)
         status = make_batch(r, step, replay, err);
     for (int i = 0; i < GRAPH_WORK_MAX; i++)

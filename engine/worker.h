@@ -15,7 +15,7 @@
 
 enum {
     WORKER_HB_MS = 1000,         /* heartbeats, by a thread of their own while the stage works */
-    WORKER_HELLO_MS = 200,       /* between two HELLOs until the dispatcher answers */
+    WORKER_HELLO_MS = 50,        /* between two HELLOs until the dispatcher answers */
     WORKER_RECLAIM_MS = 10000,   /* a block that has not come back by then is taken back, if wanted */
     WORKER_SLOW_MS = 50,         /* samples that take as long stand in slow.tsv */
     WORKER_SLOW_ROWS = 200000,   /* of one process: the table must not fill a disk */
