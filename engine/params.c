@@ -2,6 +2,7 @@
 #include "engine/params.h"
 
 #include <float.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAMES_MAX = 128 };
@@ -16,6 +17,18 @@ static const char *type_name(const struct param *row)
         [PARAM_PATHS] = "a path or a list of paths",
     };
     return names[row->type];
+}
+
+/* The shortest decimal that is this number again: 0.1 as "0.1". */
+static void write_double(double number, FILE *out)
+{
+    char text[40];
+    for (int digits = 6; digits <= DBL_DECIMAL_DIG; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    fputs(text, out);
 }
 
 static bool has_limits(const struct param *row)
@@ -261,7 +274,7 @@ static void value_write(const struct param *row, const char *member, FILE *out)
         break;
     case PARAM_FLOAT:
         memcpy(&number, member, sizeof number);
-        fprintf(out, "%.*g", DBL_DECIMAL_DIG, number);
+        write_double(number, out);
         break;
     case PARAM_CHOICE:
         memcpy(&choice, member, sizeof choice);
@@ -338,8 +351,12 @@ void params_schema(const struct param *table, FILE *out)
             }
             fputs("]", out);
         }
-        if (has_limits(row) && (row->type == PARAM_INT || row->type == PARAM_FLOAT))
-            fprintf(out, ", \"minimum\": %.17g, \"maximum\": %.17g", row->min, row->max);
+        if (has_limits(row) && (row->type == PARAM_INT || row->type == PARAM_FLOAT)) {
+            fputs(", \"minimum\": ", out);
+            write_double(row->min, out);
+            fputs(", \"maximum\": ", out);
+            write_double(row->max, out);
+        }
         if (row->fallback && (row->type == PARAM_INT || row->type == PARAM_FLOAT ||
                               row->type == PARAM_BOOL))
             fprintf(out, ", \"default\": %s", row->fallback);

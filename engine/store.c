@@ -173,7 +173,7 @@ static enum status open_tables(struct store *store, MDB_txn *txn, const char *re
     if (code == 0)
         code = mdb_dbi_open(txn, "index", flags, &store->index);
     if (code == 0 && store->writing && recipe) {
-        char before[512] = "";
+        char before[2048] = "";
         meta_get(txn, store->meta, "recipe", before, sizeof before);
         if (strncmp(before, recipe, sizeof before - 1) != 0)
             code = meta_put(txn, store->meta, "recipe", recipe);

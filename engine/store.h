@@ -149,7 +149,7 @@ struct store_info {
     uint64_t entries, records;      /* of the index; of the records */
     uint64_t file_bytes, map_bytes; /* of data.mdb; of address space */
     uint64_t page_bytes, pages_used, pages_free;
-    char created_by[64], recipe[512];
+    char created_by[64], recipe[2048];
 };
 
 enum status store_stat(struct store *store, struct store_info *info, struct error *err);

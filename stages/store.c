@@ -20,14 +20,14 @@ static const char *const codecs[] = {[WIRE_RAW] = "none", [WIRE_LZ4] = "lz4",
 
 static const struct param params[] = {
     {.name = "path", .type = PARAM_PATH, .offset = offsetof(struct store_state, path), .free = true,
-     .help = "folder of the store, on a local disk; made when it is not there"},
+     .help = "Folder of the store, on a local disk; made when it is not there."},
     {.name = "compression", .type = PARAM_CHOICE, .fallback = "lz4", .choices = codecs, .free = true,
      .offset = offsetof(struct store_state, compression),
-     .help = "how arrays are packed: lz4, lz4hc (about a third smaller, some ten times slower to "
-             "write, as fast to read) or none; all can be read whatever is set"},
+     .help = "How arrays are packed: lz4, lz4hc (about a third smaller, some ten times slower to "
+             "write, as fast to read) or none; all can be read whatever is set."},
     {.name = "size_max", .type = PARAM_BYTES, .fallback = "0", .free = true,
      .offset = offsetof(struct store_state, size_max),
-     .help = "the store does not grow beyond this; 0: as far as the disk has room"},
+     .help = "The store does not grow beyond this; 0: as far as the disk has room."},
     {0},
 };
 
@@ -99,7 +99,7 @@ const struct stage stage_store = {
     .version = 1,
     .flags = STAGE_SINK | STAGE_STORE | STAGE_SINGLE,
     .name = "store",
-    .summary = "keeps samples as records of an LMDB file, where lines meet",
+    .summary = "Keeps samples as records of an LMDB file, where lines meet.",
     .state_size = sizeof(struct store_state),
     .params = params,
     .in = {fields_in},
