@@ -63,6 +63,9 @@ enum status dispatch_open(struct dispatch **dispatch, const struct dispatch_conf
         d->config.held_ms = DISPATCH_HELD_MS;
     if (d->config.silent_ms == 0)
         d->config.silent_ms = DISPATCH_SILENT_MS;
+    if (d->config.absent_ms == 0)
+        d->config.absent_ms = DISPATCH_ABSENT_MS;
+    d->opened_ms = -1;
     lines_open(d, config->lines, arena);
     pools_open(d, arena);
     d->items = arena_zero(arena, d->item_max, sizeof *d->items);
@@ -72,6 +75,7 @@ enum status dispatch_open(struct dispatch **dispatch, const struct dispatch_conf
     d->by_key = table_make(arena, d->item_max);
     d->by_inc = table_make(arena, config->worker_max);
     d->by_place = table_make(arena, config->worker_max);
+    d->never = table_make(arena, NEVER_MAX);
     d->item_free = d->worker_free = NOBODY;
     for (uint32_t i = d->item_max; i-- > 0; d->item_free = i) {
         d->items[i].where = WHERE_FREE;
@@ -124,6 +128,14 @@ static bool hello_fits(struct dispatch *d, const struct message *in, const struc
     return false;
 }
 
+static bool agent_known(const struct dispatch *d, uint64_t inc)
+{
+    for (int i = 0; i < AGENTS_MAX; i++)
+        if (inc != 0 && d->agents[i] == inc)
+            return true;
+    return false;
+}
+
 static void take_hello(struct dispatch *d, const struct message *in)
 {
     struct hello hello;
@@ -142,7 +154,7 @@ static void take_hello(struct dispatch *d, const struct message *in)
         }
         if (in->gen > line->gen)
             line_fence(d, in->line, in->gen);
-        line->sinks[hello.index] = (struct sink_row){in->inc, in->peer, true};
+        line->sinks[hello.index] = (struct sink_row){in->inc, d->now_ms, in->peer, true};
         line->finished = false;
     } else if (hello.role == PEER_WORKER) {
         if (in->stage >= line->config.stage_count || worker_dead(d, in->inc) ||
@@ -163,6 +175,9 @@ static void take_hello(struct dispatch *d, const struct message *in)
         answer(d, in, MESSAGE_WELCOME, DISPATCH_CREDITS, NULL);
         pool_assign(d, &d->pools[pool]);
         return;
+    } else {
+        if (!agent_known(d, in->inc))
+            d->agents[d->agent_next++ % AGENTS_MAX] = in->inc;
     }
     answer(d, in, MESSAGE_WELCOME, DISPATCH_CREDITS, NULL);
 }
@@ -227,6 +242,7 @@ static void take_request(struct dispatch *d, const struct message *in)
     if (in->gen > line->gen)
         line_fence(d, in->line, in->gen);
     sink->peer = in->peer;
+    sink->seen_ms = d->now_ms;
     uint32_t waiting = NOBODY;
     int running = 0;
     for (uint32_t row = item_first(d, in->line, in->seq);
@@ -266,20 +282,21 @@ static void item_wake(struct dispatch *d, uint32_t row)
 
 static void take_commit(struct dispatch *d, const struct message *in)
 {
-    static const char aside[] =
-        "its record cannot be made: the line that fills the store has set the "
-        "sample aside";
     if (in->line >= d->config.line_count || in->size == 0 || in->size > MESSAGE_KEY_MAX) {
         d->totals.dropped_unknown++;
         return;
     }
     uint64_t key = key_hash(in->line, in->payload, in->size);
+    bool never = (in->flags & MESSAGE_FINAL) != 0;
+    if (!never)
+        table_drop(&d->never, key);
+    else if (d->never.count < d->never.count_max || table_get(&d->never, key) != TABLE_NONE)
+        table_put(&d->never, key, 0);
     for (uint32_t row = table_get(&d->by_key, key); row != NOBODY && !MUTANT(MUTANT_NEVER_WAKES);
          row = table_get(&d->by_key, key)) {
-        if (in->flags & MESSAGE_FINAL) {
+        if (never) {
             item_unqueue(d, row);
-            stage_of(d, d->items[row].line, 0)->counts.refused++;
-            item_fail(d, row, CAUSE_REFUSED, 0, aside, sizeof aside - 1);
+            item_refuse_key(d, row);
         } else {
             item_wake(d, row);
         }
@@ -296,7 +313,7 @@ static void parked_tick(struct dispatch *d)
         if (item->due_ms > d->now_ms)
             return;
         if (d->now_ms - item->parked_ms >= DISPATCH_RETRY_MS ||
-            d->lines[d->lines[item->line].config.filled_by].finished) {
+            filler_gone(d, d->lines[item->line].config.filled_by)) {
             item_wake(d, row);
             continue;
         }
@@ -326,10 +343,12 @@ static void take_heartbeat(struct dispatch *d, const struct message *in)
             struct sink_row *sink = &d->lines[in->line].sinks[rank];
             if (sink->known && sink->inc == in->inc) {
                 sink->peer = in->peer;
+                sink->seen_ms = d->now_ms;
                 return;
             }
         }
-    challenge(d, in);
+    if (!agent_known(d, in->inc))
+        challenge(d, in);
 }
 
 /* Rule 6: only the item that the agent names is to blame, and only for an end of its own making. */
@@ -397,6 +416,8 @@ void dispatch_step(struct dispatch *d, const struct message *in, int64_t now_ms,
 {
     d->now_ms = now_ms;
     d->out = out;
+    if (d->opened_ms < 0)
+        d->opened_ms = now_ms;
     if (!in) {
         pools_tick(d);
         parked_tick(d);
@@ -444,45 +465,4 @@ void dispatch_drain(struct dispatch *d, const struct outbox *out)
             if (sink->known)
                 out->put(out->user, &drain);
         }
-}
-
-bool dispatch_idle(const struct dispatch *d)
-{
-    return d->running == 0;
-}
-
-void dispatch_count(const struct dispatch *d, int line, int stage, struct dispatch_counts *counts)
-{
-    ASSERT(line >= 0 && line < d->config.line_count);
-    ASSERT(stage >= 0 && stage < d->lines[line].config.stage_count);
-    *counts = stage_of(d, (uint16_t)line, (uint16_t)stage)->counts;
-    counts->workers = d->pools[d->lines[line].config.pool[stage]].all.count;
-}
-
-void dispatch_total(const struct dispatch *d, struct dispatch_totals *totals)
-{
-    *totals = d->totals;
-}
-
-int dispatch_why(const struct dispatch *d, uint16_t line, uint64_t seq,
-                 struct dispatch_place *places, int max)
-{
-    int count = 0;
-    if (line >= d->config.line_count)
-        return 0;
-    for (uint32_t row = item_first(d, line, seq); row != NOBODY && count < max;
-         row = d->items[row].copy) {
-        const struct item *item = &d->items[row];
-        const struct worker *worker = item->worker == NOBODY ? NULL : &d->workers[item->worker];
-        places[count++] = (struct dispatch_place){.line = item->line,
-                                                  .stage = item->stage,
-                                                  .seq = item->seq,
-                                                  .gen = item->gen,
-                                                  .attempt = item->attempt,
-                                                  .where = (enum where)item->where,
-                                                  .worker_inc = worker ? worker->inc : 0,
-                                                  .worker_index = worker ? worker->index : 0,
-                                                  .since_ms = item->since_ms};
-    }
-    return count;
 }

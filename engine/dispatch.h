@@ -24,6 +24,7 @@ enum {
     DISPATCH_SILENT_MS = 5000,    /* without a word: given up */
     DISPATCH_PARK_MS = 1000,      /* a parked item's key is called urgent again after this ... */
     DISPATCH_RETRY_MS = 8000,     /* ... and looked for again after that */
+    DISPATCH_ABSENT_MS = 30000,   /* nobody has filled the store for so long: nobody will */
 };
 
 struct dispatch_line {
@@ -41,7 +42,7 @@ struct dispatch_config {
     int line_count, pool_count;
     uint32_t worker_max;     /* processes that may be known at a time */
     const struct dispatch_line *lines;
-    int64_t held_ms, silent_ms; /* 0: defaults */
+    int64_t held_ms, silent_ms, absent_ms; /* 0: defaults */
 };
 
 struct dispatch;

@@ -73,6 +73,22 @@ void urgent_send(struct dispatch *d, uint32_t row)
     d->out->put(d->out->user, &urgent);
 }
 
+bool filler_gone(const struct dispatch *d, int line)
+{
+    const struct line_row *filler = &d->lines[line];
+    int64_t seen = filler->sinks[0].seen_ms;
+    return filler->finished ||
+           d->now_ms - (seen > d->opened_ms ? seen : d->opened_ms) > d->config.absent_ms;
+}
+
+void item_refuse_key(struct dispatch *d, uint32_t row)
+{
+    static const char aside[] = "its record cannot be made: the line that fills the store has "
+                                "set the sample aside";
+    stage_of(d, d->items[row].line, 0)->counts.refused++;
+    item_fail(d, row, CAUSE_REFUSED, 0, aside, sizeof aside - 1);
+}
+
 /* Not in the store yet: waits for the line that fills it, or fails where none will. */
 static void item_missed(struct dispatch *d, uint32_t row, const struct message *in)
 {
@@ -81,7 +97,12 @@ static void item_missed(struct dispatch *d, uint32_t row, const struct message *
     struct item *item = &d->items[row];
     int filler = d->lines[item->line].config.filled_by;
     stage_of(d, item->line, item->stage)->counts.missed++;
-    if (item->stage != 0 || filler < 0 || d->lines[filler].finished) {
+    uint64_t key = key_hash(filler, item_payload(d, row), item->size);
+    if (item->stage == 0 && filler >= 0 && table_get(&d->never, key) != TABLE_NONE) {
+        item_refuse_key(d, row);
+        return;
+    }
+    if (item->stage != 0 || filler < 0 || filler_gone(d, filler)) {
         item_fail(d, row, CAUSE_ERR, in->inc, absent, sizeof absent - 1);
         return;
     }

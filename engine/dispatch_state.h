@@ -1,6 +1,6 @@
 /* Inside of the dispatcher: items, queues, workers and pools, shared by dispatch.c (what messages
- * do), dispatch_result.c (what workers answer), dispatch_item.c (where items are) and
- * dispatch_pool.c (who works). Everything is a row of a
+ * do), dispatch_result.c (what workers answer), dispatch_item.c (where items are),
+ * dispatch_pool.c (who works) and dispatch_report.c (what people are told). Everything is a row of a
  * table sized at opening; rows are named by their number. */
 #ifndef FOLDMILL_DISPATCH_STATE_H
 #define FOLDMILL_DISPATCH_STATE_H
@@ -65,6 +65,7 @@ struct stage_row {
 
 struct sink_row {
     uint64_t inc;
+    int64_t seen_ms;
     uint32_t peer;
     bool known;
 };
@@ -77,7 +78,7 @@ struct line_row {
     struct sink_row *sinks;
 };
 
-enum { DEAD_MAX = 64 };
+enum { DEAD_MAX = 64, AGENTS_MAX = 8, NEVER_MAX = 512 };
 
 struct dispatch {
     struct dispatch_config config;
@@ -87,6 +88,9 @@ struct dispatch {
     unsigned char *payloads;  /* MESSAGE_INLINE_MAX bytes for each item */
     struct worker *workers;
     struct table by_item, by_inc, by_place, by_key;
+    struct table never;       /* keys that their line has set aside, as far as remembered */
+    uint64_t agents[AGENTS_MAX];
+    uint32_t agent_next;
     struct row_list parked;   /* by due_ms */
     uint32_t item_max, item_free, worker_free;
     uint64_t dead[DEAD_MAX];  /* incs that have ended: their late words count nothing */
@@ -95,6 +99,7 @@ struct dispatch {
     bool draining;
     struct dispatch_totals totals;
     int64_t now_ms;           /* of the step in hand */
+    int64_t opened_ms;        /* of the first step; -1: none yet */
     const struct outbox *out;
 };
 
@@ -134,6 +139,10 @@ struct stage_row *stage_of(const struct dispatch *d, uint16_t line, uint16_t sta
 
 /* OUT, ERR, REFUSED, MISS, LOST: what became of one piece of work. */
 void take_result(struct dispatch *d, const struct message *in);
+/* True when no process fills that line's store any more: it has said so, or nobody is there. */
+bool filler_gone(const struct dispatch *d, int line);
+/* The item's key will never be in the store. */
+void item_refuse_key(struct dispatch *d, uint32_t row);
 /* Tells the line that fills the store that this parked item's key is waited for. */
 void urgent_send(struct dispatch *d, uint32_t row);
 

@@ -22,7 +22,7 @@
  *   FAIL     dispatcher -> sink   arg: enum cause; inc: in which process; payload: why, in words
  *   FREE     dispatcher -> worker   payload: a BLOCK payload that the worker once gave and that
  *                         nobody will read; it may have come back by itself already
- *   HB       worker, sink -> dispatcher   arg: progress counter; payload: held list
+ *   HB       worker, sink, agent -> dispatcher   arg: progress counter; payload: held list
  *   DIED     agent -> dispatcher   inc: of the dead; payload: struct died; repeated until DIEDOK
  *   DIEDOK   dispatcher -> agent   inc: of the dead
  *   URGENT   dispatcher -> filling sink   payload: a key that another line waits for

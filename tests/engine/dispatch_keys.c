@@ -34,6 +34,7 @@ Test(dispatch_keys, a_key_that_will_never_be_there)
     cr_assert(fail->seq == 4 && fail->arg == CAUSE_REFUSED && fail->peer == LINK_RANK0);
     cr_assert(totals().items == 0);
     /* The filling line has ended: what waits looks once more, and what misses then is an error. */
+    result(MESSAGE_COMMIT, 500, LINK_FILL, 0, 0, 0, 0, 0, "key");
     request(1, 6, 1, 0);
     result(MESSAGE_MISS, 30, 1, 1, 0, 6, 1, 0, "");
     result(MESSAGE_BYE, 500, LINK_FILL, 0, 0, 0, 0, MESSAGE_FINAL, "");
@@ -56,5 +57,62 @@ Test(dispatch_keys, urgent_work_first)
     request(0, 3, 1, MESSAGE_IMPATIENT); /* the same request has become urgent */
     result(MESSAGE_OUT, 10, 1, 0, 0, 1, 1, 0, "x");
     cr_assert(mailbox_one(&rig.box, MESSAGE_WORK)->seq == 3);
+    rig_close();
+}
+
+Test(dispatch_keys, a_set_aside_key_is_remembered)
+{
+    rig_open();
+    hello(PEER_WORKER, 30, 1, 1, 0, 0, 0);
+    result(MESSAGE_COMMIT, 500, LINK_FILL, 0, 0, 0, 0, MESSAGE_FINAL, "key");
+    request(1, 4, 1, 0);
+    result(MESSAGE_MISS, 30, 1, 1, 0, 4, 1, 0, "");
+    cr_assert(mailbox_one(&rig.box, MESSAGE_FAIL)->arg == CAUSE_REFUSED);
+    result(MESSAGE_COMMIT, 500, LINK_FILL, 0, 0, 0, 0, 0, "key"); /* it was made after all */
+    request(1, 6, 1, 0);
+    result(MESSAGE_MISS, 30, 1, 1, 0, 6, 1, 0, "");
+    cr_assert(mailbox_count(&rig.box, MESSAGE_FAIL) == 0 && counts(1, 0).parked == 1);
+    rig_close();
+}
+
+/* A dispatcher that was started after the filling process had said goodbye must not wait for it. */
+Test(dispatch_keys, nobody_fills_the_store)
+{
+    rig_open();
+    hello(PEER_WORKER, 30, 1, 1, 0, 0, 0);
+    request(1, 4, 1, 0);
+    result(MESSAGE_MISS, 30, 1, 1, 0, 4, 1, 0, "");
+    int64_t waited = 0;
+    for (; waited < DISPATCH_ABSENT_MS; waited += 500) {
+        struct held held = {4, 1, 1};
+        tick(500);
+        for (int i = 0; i < rig.box.count; i++) /* it looks now and then, in vain */
+            if (rig.box.messages[i].type == MESSAGE_WORK) {
+                result(MESSAGE_MISS, 30, 1, 1, 0, 4, 1, 0, "");
+                break;
+            }
+        cr_assert(mailbox_count(&rig.box, MESSAGE_FAIL) == 0, "after %d ms", (int)waited);
+        heartbeat(30, 1, &held, 1);
+    }
+    tick(DISPATCH_PARK_MS);
+    cr_assert(mailbox_one(&rig.box, MESSAGE_WORK)->seq == 4, "one last look");
+    result(MESSAGE_MISS, 30, 1, 1, 0, 4, 1, 0, "");
+    cr_assert(mailbox_one(&rig.box, MESSAGE_FAIL)->arg == CAUSE_ERR);
+    hello(PEER_SINK, 500, LINK_FILL, 0, 0, 0, 0); /* it is back: there is hope again */
+    request(1, 6, 1, 0);
+    result(MESSAGE_MISS, 30, 1, 1, 0, 6, 1, 0, "");
+    cr_assert(mailbox_one(&rig.box, MESSAGE_URGENT)->peer == LINK_FILL);
+    rig_close();
+}
+
+Test(dispatch_keys, agents_are_known_after_their_hello)
+{
+    rig_open();
+    heartbeat(800, LINK_AGENT, NULL, 0);
+    cr_assert(mailbox_count(&rig.box, MESSAGE_CHALLENGE) == 1);
+    hello(PEER_AGENT, 800, LINK_AGENT, 0, 0, 0, 0);
+    cr_assert(mailbox_one(&rig.box, MESSAGE_WELCOME)->peer == LINK_AGENT);
+    heartbeat(800, LINK_AGENT, NULL, 0);
+    cr_assert(rig.box.count == 0);
     rig_close();
 }

@@ -34,6 +34,7 @@ static void world_open(uint64_t seed, bool slow)
         world.sinks[i].arena = kept.sinks[i].arena;
     world.stats = kept.stats;
     world.slow = slow;
+    world.fill_leaves = seed % 4 == 3;
     world.random = seed * 0x2545F4914F6CDD1DULL + 1;
     world.inc_next = 100;
     world.order[FILL] = order_make(seed, KEYS, 1, false, NULL);
@@ -64,7 +65,9 @@ static void world_open(uint64_t seed, bool slow)
 static void restart(enum actor actor)
 {
     world.stats.restarts++;
-    if (actor == COORDINATE) {
+    if (actor == SINK_FILL && world.fill_left) {
+        return;
+    } else if (actor == COORDINATE) {
         coordinate_start();
     } else if (actor == DISPATCH) {
         dispatch_start();

@@ -166,6 +166,7 @@ struct world {
 
     bool slow;           /* profile: much of the work takes longer than the deadlines */
     bool done;
+    bool fill_leaves, fill_left; /* the filling sink ends when the store is full */
     int64_t done_ms;
     struct order order[LINES];
     uint64_t sample[LINES][SEQS]; /* which one stands where: order_index, made once */
@@ -218,6 +219,8 @@ void train_restart(void);
 void sink_receive(enum actor actor, const struct message *in);
 void fill_commit(uint64_t inc);
 void train_ready(void);
+/* True when a strike against that sample is a just one. */
+bool blame_fair(uint32_t line, uint64_t index);
 bool run_finished(void);
 void final_check(void);
 

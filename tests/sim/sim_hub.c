@@ -45,7 +45,8 @@ void dispatch_start(void)
                                      .worker_max = WORKERS + 4,
                                      .lines = lines,
                                      .held_ms = 700,
-                                     .silent_ms = 1500};
+                                     .silent_ms = 1500,
+                                     .absent_ms = 5000};
     if (world.dispatch) {
         struct dispatch_totals totals;
         dispatch_total(world.dispatch, &totals);
@@ -111,8 +112,7 @@ static void record_check(const struct durable_record *record)
         if (index != record->aside.index)
             broken("set aside: seq %llu is sample %llu, not %llu", (unsigned long long)record->seq,
                    (unsigned long long)index, (unsigned long long)record->aside.index);
-        uint8_t ill = world.ill[line][index];
-        if (ill == WELL || ill >= ILL_REFUSED)
+        if (!blame_fair(line, index))
             broken("I6 innocent sample %llu of line %u set aside", (unsigned long long)index, line);
         world.ledger[line][record->seq] = true;
         world.stats.asides++;

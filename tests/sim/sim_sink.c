@@ -183,14 +183,32 @@ void fill_commit(uint64_t inc)
     fill_take();
 }
 
-/* Blame is exact: a strike against a sample that is well would be a wrong one, though alone it does
- * not set it aside. */
-static void blame_check(int line, const struct message *in)
+/* Blame is exact, or the sample can never be had: it was set aside where the store is filled. A
+ * strike against a sample that is well would be a wrong one, though alone it sets nothing aside. */
+bool blame_fair(uint32_t line, uint64_t index)
 {
-    uint8_t ill = world.ill[line][world.sample[line][in->seq]];
-    if (in->arg != CAUSE_LOST && in->arg != CAUSE_REFUSED && (ill == WELL || ill >= ILL_REFUSED))
-        broken("I6 innocent seq %llu of line %d is blamed for a %s", (unsigned long long)in->seq,
+    uint8_t ill = world.ill[line][index];
+    if (ill != WELL && ill < ILL_REFUSED)
+        return true;
+    return line == TRAIN && (world.ledger[FILL][index] || world.ill[FILL][index] == ILL_EMPTY);
+}
+
+static void blame_check(uint32_t line, const struct message *in)
+{
+    if (in->arg != CAUSE_LOST && in->arg != CAUSE_REFUSED &&
+        !blame_fair(line, world.sample[line][in->seq]))
+        broken("I6 innocent seq %llu of line %u is blamed for a %s", (unsigned long long)in->seq,
                line, cause_name((enum cause)in->arg));
+}
+
+/* The store is full: in some histories its process says so and ends. */
+static void fill_leave(struct sim_sink *s, const struct outbox *out)
+{
+    if (!world.fill_leaves || !sink_done(s->sink))
+        return;
+    sink_bye(s->sink, out);
+    world.fill_left = true;
+    world.alive[SINK_FILL] = false;
 }
 
 void sink_receive(enum actor actor, const struct message *message)
@@ -212,10 +230,12 @@ void sink_receive(enum actor actor, const struct message *message)
         broken("a sink of the newest generation was fenced: %s", sink_reason(s->sink));
     if (sink_mode(s->sink) == SINK_STARTED)
         begin(actor);
-    if (actor == SINK_FILL)
+    if (actor == SINK_FILL) {
         fill_take();
-    else
+        fill_leave(s, &out);
+    } else {
         train_ready();
+    }
 }
 
 /* A position without data must have earned it. */
@@ -314,8 +334,8 @@ void train_ready(void)
 
 bool run_finished(void)
 {
-    return world.trained == STEPS && world.durable_step == STEPS && world.alive[SINK_FILL] &&
-           sink_done(world.sinks[0].sink);
+    return world.trained == STEPS && world.durable_step == STEPS &&
+           (world.fill_left || (world.alive[SINK_FILL] && sink_done(world.sinks[0].sink)));
 }
 
 void final_check(void)
