@@ -18,8 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL /* the state of a running digest lies on the stack */
+#define XXH_STATIC_LINKING_ONLY /* the state of a running digest lies on the stack */
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* the widest vectors of this processor: twice as fast */
+#endif
 
 enum {
     RETURNS_BYTES = SHM_BLOCKS_MAX * sizeof(uint32_t),

@@ -178,6 +178,8 @@ void *sink_pump(void *memory)
         sent = backlog_flush(&process->to_hub, process->hub);
         sent = backlog_flush(&process->to_coordinator, process->coordinator) && sent;
         ending = process->lost_agent || (process->ending && sent);
+        if (ending)
+            show(process);
         pthread_cond_broadcast(&process->change);
         pthread_mutex_unlock(&process->lock);
     }

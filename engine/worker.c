@@ -138,9 +138,12 @@ static void turn(struct worker *worker)
     }
     if (bad)
         metric_add(worker->life.page, METRIC_DROPPED, bad);
-    if (lifeline_listen(&worker->life) != STATUS_OK || worker->life.drain)
-        worker->drain = true;
-    int64_t quiet = clock_ms() - worker->sent_ms;
+    int64_t now = clock_ms(), quiet = now - worker->sent_ms;
+    if (now - worker->heard_ms >= WORKER_LISTEN_MS) {
+        worker->heard_ms = now;
+        if (lifeline_listen(&worker->life) != STATUS_OK || worker->life.drain)
+            worker->drain = true;
+    }
     if (!worker->welcome && quiet >= WORKER_HELLO_MS)
         send_hello(worker);
     else if (worker->welcome && quiet >= WORKER_HB_MS)
@@ -156,6 +159,8 @@ static void wait_messages(struct worker *worker, int64_t timeout_ms)
         due = 0;
     struct link_wait waits[2] = {{.link = worker->link}, {.fd = worker->life.socket}};
     link_poll(waits, 2, due < timeout_ms ? due : timeout_ms);
+    if (waits[1].ready)
+        worker->heard_ms = 0;
 }
 
 /* Speaks for the process while the main thread is inside stage code. */

@@ -15,6 +15,7 @@
 
 enum {
     WORKER_HB_MS = 1000,         /* heartbeats, by a thread of their own while the stage works */
+    WORKER_LISTEN_MS = 100,      /* between two looks at what the agent says */
     WORKER_HELLO_MS = 50,        /* between two HELLOs until the dispatcher answers */
     WORKER_RECLAIM_MS = 10000,   /* a block that has not come back by then is taken back, if wanted */
     WORKER_SLOW_MS = 50,         /* samples that take as long stand in slow.tsv */
@@ -47,7 +48,7 @@ struct worker {
     struct held current;
     bool busy, welcome, drain, refused;
     uint64_t hub_inc;                   /* of the dispatcher that we work for */
-    int64_t sent_ms;                    /* last HELLO or HB */
+    int64_t sent_ms, heard_ms;          /* last HELLO or HB; last look at the agent's socket */
     int slow, slow_rows;                /* descriptor of slow.tsv */
     uint32_t begun;                     /* samples */
 };
