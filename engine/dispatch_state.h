@@ -1,7 +1,7 @@
-/* Inside of the dispatcher: items, queues, workers and pools, shared by dispatch.c (what messages
- * do), dispatch_result.c (what workers answer), dispatch_item.c (where items are),
- * dispatch_pool.c (who works) and dispatch_report.c (what people are told). Everything is a row of a
- * table sized at opening; rows are named by their number. */
+/* Inside of the dispatcher: items, queues, workers and pools, shared by dispatch.c (what
+ * messages do), dispatch_result.c (what workers answer), dispatch_item.c (where items are),
+ * dispatch_pool.c (who works) and dispatch_report.c (what people are told). Everything is a row
+ * of a table sized at opening; rows are named by their number. */
 #ifndef FOLDMILL_DISPATCH_STATE_H
 #define FOLDMILL_DISPATCH_STATE_H
 

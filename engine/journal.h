@@ -26,8 +26,8 @@ enum status journal_scan(struct span bytes,
                          enum status (*give)(void *user, struct span record, struct error *err),
                          void *user, size_t *good, struct error *err);
 
-/* Reads the newest journal of folder without taking its epoch, also while a run writes it: for those who
- * only look. No journal at all is an empty one. Status as journal_scan, or STATUS_IO. */
+/* Reads the newest journal of folder without taking its epoch, also while a run writes it: for
+ * those who only look. No journal at all is an empty one. Status as journal_scan, or STATUS_IO. */
 enum status journal_read(const char *folder,
                          enum status (*give)(void *user, struct span record, struct error *err),
                          void *user, struct error *err);

@@ -349,3 +349,44 @@ Test(dispatch, impossible_plans_are_refused)
     cr_assert(strstr(err.text, "no pool 1"), "%s", err.text);
     arena_close(&arena);
 }
+
+/* Three lines whose stages share one kind of process: 0 and 2 train, 1 fills ahead of them. */
+Test(dispatch, lines_that_share_processes_take_turns)
+{
+    static const struct dispatch_line lines[3] = {
+        {.stage_count = 1, .pool = {0}, .group = 1, .rank_count = 1, .window = 8, .filled_by = -1},
+        {.stage_count = 1, .pool = {0}, .group = 1, .rank_count = 1, .window = 8, .filled_by = -1,
+         .rank = 1},
+        {.stage_count = 1, .pool = {0}, .group = 1, .rank_count = 1, .window = 8, .filled_by = -1},
+    };
+    struct dispatch_config config = {.job = 1, .inc = 900, .graph_hash = 5, .line_count = 3,
+                                     .pool_count = 1, .worker_max = 2, .lines = lines};
+    rig.out = (struct outbox){&rig.box, mailbox_put};
+    arena_open(&rig.arena, 0);
+    cr_assert(dispatch_open(&rig.dispatch, &config, &rig.arena, NULL) == STATUS_OK);
+    for (uint16_t line = 0; line < 3; line++) {
+        hello(PEER_SINK, 500u + line, line, line, 0, 0, 0);
+        for (uint64_t seq = 0; seq < 4; seq++)
+            step((struct message){.type = MESSAGE_REQ, .inc = 500u + line, .peer = line,
+                                  .line = line, .gen = 1, .seq = seq, .attempt = 1,
+                                  .flags = line == 1 && seq == 3 ? MESSAGE_IMPATIENT : 0,
+                                  .payload = "key", .size = 3});
+    }
+    static const uint16_t wanted[12] = {1, 2, 0, 2, 0, 2, 0, 2, 0, 1, 1, 1};
+    struct message held[2];
+    hello(PEER_WORKER, 10, 9, 1, 0, 0, 0);
+    cr_assert(mailbox_count(&rig.box, MESSAGE_WORK) == 2);
+    for (int i = 0; i < 12; i++) {
+        if (i < 2) {
+            held[i] = *mailbox_nth(&rig.box, MESSAGE_WORK, i);
+        } else {
+            result(MESSAGE_OUT, 10, 9, held[i % 2].line, 0, held[i % 2].seq, 1, 0, "x");
+            cr_assert(mailbox_one(&rig.box, MESSAGE_DATA)->peer == held[i % 2].line);
+            held[i % 2] = *mailbox_one(&rig.box, MESSAGE_WORK);
+        }
+        if (i == 0 && held[0].line == 1)
+            cr_assert(held[0].seq == 3, "the urgent one first");
+        cr_assert(held[i % 2].line == wanted[i], "work %d is of line %u", i, held[i % 2].line);
+    }
+    rig_close();
+}

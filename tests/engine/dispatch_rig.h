@@ -33,8 +33,8 @@ static inline void tick(int64_t ms)
     dispatch_step(rig.dispatch, NULL, rig.now, &rig.out);
 }
 
-static inline void hello(enum peer_role role, uint64_t inc, uint32_t peer, uint16_t line, uint16_t stage,
-                  uint32_t index, uint32_t begun)
+static inline void hello(enum peer_role role, uint64_t inc, uint32_t peer, uint16_t line,
+                         uint16_t stage, uint32_t index, uint32_t begun)
 {
     struct hello hello = {.role = role, .version = MESSAGE_VERSION, .index = index,
                           .graph_hash = 5};

@@ -5,13 +5,14 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
-#include <signal.h>
 
 struct records {
     char text[64][64];
@@ -213,6 +214,60 @@ Test(journal, a_failed_write_is_reported_and_the_rest_survives)
     journal_close(journal);
     journal_close(reopen(folder, &records));
     cr_assert(records.count == 1 && strcmp(records.text[0], "kept") == 0);
+    folder_remove(folder);
+}
+
+/* The child says a number after its record is durable; it is killed at any moment. */
+static void append_and_say(const char *folder, int pipe_end)
+{
+    struct records records;
+    struct journal *journal = reopen(folder, &records);
+    int number = records.count ? atoi(records.text[records.count - 1]) : 0;
+    for (;;) {
+        char text[32];
+        struct error err;
+        snprintf(text, sizeof text, "%d", ++number);
+        if (journal_append(journal, span_of(text), &err) != STATUS_OK ||
+            write(pipe_end, &number, sizeof number) != sizeof number)
+            _exit(1);
+        if (number % 20 == 0) { /* keeps the newest record only */
+            struct records last = {.count = 1};
+            strcpy(last.text[0], text);
+            if (journal_compact(journal, write_all, &last, &err) != STATUS_OK)
+                _exit(1);
+        }
+    }
+}
+
+Test(journal, kills_forget_nothing_that_was_answered)
+{
+    char folder[64];
+    int answered = 0;
+    folder_make(folder);
+    for (unsigned round = 0; round < 40; round++) {
+        int ends[2], number;
+        cr_assert(pipe(ends) == 0);
+        pid_t child = fork();
+        cr_assert(child >= 0);
+        if (child == 0) {
+            close(ends[0]);
+            append_and_say(folder, ends[1]);
+        }
+        close(ends[1]);
+        usleep(1000 + round * 1237 % 30000);
+        kill(child, SIGKILL);
+        while (read(ends[0], &number, sizeof number) == sizeof number)
+            answered = number;
+        close(ends[0]);
+        cr_assert(waitpid(child, NULL, 0) == child);
+        struct records records;
+        journal_close(reopen(folder, &records));
+        int last = records.count ? atoi(records.text[records.count - 1]) : 0;
+        cr_assert(last == answered || last == answered + 1, "round %u: %d answered, %d found",
+                  round, answered, last);
+        answered = last;
+    }
+    cr_assert(answered > 40, "only %d records in all", answered);
     folder_remove(folder);
 }
 

@@ -1,5 +1,5 @@
-/* engine/sink as a store that is being filled: any order, urgent keys first, commits. Five samples, a
- * window of four, of which run-ahead may use three. */
+/* engine/sink as a store that is being filled: any order, urgent keys first, commits. Five
+ * samples, a window of four, of which run-ahead may use three. */
 #include "engine/sink.h"
 
 #include "tests/engine/mailbox.h"

@@ -1,6 +1,6 @@
-/* Fuzzes the wire form of messages: 72 bytes of header, then the payload; once as they are, and once
- * with checksums that fit, so that what stands behind them is reached. Payloads that the protocol
- * reads go through every reader, and what is accepted must come back equal. */
+/* Fuzzes the wire form of messages: 72 bytes of header, then the payload; once as they are, and
+ * once with checksums that fit, so that what stands behind them is reached. Payloads that the
+ * protocol reads go through every reader, and what is accepted must come back equal. */
 #include "engine/bytes.h"
 #include "engine/message.h"
 

@@ -1,6 +1,7 @@
-/* Fuzzes the protocol's steps with sequences of hostile messages: each is 11 bytes that fill the fields
- * with small numbers, so that they meet what is there, then a payload. No message from outside may
- * make a step fail an assertion, and none may make it send anything that cannot be encoded. */
+/* Fuzzes the protocol's steps with sequences of hostile messages: each is 11 bytes that fill the
+ * fields with small numbers, so that they meet what is there, then a payload. No message from
+ * outside may make a step fail an assertion, and none may make it send anything that cannot be
+ * encoded. */
 #include "engine/coordinate.h"
 #include "engine/dispatch.h"
 #include "engine/sink.h"

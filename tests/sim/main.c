@@ -109,7 +109,7 @@ static void fault(void)
     event_push(50 + random_u32() % 700, EVENT_FAULT, AGENT, 0);
     world.stats.faults++;
     int worker = (int)(random_u32() % WORKERS);
-    enum actor actor = WORKER0 + worker;
+    enum actor actor = actor_of(worker);
     switch (random_u32() % 9) {
     case 0:
     case 1: /* SIGKILL from outside: never blamed */

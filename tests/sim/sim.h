@@ -44,6 +44,11 @@ enum {
 enum actor { COORDINATE, DISPATCH, AGENT, SINK_FILL, SINK_TRAIN, WORKER0 = SINK_TRAIN + RANKS,
              ACTORS = WORKER0 + WORKERS };
 
+static inline enum actor actor_of(int worker)
+{
+    return (enum actor)(WORKER0 + (uint32_t)worker);
+}
+
 /* What is wrong with a sample in a line. */
 enum ill { WELL, ILL_CRASH, ILL_ERR, ILL_OFTEN, ILL_HANG, ILL_REFUSED, ILL_EMPTY };
 

@@ -20,8 +20,8 @@ static void send(int worker, struct message message)
 {
     message.peer = DISPATCH;
     message.job = 1;
-    message.inc = world.inc[WORKER0 + worker];
-    net_send(WORKER0 + worker, &message);
+    message.inc = world.inc[actor_of(worker)];
+    net_send(actor_of(worker), &message);
 }
 
 static void answer(int worker, const struct job *job, enum message_type type, const void *payload,
@@ -57,9 +57,9 @@ static void hello(int worker)
 void worker_start(int worker)
 {
     struct sim_worker *w = &world.workers[worker];
-    world.alive[WORKER0 + worker] = true;
-    world.stopped_until[WORKER0 + worker] = 0;
-    world.inc[WORKER0 + worker] = ++world.inc_next;
+    world.alive[actor_of(worker)] = true;
+    world.stopped_until[actor_of(worker)] = 0;
+    world.inc[actor_of(worker)] = ++world.inc_next;
     w->dispatcher = 0;
     w->job_count = 0;
     w->begun = 0;
@@ -119,10 +119,10 @@ static void begin(int worker)
         time += world.slow ? 300 + random_u32() % 2000 : 800;
     const struct message *work = &w->jobs[0].message;
     if (ill_of(work) == ILL_HANG && work->stage == 1) {
-        event_push(time + 1500, EVENT_KILL, WORKER0 + worker, world.inc[WORKER0 + worker]);
+        event_push(time + 1500, EVENT_KILL, actor_of(worker), world.inc[actor_of(worker)]);
         return;
     }
-    event_push(time, EVENT_WORK, WORKER0 + worker, world.inc[WORKER0 + worker]);
+    event_push(time, EVENT_WORK, actor_of(worker), world.inc[actor_of(worker)]);
 }
 
 static void job_remove(struct sim_worker *w, int at)
@@ -153,7 +153,7 @@ static void forget_unbegun(int worker, bool tell)
 static void take_work(int worker, const struct message *in)
 {
     struct sim_worker *w = &world.workers[worker];
-    if (in->inc != world.inc[WORKER0 + worker])
+    if (in->inc != world.inc[actor_of(worker)])
         return;
     for (int i = 0; i < w->job_count; i++)
         if (message_same_item(&w->jobs[i].message, in))
@@ -183,7 +183,7 @@ void worker_receive(int worker, const struct message *in)
         take_work(worker, in);
     } else if (in->type == MESSAGE_FREE) {
         block_return(in);
-    } else if (in->type == MESSAGE_DRAIN && in->inc == world.inc[WORKER0 + worker]) {
+    } else if (in->type == MESSAGE_DRAIN && in->inc == world.inc[actor_of(worker)]) {
         w->draining = true;
         forget_unbegun(worker, true);
         leave_if_drained(worker);
@@ -205,7 +205,7 @@ void worker_tick(int worker)
                                   .payload = bytes,
                                   .size = size});
     if (w->stuck)
-        worker_finish(worker, world.inc[WORKER0 + worker]);
+        worker_finish(worker, world.inc[actor_of(worker)]);
 }
 
 /* A block for a result, or NULL: then the worker waits. Old ones are taken back. */
@@ -238,7 +238,7 @@ static void send_result(int worker, struct job *job, struct content content)
     block->use++;
     block->since_ms = world.now;
     block->content = content;
-    struct descriptor at = {world.inc[WORKER0 + worker], (uint32_t)worker,
+    struct descriptor at = {world.inc[actor_of(worker)], (uint32_t)worker,
                             (uint32_t)(block - w->blocks), block->use, 0};
     answer(worker, job, MESSAGE_OUT, &at, sizeof at, MESSAGE_BLOCK);
 }
@@ -297,7 +297,7 @@ static bool execute(int worker)
 void worker_finish(int worker, uint64_t inc)
 {
     struct sim_worker *w = &world.workers[worker];
-    if (world.inc[WORKER0 + worker] != inc || !world.alive[WORKER0 + worker] || !w->busy)
+    if (world.inc[actor_of(worker)] != inc || !world.alive[actor_of(worker)] || !w->busy)
         return;
     if (w->stuck) {
         /* The result is ready and waits for room: its input was read before. */
@@ -320,7 +320,7 @@ void worker_finish(int worker, uint64_t inc)
 void worker_kill(int worker, enum cause cause)
 {
     struct sim_worker *w = &world.workers[worker];
-    enum actor actor = WORKER0 + worker;
+    enum actor actor = actor_of(worker);
     if (!world.alive[actor])
         return;
     world.alive[actor] = false;
