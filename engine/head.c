@@ -80,10 +80,7 @@ static enum status read_store(struct head *head, uint64_t index, struct arena *a
     memcpy(key, span.data, span.size);
     key[span.size] = '\0';
     status = store_get(head->store, key, NULL, wanted, arena, sample, err);
-    if (status != STATUS_CORRUPT)
-        return status;
-    error_prefix(err, "%s: damaged record", head->store_path);
-    return STATUS_REFUSED;
+    return status == STATUS_CORRUPT ? STATUS_REFUSED : status; /* damaged: skipped by name */
 }
 
 enum status head_read(struct head *head, struct span key, struct arena *arena,

@@ -96,7 +96,7 @@ enum status store_get(struct store *store, const char *key, const char *const *f
         struct wire_options options = {.fields = fields, .copy = true, .key = key};
         status = wire_decode(frame, &options, arena, sample, err);
         if (status != STATUS_OK)
-            error_prefix(err, "store %s: the record of %s", store->path, key);
+            error_prefix(err, "store %s: damaged record of %s", store->path, key);
     }
     store_read_end(store);
     return status;
@@ -114,7 +114,7 @@ enum status store_peek(struct store *store, const char *key, struct wire_view *v
     if (status == STATUS_OK) {
         status = wire_peek(frame, view, err);
         if (status != STATUS_OK)
-            error_prefix(err, "store %s: the record of %s", store->path, key);
+            error_prefix(err, "store %s: damaged record of %s", store->path, key);
     }
     store_read_end(store);
     return status;

@@ -37,7 +37,10 @@ static void verify_entry(struct verify *verify, const struct store_entry *entry,
     if (status == STATUS_MISS)
         error_set(&err, STATUS_CORRUPT, "listed, but not found: pages of data.mdb are damaged");
     if (status != STATUS_OK) {
-        note_bad(verify, entry->key, err.text);
+        char place[PATH_MAX + 16]; /* what every line would begin with */
+        int size = snprintf(place, sizeof place, "store %s: ", verify->store->path);
+        bool told = strncmp(err.text, place, (size_t)size) == 0;
+        note_bad(verify, entry->key, err.text + (told ? size : 0));
         return;
     }
     verify->report->records++;

@@ -366,7 +366,8 @@ enum status wire_decode(struct span frame, const struct wire_options *options, s
         *field = view.fields[i].field;
         status = load_array(frame, &view.fields[i], options->copy, arena, &field->data, err);
         if (status != STATUS_OK) {
-            error_prefix(err, "frame of %s", view.key);
+            if (!options->key) /* else the caller says whose it is */
+                error_prefix(err, "frame of %s", view.key);
             return status;
         }
         count++;

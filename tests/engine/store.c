@@ -216,6 +216,67 @@ Test(store, grows_its_map_and_readers_follow)
     fixture_close(&fixture);
 }
 
+/* A reader's life: random keys until told to end; exits with 0 when all were right. */
+static void read_until_told(struct fixture *fixture, unsigned seed, int end_fd)
+{
+    struct store *store;
+    struct error err;
+    struct arena arena;
+    struct sample wanted, found;
+    char byte;
+    int reads = 0;
+    arena_open(&arena, 0);
+    fcntl(end_fd, F_SETFL, O_NONBLOCK);
+    if (store_open_reader(fixture->path, &store, &err) != STATUS_OK)
+        _exit(1);
+    while (read(end_fd, &byte, 1) < 0) {
+        arena_reset(&arena);
+        fixture_sample(&wanted, &arena, (int)(rand_r(&seed) % 3000));
+        enum status status = store_get(store, wanted.key, NULL, NULL, &arena, &found, &err);
+        if (status != STATUS_MISS && status != STATUS_OK)
+            _exit(2);
+        if (status == STATUS_OK && sample_digest(&wanted) != sample_digest(&found))
+            _exit(3);
+        reads += status == STATUS_OK;
+    }
+    store_close(store);
+    arena_close(&arena);
+    _exit(reads > 100 ? 0 : 4);
+}
+
+Test(store, readers_see_whole_records_while_the_writer_overwrites_and_grows, .timeout = 60)
+{
+    struct fixture fixture = fixture_open("many");
+    struct error err;
+    struct store *store;
+    struct store_options options = {.map_bytes = 1 << 20, .codec = WIRE_LZ4};
+    int end[2], status;
+    pid_t readers[3];
+    store_close(fixture_writer(&fixture));
+    cr_assert(pipe(end) == 0);
+    for (int r = 0; r < 3; r++) {
+        readers[r] = fork();
+        if (readers[r] == 0) {
+            close(end[1]);
+            read_until_told(&fixture, (unsigned)r + 1, end[0]);
+        }
+    }
+    cr_assert(store_open_writer(fixture.path, &options, &store, &err) == STATUS_OK, "%s", err.text);
+    for (int i = 0; i < 3000; i += 100) {
+        fixture_fill(store, i, i + 100);
+        fixture_fill(store, i / 2, i / 2 + 20);
+        cr_assert(store_commit(store, &err) == STATUS_OK, "%s", err.text);
+    }
+    usleep(200000);
+    close(end[1]); /* the end of the pipe is the end of the readers */
+    for (int r = 0; r < 3; r++) {
+        cr_assert(waitpid(readers[r], &status, 0) == readers[r]);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "reader %d: %d", r, status);
+    }
+    store_close(store);
+    fixture_close(&fixture);
+}
+
 Test(store, stops_at_its_limit_and_goes_on_with_a_larger_one)
 {
     struct fixture fixture = fixture_open("limit");
