@@ -10,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { WORD = 8, WORDS_LISTED_MAX = 64 };
+enum { WORD = 8 };
 
 int64_t common_subsequence(struct span a, struct span b, uint64_t *scratch)
 {
@@ -122,7 +122,7 @@ static void compare_pair(struct linker *linker, int i, int j)
 /* A word of eight residues of one of the distinct sequences. */
 struct word {
     uint64_t hash;
-    int sequence;
+    int sequence; /* place in the list of distinct sequences */
 };
 
 static int by_word(const void *a, const void *b)
@@ -133,12 +133,11 @@ static int by_word(const void *a, const void *b)
     return (x->sequence > y->sequence) - (x->sequence < y->sequence);
 }
 
-/* Compares pairs that share a word. Words of more than WORDS_LISTED_MAX sequences link each only to
- * the first ones, whose group then draws the others in. */
-static void compare_by_words(struct linker *linker, const int *distinct, int count,
-                             struct arena *arena)
+/* The different words of every sequence, by hash and then by sequence. */
+static struct word *words_list(const struct linker *linker, const int *distinct, int count,
+                               struct arena *arena, size_t *listed)
 {
-    size_t total = 0, at = 0;
+    size_t total = 0, at = 0, kept = 0;
     for (int d = 0; d < count; d++) {
         size_t size = linker->chains[distinct[d]].sequence.size;
         total += size >= WORD ? size - WORD + 1 : 0;
@@ -147,17 +146,60 @@ static void compare_by_words(struct linker *linker, const int *distinct, int cou
     for (int d = 0; d < count; d++) {
         struct span sequence = linker->chains[distinct[d]].sequence;
         for (size_t i = 0; i + WORD <= sequence.size; i++)
-            words[at++] = (struct word){XXH3_64bits(sequence.data + i, WORD), distinct[d]};
+            words[at++] = (struct word){XXH3_64bits(sequence.data + i, WORD), d};
     }
     qsort(words, total, sizeof *words, by_word);
-    for (size_t first = 0; first < total;) {
-        size_t end = first + 1;
-        while (end < total && words[end].hash == words[first].hash)
-            end++;
-        for (size_t i = first + 1; i < end; i++)
-            for (size_t j = first; j < i && j < first + WORDS_LISTED_MAX; j++)
-                compare_pair(linker, words[j].sequence, words[i].sequence);
-        first = end;
+    for (size_t i = 0; i < total; i++)
+        if (i == 0 || by_word(&words[i - 1], &words[i]) != 0)
+            words[kept++] = words[i];
+    *listed = kept;
+    return words;
+}
+
+/* For each sequence the places in words where the lists of its words begin: start[d] to
+ * start[d + 1] - 1 of the result. */
+static size_t *lists_of(const struct word *words, size_t listed, int count, struct arena *arena,
+                        size_t *start)
+{
+    size_t *lists = arena_alloc(arena, listed * sizeof *lists);
+    size_t *next = arena_zero(arena, (size_t)count + 1, sizeof *next);
+    for (size_t w = 0; w < listed; w++)
+        next[words[w].sequence + 1]++;
+    for (int d = 0; d < count; d++)
+        next[d + 1] += next[d];
+    memcpy(start, next, ((size_t)count + 1) * sizeof *start);
+    for (size_t w = 0, first = 0; w < listed; w++) {
+        first = words[w].hash == words[first].hash ? first : w;
+        lists[next[words[w].sequence]++] = first;
+    }
+    return lists;
+}
+
+/* Compares pairs that share words: each pair once, and only if at least a tenth of the shorter
+ * one's residues, less eight, begin a common word. (Of m residues without gaps, 10 % differing, m /
+ * 5 - 7 do; a gap takes 7 away.) */
+static void compare_by_words(struct linker *linker, const int *distinct, int count,
+                             struct arena *arena)
+{
+    size_t listed = 0;
+    struct word *words = words_list(linker, distinct, count, arena, &listed);
+    size_t *start = arena_alloc(arena, ((size_t)count + 1) * sizeof *start);
+    size_t *lists = lists_of(words, listed, count, arena, start);
+    int *shared = arena_zero(arena, (size_t)count, sizeof *shared);
+    int *seen = arena_alloc(arena, (size_t)count * sizeof *seen);
+    for (int d = 0; d < count; d++) {
+        int others = 0;
+        for (size_t l = start[d]; l < start[d + 1]; l++)
+            for (size_t w = lists[l]; words[w].sequence < d; w++)
+                if (shared[words[w].sequence]++ == 0)
+                    seen[others++] = words[w].sequence;
+        for (int k = 0; k < others; k++) {
+            int i = distinct[d], j = distinct[seen[k]];
+            size_t a = linker->chains[i].sequence.size, b = linker->chains[j].sequence.size;
+            if (shared[seen[k]] + WORD >= (int)((a < b ? a : b) / 10))
+                compare_pair(linker, i, j);
+            shared[seen[k]] = 0;
+        }
     }
 }
 
@@ -183,8 +225,8 @@ void cluster_groups(const struct cluster_chain *chains, int count, double identi
             unite(linker.parent, entries[i - 1], entries[i]);
     int *sequences = order_of(chains, count, arena, by_sequence), distinct = 0;
     for (int i = 0; i < count; i++) {
-        if (distinct && span_equal(chains[sequences[distinct - 1]].sequence,
-                                   chains[sequences[i]].sequence))
+        if (distinct &&
+            span_equal(chains[sequences[distinct - 1]].sequence, chains[sequences[i]].sequence))
             unite(linker.parent, sequences[distinct - 1], sequences[i]);
         else
             sequences[distinct++] = sequences[i];

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CLUSTER_ALL_PAIRS_MAX = 4096 }; /* distinct sequences that are all compared */
+enum { CLUSTER_ALL_PAIRS_MAX = 512 }; /* distinct sequences that are all compared */
 
 struct cluster_chain {
     struct span key, entry, sequence;
@@ -22,8 +22,9 @@ struct cluster_chain {
 int64_t common_subsequence(struct span a, struct span b, uint64_t *scratch);
 
 /* group[count]: numbers 0.. in the order of the smallest key of each group. Above
- * CLUSTER_ALL_PAIRS_MAX distinct sequences only pairs that share a word of eight residues are
- * compared, which two sequences above 90 % identity do unless they differ by many insertions. */
+ * CLUSTER_ALL_PAIRS_MAX distinct sequences only pairs that share words of eight residues are
+ * compared, which two sequences above 90 % identity do unless they differ by many insertions; that
+ * takes memory of 24 bytes a residue. */
 void cluster_groups(const struct cluster_chain *chains, int count, double identity_max,
                     struct arena *arena, int32_t *group);
 

@@ -38,8 +38,8 @@ Test(cluster, common_subsequence_is_that_of_the_table)
             a[i] = (char)('A' + rng_below(&rng, 4));
         for (int i = 0; i < m; i++)
             b[i] = (char)('A' + rng_below(&rng, 5));
-        int64_t fast = common_subsequence((struct span){a, (size_t)n}, (struct span){b, (size_t)m},
-                                          scratch);
+        int64_t fast =
+            common_subsequence((struct span){a, (size_t)n}, (struct span){b, (size_t)m}, scratch);
         cr_assert(fast == slow_common(a, n, b, m), "%d and %d letters", n, m);
     }
 }
@@ -161,5 +161,41 @@ Test(cluster, peptides_do_not_join_proteins)
     cluster_groups(three, 3, 0.9, &arena, group);
     cr_assert(group[0] == 0 && group[1] == 1 && group[2] == 2, "%d %d %d", group[0], group[1],
               group[2]);
+    arena_close(&arena);
+}
+
+Test(cluster, long_lists_are_grouped_by_their_words, .timeout = 60)
+{
+    enum { MANY = CLUSTER_ALL_PAIRS_MAX + 200, SHORT = 60 };
+    static char letters[MANY][SHORT + 1], keys[MANY][8];
+    static struct cluster_chain many[MANY];
+    static int32_t group[MANY];
+    static uint64_t scratch[257 * 2];
+    struct rng rng = rng_open(4, 0, 0, "cluster", 0);
+    struct arena arena;
+    arena_open(&arena, 0);
+    for (int c = 0; c < MANY; c++) {
+        if (c % 8 == 0)
+            for (int i = 0; i < SHORT; i++)
+                letters[c][i] = "ACDEFGHIKLMNPQRSTVWY"[rng_below(&rng, 20)];
+        else
+            memcpy(letters[c], letters[c - c % 8], SHORT);
+        for (uint32_t m = rng_below(&rng, 9); m > 0; m--)
+            letters[c][rng_below(&rng, SHORT)] = "ACDEFGHIKLMNPQRSTVWY"[rng_below(&rng, 20)];
+        snprintf(keys[c], sizeof keys[c], "k%d", c);
+        many[c] = (struct cluster_chain){span_of(keys[c]), span_of(keys[c]), span_of(letters[c])};
+    }
+    cluster_groups(many, MANY, 0.9, &arena, group);
+    int together = 0;
+    for (int i = 0; i < MANY; i++)
+        for (int j = 0; j < i; j++) {
+            bool near = (double)common_subsequence(many[i].sequence, many[j].sequence, scratch) >
+                            0.9 * SHORT &&
+                        sequence_identity(many[i].sequence, many[j].sequence, &arena) > 0.9;
+            cr_assert(!near || group[i] == group[j], "%s and %s", keys[i], keys[j]);
+            cr_assert(group[i] != group[j] || i / 8 == j / 8, "families stay apart");
+            together += near;
+        }
+    cr_assert(together > 300, "%d", together);
     arena_close(&arena);
 }
