@@ -135,18 +135,6 @@ SHARED int posix_memalign(void **out, size_t alignment, size_t size)
 }
 #endif
 
-static void expect_whole(struct fixture *fixture, int count)
-{
-    struct error err;
-    struct store *store = fixture_writer(fixture);
-    struct store_report report;
-    for (int i = 0; i < count; i++)
-        fixture_check(store, i);
-    cr_assert(store_verify(store, NULL, NULL, NULL, &report, &err) == STATUS_OK, "%s", err.text);
-    cr_assert(report.bad == 0);
-    store_close(store);
-}
-
 /* Opens, puts samples[first..end), commits, reads, lists, closes; OK only when all of it was. */
 static enum status exercise(struct fixture *fixture, const struct sample *samples, int first,
                             int end, bool *committed, struct error *err)
@@ -201,7 +189,7 @@ Test(store_faults, survives_every_failed_allocation, .timeout = 120)
         failures += status != STATUS_OK;
         cr_assert(status == STATUS_OK || strlen(err.text) > 0);
         cr_assert(reached || status == STATUS_OK, "%s", err.text);
-        expect_whole(&fixture, committed ? 10 : 5);
+        fixture_expect(&fixture, committed ? 10 : 5);
         if (!reached)
             break;
     }
@@ -237,7 +225,7 @@ Test(store_faults, survives_every_failed_write_and_sync, .timeout = 120)
             if (status != STATUS_OK)
                 cr_assert(status == (codes[c] == EIO ? STATUS_IO : STATUS_FULL), "%s", err.text);
             whole = committed ? 40 : whole;
-            expect_whole(&fixture, whole);
+            fixture_expect(&fixture, whole);
             if (!reached)
                 break;
         }
@@ -283,7 +271,7 @@ Test(store_faults, refuses_all_work_when_the_map_is_gone)
     cr_assert(store_get(store, "key_0001", NULL, NULL, &fixture.arena, &sample, &err) ==
               STATUS_LIMIT);
     store_close(store);
-    expect_whole(&fixture, 20);
+    fixture_expect(&fixture, 20);
     fixture_close(&fixture);
 }
 
@@ -337,7 +325,7 @@ Test(store_faults, keeps_what_it_has_when_the_disk_is_full, .timeout = 60)
     cr_assert(mount("foldmill", fixture.path, "tmpfs", MS_REMOUNT, "size=8m") == 0);
     cr_assert(store_commit(store, &err) == STATUS_OK, "goes on with room: %s", err.text);
     store_close(store);
-    expect_whole(&fixture, acked + 10);
+    fixture_expect(&fixture, acked + 10);
     cr_assert(umount(fixture.path) == 0);
     fixture_close(&fixture);
 }

@@ -117,6 +117,19 @@ static inline void fixture_check(struct store *store, int i)
     arena_close(&arena);
 }
 
+/* Records 0..count-1 are there, and all that is there is sound. */
+static inline void fixture_expect(struct fixture *fixture, int count)
+{
+    struct error err;
+    struct store *store = fixture_writer(fixture);
+    struct store_report report;
+    for (int i = 0; i < count; i++)
+        fixture_check(store, i);
+    cr_assert(store_verify(store, NULL, NULL, NULL, &report, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(report.bad == 0);
+    store_close(store);
+}
+
 static inline MDB_env *fixture_raw_open(struct fixture *fixture, const char *table, MDB_txn **txn,
                                         MDB_dbi *dbi)
 {

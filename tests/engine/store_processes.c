@@ -60,7 +60,7 @@ Test(store_processes, keeps_every_acknowledged_record_when_killed, .timeout = 12
         close(acks[0]);
         useful += acked > before;
         if (acked > 1500) { /* begin anew, or the checks become long */
-            expect_whole(&fixture, acked);
+            fixture_expect(&fixture, acked);
             fixture_clear(fixture.path);
             acked = 0;
         } else {
@@ -70,7 +70,7 @@ Test(store_processes, keeps_every_acknowledged_record_when_killed, .timeout = 12
             store_close(store);
         }
     }
-    expect_whole(&fixture, acked);
+    fixture_expect(&fixture, acked);
     cr_assert(useful > rounds / 4, "most rounds wrote something: %d", useful);
     fixture_close(&fixture);
 }
