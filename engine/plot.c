@@ -102,7 +102,7 @@ enum status plot_steps(const char *run_dir, const char *sink, struct error *err)
              "columns = int(system(\"head -n 1 '\".table.\"' | tr '\\t' '\\n' | wc -l\"))\n"
              "name(n) = system(sprintf(\"head -n 1 '%%s' | cut -f %%d\", table, n))\n"
              "reported = columns - 6\n"
-             "set multiplot layout (reported + 3) / 2,2 title '%s: by step' noenhanced\n"
+             "set multiplot layout (reported + 2) / 2,2 title '%s: by step' noenhanced\n"
              "unset key\nset xlabel 'step'\n"
              "do for [n = 7:columns] {\n"
              "    set title name(n) noenhanced\n"
@@ -123,9 +123,9 @@ enum status plot_utilisation(const char *run_dir, const char *sink, struct error
     snprintf(script, sizeof script,
              "set title 'utilisation over the run'\nset xlabel 'seconds'\n"
              "set ylabel 'percent'\nset yrange [0:105]\nset key bottom right noenhanced\n"
-             "plot '%s/metrics.tsv' using 1:(100 * column('%s.busy')) with lines lw 2 "
+             "plot '%s/metrics.tsv' using 1:(column('%s.busy') > 1 ? 100 : 100 * column('%s.busy')) with lines lw 2 "
              "lc rgb '#1f5fa8' title '%s computes', "
              "'' using 1:(100 * column('cpu')) with lines lw 2 lc rgb '#c07020' title 'CPUs busy'\n",
-             run_dir, sink, sink);
+             run_dir, sink, sink, sink);
     return plot_make(folder, "utilisation", script, err);
 }

@@ -304,7 +304,7 @@ static enum status map_draw(struct evaluate_state *e, const char *key,
              "above' noenhanced\nset size square\nunset key\nset cbrange [2:22]\n"
              "set palette rgbformulae 22,13,-31 negative\nset xrange [-0.5:%lld.5]\n"
              "set yrange [%lld.5:-0.5]\nset xlabel 'residue of the crop'\n"
-             "plot '%s' using 1:2:3 with image\n",
+             "plot '%s' using 2:1:3 with image\n",
              key, (long long)length - 1, (long long)length - 1, path);
     status = plot_make(folder, name, script, err);
     return status == STATUS_MISS ? STATUS_OK : status; /* the table is there without gnuplot */
