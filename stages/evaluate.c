@@ -7,7 +7,7 @@
 #include "engine/base/log.h"
 #include "engine/plot.h"
 #include "engine/store.h"
-#include "stages/bio/expand.h"
+#include "stages/bio/geometry.h"
 #include "stages/bio/separation.h"
 #include "stages/learn/network.h"
 #include "stages/learn/saved.h"
@@ -120,7 +120,8 @@ static enum status baseline_fit(struct evaluate_state *e, struct error *err)
         if (strcmp(entry->split, "train") == 0) {
             float *beta = arena_alloc(&arena, (size_t)length * 3 * sizeof *beta);
             float *beta_mask = arena_alloc(&arena, (size_t)length * sizeof *beta_mask);
-            expand_pseudo_beta(length, aatype->data, xyz->data, mask->data, beta, beta_mask);
+            geometry_pseudo_beta(&(struct geometry_chain){aatype->data, xyz->data, mask->data, 0, length},
+                                 beta, beta_mask);
             separation_add(&e->separation, length, beta, beta_mask);
             train++;
         } else {

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SYMBOLS = 23, ATOMS = 37, ATOM_CA = 1, ATOM_CB = 3, GLYCINE = 7, TABLE = 256 };
+enum { SYMBOLS = 23, TABLE = 256 };
 
 float deletion_value(float count)
 {
@@ -47,15 +47,5 @@ void expand_msa(const struct expand_clusters *c, float *msa_feat)
                 to[25 + s] = counts[s] ? (float)counts[s] / denominator : 0;
             to[48] = sum ? deletion_value((float)sum / denominator) : 0;
         }
-    }
-}
-
-void expand_pseudo_beta(int length, const uint8_t *aatype, const float *positions,
-                        const uint8_t *mask, float *pseudo_beta, float *pseudo_mask)
-{
-    for (int i = 0; i < length; i++) {
-        int atom = aatype[i] == GLYCINE ? ATOM_CA : ATOM_CB;
-        memcpy(pseudo_beta + 3 * i, positions + (i * ATOMS + atom) * 3, 3 * sizeof *positions);
-        pseudo_mask[i] = mask[i * ATOMS + atom] ? 1 : 0;
     }
 }

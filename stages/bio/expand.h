@@ -29,9 +29,4 @@ struct expand_clusters {
  * value. */
 void expand_msa(const struct expand_clusters *clusters, float *msa_feat);
 
-/* Pseudo beta [L,3] and its mask from atom37 positions [L,37,3] and mask [L,37]: CB, or CA of glycine
- * (aatype 7). */
-void expand_pseudo_beta(int length, const uint8_t *aatype, const float *positions,
-                        const uint8_t *mask, float *pseudo_beta, float *pseudo_mask);
-
 #endif

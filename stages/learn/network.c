@@ -2,6 +2,7 @@
 #include "stages/learn/network.h"
 
 #include "stages/bio/expand.h"
+#include "stages/bio/geometry.h"
 
 #include <math.h>
 #include <string.h>
@@ -141,10 +142,13 @@ enum status network_input(const struct sample *batch, int64_t b, struct arena *a
     float *pseudo_beta = arena_alloc(arena, k * 3 * sizeof *pseudo_beta);
     float *pseudo_mask = arena_alloc(arena, k * sizeof *pseudo_mask);
     expand_target((int)k, length, aatype, target);
-    expand_pseudo_beta((int)k, aatype,
-                       (const float *)data_of(batch, "all_atom_positions") + first * 37 * 3,
-                       (const uint8_t *)data_of(batch, "all_atom_mask") + first * 37, pseudo_beta,
-                       pseudo_mask);
+    const struct geometry_chain chain = {
+        .aatype = aatype,
+        .positions = (const float *)data_of(batch, "all_atom_positions") + first * 37 * 3,
+        .mask = (const uint8_t *)data_of(batch, "all_atom_mask") + first * 37,
+        .count = (int)k,
+    };
+    geometry_pseudo_beta(&chain, pseudo_beta, pseudo_mask);
     for (size_t i = 0; i < k; i++)
         mask[i] = seq_mask[i];
     *input = (struct net_input){

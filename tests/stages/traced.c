@@ -1,8 +1,9 @@
-/* The alignment part of genuine random runs of the reference, every draw recorded: fed the same draws,
- * the same features must come out, bit for bit (channel 48 of msa_feat within 1.2e-7). */
+/* The alignment part of genuine random runs of the reference, every draw recorded: fed the same
+ * draws, the same features must come out, bit for bit (channel 48 of msa_feat within 1.2e-7). */
 #include "engine/base/file.h"
 #include "engine/base/npz.h"
 #include "stages/bio/expand.h"
+#include "stages/bio/geometry.h"
 #include "stages/bio/msa_cluster.h"
 
 #include <criterion/criterion.h>
@@ -14,7 +15,7 @@
 
 enum { CLUSTERS = 128, EXTRA = 1024, DISTILLATION_ROWS = 1000, CASES_MIN = 40 };
 
-static const uint8_t hhblits_to_restype[22] = {0,  4, 3, 6,  13, 7,  8,  9,  11, 10, 12,
+static const uint8_t hhblits_to_restype[22] = {0, 4,  3, 6, 13, 7,  8,  9,  11, 10, 12,
                                                2, 14, 5, 1, 15, 16, 19, 17, 18, 20, 21};
 
 struct traced {
@@ -131,8 +132,8 @@ static struct msa_choice choose(struct traced *t, int pass)
     choice.mask = need(&t->run, name, NPZ_BOOL);
     snprintf(name, sizeof name, "r%d_bert_sample", pass);
     uint8_t *masked = arena_alloc(&t->arena, (size_t)choice.clusters * t->length);
-    msa_apply_mask(&t->source, rows, choice.clusters, choice.mask,
-                   need(&t->run, name, NPZ_U8), masked);
+    msa_apply_mask(&t->source, rows, choice.clusters, choice.mask, need(&t->run, name, NPZ_U8),
+                   masked);
     choice.masked = masked;
     choice.extra_kept = draws(t, pass, "extra_perm", &perm_count);
     cr_assert(choice.extra_kept && perm_count == choice.extra);
@@ -193,8 +194,9 @@ static void clusters_compare(struct traced *t, const char *label, int pass,
         memcpy(msa + c * k, choice->masked + (size_t)c * t->length + t->start, t->width);
         msa_deletions(&t->source, choice->cluster_row[c], t->start, t->width, deletions + c * k);
     }
-    struct expand_clusters clusters = {CLUSTERS, (int)k, (int)choice->clusters, (int)t->width, msa,
-                                       deletions, counts, sums, sizes};
+    struct expand_clusters clusters = {CLUSTERS,      (int)k, (int)choice->clusters,
+                                       (int)t->width, msa,    deletions,
+                                       counts,        sums,   sizes};
     expand_msa(&clusters, msa_feat);
     const char *want = feature(t, "msa_feat", pass, sizeof(float));
     for (size_t i = 0; i < CLUSTERS * k * EXPAND_MSA_FEATURES; i++) {
@@ -212,8 +214,9 @@ static void clusters_compare(struct traced *t, const char *label, int pass,
         size_t row = i / k, column = i % k;
         bool used = row < choice->clusters && column < t->width;
         size_t at = row * t->length + t->start + column;
-        int64_t truth = used ? t->source.msa[(size_t)choice->cluster_row[row] * t->length +
-                                             t->start + column] : 0;
+        int64_t truth =
+            used ? t->source.msa[(size_t)choice->cluster_row[row] * t->length + t->start + column]
+                 : 0;
         cr_assert(get_i64(true_msa, i) == truth, "%s true_msa %zu", label, i);
         cr_assert(get_f32(bert_mask, i) == (used && choice->mask[at]), "%s", label);
         cr_assert(get_f32(msa_mask, i) == used, "%s msa_mask", label);
@@ -241,8 +244,8 @@ static void extra_compare(struct traced *t, const char *label, int pass,
                 used && j < t->width ? t->source.msa[(size_t)row * t->length + t->start + j] : 0;
             cr_assert(get_i64(extra_msa, at) == symbol, "%s extra_msa", label);
             cr_assert(get_f32(has, at) == (deletions[j] > 0));
-            cr_assert(get_f32(value, at) == deletion_value(deletions[j]),
-                      "%s deletion value of %d", label, deletions[j]);
+            cr_assert(get_f32(value, at) == deletion_value(deletions[j]), "%s deletion value of %d",
+                      label, deletions[j]);
         }
     }
 }
@@ -269,7 +272,8 @@ static void residues_compare(struct traced *t, const char *label)
         memcpy(xyz + (size_t)j * 111, positions + from * 111, 111 * sizeof *xyz);
     }
     expand_target((int)t->crop, (int)t->width, aatype, target);
-    expand_pseudo_beta((int)t->crop, aatype, xyz, atoms, beta, beta_mask);
+    geometry_pseudo_beta(&(struct geometry_chain){aatype, xyz, atoms, 0, (int)t->crop}, beta,
+                         beta_mask);
     const char *want_target = feature(t, "target_feat", 0, sizeof(float));
     const char *want_aatype = feature(t, "aatype", 0, sizeof(int64_t));
     const char *want_beta = feature(t, "pseudo_beta", 0, sizeof(float));
