@@ -2,7 +2,6 @@
 #include "stages/bio/expand.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { SYMBOLS = 23, TABLE = 256 };
 
