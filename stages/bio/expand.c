@@ -2,6 +2,7 @@
 #include "stages/bio/expand.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SYMBOLS = 23, TABLE = 256 };
 
