@@ -139,9 +139,9 @@ struct store_walk {
 enum status store_walk_open(struct store_walk *walk, struct store *store, struct arena *arena,
                             struct error *err);
 
-/* The next entry; *entry is good until the next call. STATUS_CORRUPT: this entry is damaged, its key
- * alone is filled in, and the walk can go on. STATUS_EMPTY: the end. STATUS_IO and others: it cannot
- * go on, also because pages are damaged; *entry is NULL. */
+/* The next entry; *entry is good until the next call. STATUS_CORRUPT: this entry is damaged, its
+ * key alone is filled in, and the walk can go on. STATUS_EMPTY: the end. STATUS_IO and others: it
+ * cannot go on, also because pages are damaged; *entry is NULL. */
 enum status store_next(struct store_walk *walk, const struct store_entry **entry,
                        struct error *err);
 

@@ -105,7 +105,7 @@ enum status store_lock(const char *path, int *lock_fd, struct error *err)
     gethostname(host, sizeof host - 1);
     int size = snprintf(text, sizeof text, "pid %ld host %s pid_namespace %llu\n", (long)getpid(),
                         host, pid_namespace());
-    /* Only what others are told; the lock itself is the kernel's. A full disk is met again below. */
+    /* Only what others are told; the lock itself is the kernel's. A full disk is met again. */
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size)
         log_warn("%s: %s", file, strerror(errno));
     *lock_fd = fd;
@@ -128,8 +128,8 @@ enum status store_check_namespace(const char *path, struct error *err)
     close(fd);
     if (foreign)
         return error_set(err, STATUS_INVALID,
-                         "store %s: its writer (process %ld of %s) is in another PID namespace, and "
-                         "they would take each other's readers for dead: run both in one container",
+                         "store %s: its writer (process %ld of %s) is in another PID namespace: "
+                         "each would take the other's readers for dead; run both in one container",
                          path, holder.pid, holder.host);
     return STATUS_OK;
 }

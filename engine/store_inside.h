@@ -46,8 +46,8 @@ enum status store_error(const struct store *store, int code, const char *doing, 
  * closing is possible; every other use of the store is then refused. */
 int store_set_map(struct store *store, uint64_t bytes);
 
-/* A read transaction, which follows a map that the writer has grown. Ends with store_read_end, soon:
- * while it lasts no page that it could see is used again. */
+/* A read transaction, which follows a map that the writer has grown. Ends with store_read_end, and
+ * soon: while it lasts no page that it could see is used again. */
 enum status store_read_begin(struct store *store, MDB_txn **txn, struct error *err);
 void store_read_end(struct store *store);
 
@@ -60,10 +60,12 @@ enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
                             const struct store_entry *entry, struct span *frame,
                             struct error *err);
 
-/* Refuses file systems on which LMDB loses data or hangs; warns the writer of one that is not kept. */
+/* Refuses file systems on which LMDB loses data or hangs; warns the writer of one that is not
+ * kept. */
 enum status store_check_disk(const char *path, bool writing, struct error *err);
 
-/* Takes the lock that one writer holds, and writes who it is into it. STATUS_BUSY names the holder. */
+/* Takes the lock that one writer holds, and writes who it is into it. STATUS_BUSY names the
+ * holder. */
 enum status store_lock(const char *path, int *lock_fd, struct error *err);
 
 /* STATUS_INVALID when the writer at work is in another PID namespace: LMDB tells dead readers from

@@ -21,8 +21,8 @@ static const char *const codecs[] = {[WIRE_RAW] = "none", [WIRE_LZ4] = "lz4",
 static const struct param params[] = {
     {.name = "path", .type = PARAM_PATH, .offset = offsetof(struct store_state, path), .free = true,
      .help = "Folder of the store, on a local disk; made when it is not there."},
-    {.name = "compression", .type = PARAM_CHOICE, .fallback = "lz4", .choices = codecs, .free = true,
-     .offset = offsetof(struct store_state, compression),
+    {.name = "compression", .type = PARAM_CHOICE, .fallback = "lz4", .choices = codecs,
+     .free = true, .offset = offsetof(struct store_state, compression),
      .help = "How arrays are packed: lz4, lz4hc (about a third smaller, some ten times slower to "
              "write, as fast to read) or none; all can be read whatever is set."},
     {.name = "size_max", .type = PARAM_BYTES, .fallback = "0", .free = true,

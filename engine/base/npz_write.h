@@ -1,5 +1,5 @@
-/* Writes .npy and .npz files (numpy arrays, format 1.0; members stored, not compressed), which numpy
- * and npz.h read: what `foldmill store export` makes. The bytes depend on the arrays alone. */
+/* Writes .npy and .npz files (numpy arrays, format 1.0; members stored, not compressed), which
+ * numpy and npz.h read: what `foldmill store export` makes. Equal arrays give equal bytes. */
 #ifndef FOLDMILL_BASE_NPZ_WRITE_H
 #define FOLDMILL_BASE_NPZ_WRITE_H
 
@@ -10,8 +10,8 @@
 
 enum { NPZ_WRITE_MAX = 4096, NPZ_NAME_MAX = 255 }; /* arrays of a file; bytes of a name */
 
-/* One array of numbers as a .npy file, in arena: array->count elements of array->item_bytes bytes at
- * array->data, row-major. STATUS_LIMIT: the arena has no room. */
+/* One array of numbers as a .npy file, in arena: array->count elements of array->item_bytes bytes
+ * at array->data, row-major. STATUS_LIMIT: the arena has no room. */
 enum status npy_pack(const struct npz_array *array, struct arena *arena, struct span *content,
                      struct error *err);
 

@@ -220,8 +220,8 @@ static int forget_bad(struct store *store, const struct bad_keys *keys)
     }
     if (store_commit(store, &err) != STATUS_OK)
         return store_complain(&err);
-    printf("%" PRIu64 " bad records were taken away: a run that fills this store makes them again\n",
-           count);
+    printf("%" PRIu64 " bad records were taken away: a run that fills this store makes them "
+           "again\n", count);
     return EXIT_GOOD;
 }
 
@@ -303,8 +303,8 @@ static int wait_child(pid_t pid, const char *path)
         fprintf(stderr, "foldmill store: store %s: no progress in %d s of computing: pages of "
                 "data.mdb are damaged; fill the store again in another folder\n", path, PROGRESS_S);
     else
-        fprintf(stderr, "foldmill store: store %s: LMDB crashed (%s): pages of data.mdb are damaged "
-                "or cut off; fill the store again in another folder\n", path,
+        fprintf(stderr, "foldmill store: store %s: LMDB crashed (%s): pages of data.mdb are "
+                "damaged or cut off; fill the store again in another folder\n", path,
                 strsignal(signal_number));
     return EXIT_FAILED;
 }
@@ -353,15 +353,15 @@ const struct command command_store = {
             "       foldmill store export PATH KEY... DIR [--npy]\n"
             "       foldmill store export PATH --all DIR [--npy]\n\n"
             "PATH is the store's folder, `path` of the stage in the graph.\n\n"
-            "ls      one line a record: split, length, alignment rows, bytes, bytes on disk, and a\n"
-            "        hash of what made it; refused samples with the reason. --tsv: a table for\n"
+            "ls      one line a record: split, length, alignment rows, bytes, bytes on disk, and\n"
+            "        a hash of what made it; refused samples with the reason. --tsv: a table for\n"
             "        programs, all numbers in full.\n"
             "show    the fields of a record with kind, sizes and first values; with FIELD: its\n"
             "        values, the last axis in a row.\n"
             "stat    counts, sizes, and how well each field is compressed.\n"
             "verify  reads every record and checks it; names each that is damaged. Exit code 1 if\n"
-            "        any is. --forget: takes those away, so that the next run that fills this store\n"
-            "        makes them again.\n"
+            "        any is. --forget: takes those away, so that the next run that fills this\n"
+            "        store makes them again.\n"
             "export  KEY.npz for each key (numpy.load reads it), bf16 widened to float32; --npy:\n"
             "        a folder KEY with a FIELD.npy for each field.\n",
     .run = store_run,

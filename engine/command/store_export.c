@@ -14,7 +14,8 @@
  * when the name is longer than a file's may be. */
 static bool escape_key(const char *key, char name[NAME_MAX + 1])
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_-+=";
     size_t at = 0;
     for (size_t i = 0; key[i]; i++) {
         bool stays = strchr(plain, key[i]) || (key[i] == '.' && i > 0);

@@ -213,7 +213,7 @@ static void expect_npz(const char *path, int i)
     struct npz npz;
     struct sample sample;
     arena_open(&arena, 0);
-    cr_assert(file_read(path, (size_t)1 << 30, &arena, &content, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(file_read(path, 1 << 30, &arena, &content, &err) == STATUS_OK, "%s", err.text);
     cr_assert(npz_parse(content, &arena, &npz, &err) == STATUS_OK, "%s", err.text);
     fixture_sample(&sample, &arena, i);
     cr_assert(npz.count == sample.field_count);
@@ -265,7 +265,8 @@ Test(store_damage, exports_what_numpy_reads, .timeout = 60)
     snprintf(file, sizeof file, "%s/key_0002/aatype.npy", out);
     cr_assert(file_read(file, 1 << 20, arena, &content, &err) == STATUS_OK, "%s", err.text);
     cr_assert(content.size == 128 + 52 && memcmp(content.data, "\x93NUMPY\1\0", 8) == 0);
-    cr_assert(strstr(content.data + 10, "{'descr': '|u1', 'fortran_order': False, 'shape': (52,), }"));
+    cr_assert(strstr(content.data + 10,
+                     "{'descr': '|u1', 'fortran_order': False, 'shape': (52,), }"));
     for (int i = 1; i <= 2; i++) {
         snprintf(file, sizeof file, "%s/key_%04d", out, i);
         fixture_clear(file);

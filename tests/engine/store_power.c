@@ -84,7 +84,8 @@ static void fill(struct fixture *fixture)
     close(open(file, O_CREAT | O_RDWR, 0600)); /* so that its first bytes are recorded, too */
     cr_assert(stat(file, &info) == 0);
     watched = info.st_ino;
-    cr_assert(store_open_writer(fixture->path, &options, &store, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(store_open_writer(fixture->path, &options, &store, &err) == STATUS_OK, "%s",
+              err.text);
     for (int group = 0, next = 0; group < GROUPS; group++) {
         int end = next + 1 + (int)(rand_r(&seed) % 12);
         fixture_fill(store, next, end);

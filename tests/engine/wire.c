@@ -122,7 +122,8 @@ Test(wire, readers_choose_fields_and_check_the_key)
     cr_assert(wire_decode(frame, &(struct wire_options){.fields = fields, .key = "1abc_5"}, &arena,
                           &back, &err) == STATUS_OK, "%s", err.text);
     cr_assert(back.field_count == 2 && strcmp(back.fields[1].name, "field_9.u8") == 0);
-    cr_assert(memcmp(back.fields[1].data, sample.fields[9].data, field_bytes(&back.fields[1])) == 0);
+    cr_assert(memcmp(back.fields[1].data, sample.fields[9].data,
+                     field_bytes(&back.fields[1])) == 0);
     cr_assert(wire_decode(frame, &(struct wire_options){.key = "1abc_6"}, &arena, &back, &err) ==
               STATUS_CORRUPT);
     cr_assert(strstr(err.text, "1abc_6") && strstr(err.text, "1abc_5"), "%s", err.text);
