@@ -1,6 +1,6 @@
-/* Parse: the structure file of a chain becomes sequence, atom37 coordinates and what the header says,
- * as data path section 2 names them, in compact kinds. A file is read once for several chains of it
- * only if they come one after another, which the order of keys makes likely. */
+/* Parse: the structure file of a chain becomes sequence, atom37 coordinates and what the header
+ * says, as data path section 2 names them, in compact kinds. A file is read once for several chains
+ * of it only if they come one after another, which the order of keys makes likely. */
 #include "engine/base/file.h"
 #include "engine/stage.h"
 #include "stages/bio/residue.h"
@@ -36,8 +36,10 @@ static enum status refuse(enum status status, struct error *err)
 static enum status content_read(struct parse_state *parse, struct span path, struct error *err)
 {
     if (path.size == 0 || path.size >= sizeof parse->path)
-        return error_set(err, STATUS_REFUSED, "the path of its structure file has %zu bytes, 1 to %zu "
-                         "are possible", path.size, sizeof parse->path - 1);
+        return error_set(err, STATUS_REFUSED,
+                         "the path of its structure file has %zu bytes, 1 to %zu "
+                         "are possible",
+                         path.size, sizeof parse->path - 1);
     if (parse->content.data && span_is(path, parse->path))
         return STATUS_OK;
     arena_reset(&parse->arena);
@@ -56,16 +58,15 @@ static enum status chain_read(struct parse_state *parse, struct span chain, stru
                               struct structure *structure, struct error *err)
 {
     struct structure_wish wish = {.chain = chain, .coordinates = true};
-    enum pdb_source source =
-        parse->source == SOURCE_DISTILLED ? PDB_DISTILLED : PDB_EXPERIMENTAL;
+    enum pdb_source source = parse->source == SOURCE_DISTILLED ? PDB_DISTILLED : PDB_EXPERIMENTAL;
     enum status status = structure_read(parse->content, source, &wish, arena, structure, err);
     if (status != STATUS_OK) {
         error_prefix(err, "%s", parse->path);
         return refuse(status, err);
     }
     if (structure->chain_count != 1 || structure->chain[0].resolved == 0)
-        return error_set(err, STATUS_REFUSED, "%s: chain %.*s has no atoms of a protein", parse->path,
-                         (int)chain.size, chain.data);
+        return error_set(err, STATUS_REFUSED, "%s: chain %.*s has no atoms of a protein",
+                         parse->path, (int)chain.size, chain.data);
     return STATUS_OK;
 }
 
@@ -115,21 +116,30 @@ static void parse_close(void *state)
 static const char *const source_choices[] = {"experimental", "distilled", NULL};
 
 static const struct param parse_params[] = {
-    {.name = "source", .type = PARAM_CHOICE, .fallback = "experimental", .choices = source_choices,
+    {.name = "source",
+     .type = PARAM_CHOICE,
+     .fallback = "experimental",
+     .choices = source_choices,
      .offset = offsetof(struct parse_state, source),
-     .help = "What PDB files are: experimental structures, or predicted ones for distillation, whose "
-             "B factors are confidences."},
-    {.name = "resolution", .type = PARAM_FLOAT, .fallback = "0", .min = 0, .max = 100,
+     .help =
+         "What PDB files are: experimental structures, or predicted ones for distillation, whose "
+         "B factors are confidences."},
+    {.name = "resolution",
+     .type = PARAM_FLOAT,
+     .fallback = "0",
+     .min = 0,
+     .max = 100,
      .offset = offsetof(struct parse_state, resolution),
      .help = "Resolution in Angstrom of structures whose files do not say it."},
     {.name = NULL},
 };
 
 static const char *const parse_in[] = {"structure:u8[P]", "chain:u8[C]", NULL};
-static const char *const parse_out[] = {
-    "aatype:u8[L]",   "residue_index:i32[L]", "sequence:u8[L]",    "all_atom_positions:f32[L,37,3]",
-    "all_atom_mask:u8[L,37]", "resolution:f32",       "is_distillation:f32", "release_date:u8[R]",
-    "domain_name:u8[D]", NULL};
+static const char *const parse_out[] = {"aatype:u8[L]",           "residue_index:i32[L]",
+                                        "sequence:u8[L]",         "all_atom_positions:f32[L,37,3]",
+                                        "all_atom_mask:u8[L,37]", "resolution:f32",
+                                        "is_distillation:f32",    "release_date:u8[R]",
+                                        "domain_name:u8[D]",      NULL};
 
 const struct stage stage_parse = {
     .abi = STAGE_ABI,

@@ -2,12 +2,12 @@
  * structure file for its chains and sequences, pairs each chain with its alignments, groups chains
  * by PDB entry and identity, and holds groups out of training. The list depends on the files alone.
  *
- * Keys: ENTRY_CHAIN for mmCIF files and for PDB files named like that (1abc_A.pdb), the file's stem for
- * other PDB files of one chain (d1cih__.pdb.gz), STEM_CHAIN for those of several.
+ * Keys: ENTRY_CHAIN for mmCIF files and for PDB files named like that (1abc_A.pdb), the file's stem
+ * for other PDB files of one chain (d1cih__.pdb.gz), STEM_CHAIN for those of several.
  *
  * Alignments of a chain: files KEY.a3m, KEY.sto, ... or all alignment files in the folder KEY of an
- * `alignments` folder; else every alignment file that lies beside the structures is the alignment of
- * a family, in which the chain is searched by the stem of its file. */
+ * `alignments` folder; else every alignment file that lies beside the structures is the alignment
+ * of a family, in which the chain is searched by the stem of its file. */
 #include "engine/base/file.h"
 #include "engine/stage.h"
 #include "stages/bio/alignment.h"
@@ -175,7 +175,7 @@ static void line_add(struct arena *arena, const char **lines, const char *path)
 /* The chain's own alignment files in one of the folders of `alignments`: a line each. */
 static const char *own_alignments(struct scan *scan, const char *key)
 {
-    static const char *const suffixes[] = {".a3m", ".a2m",  ".fasta", ".fa",     ".sto",
+    static const char *const suffixes[] = {".a3m",       ".a2m", ".fasta",   ".fa", ".sto",
                                            ".stockholm", ".aln", ".clustal", NULL};
     const struct param_paths *folders = &scan->settings->alignments;
     const char *lines = "";
@@ -184,8 +184,8 @@ static const char *own_alignments(struct scan *scan, const char *key)
         char *folder = arena_printf(&scan->list, "%s/%s", folders->path[i], key);
         for (int s = 0; suffixes[s]; s++)
             for (int packed = 0; packed < 2; packed++) {
-                char *path = arena_printf(&scan->list, "%s%s%s", folder, suffixes[s],
-                                          packed ? ".gz" : "");
+                char *path =
+                    arena_printf(&scan->list, "%s%s%s", folder, suffixes[s], packed ? ".gz" : "");
                 if (is_file(path))
                     line_add(&scan->list, &lines, path);
             }
@@ -265,8 +265,9 @@ static void names_make(struct scan *scan, struct span stem, bool cif, int chain_
     struct arena *arena = &scan->list;
     if (cif || (chain_count > 1 && !stem_is_entry_chain(stem))) {
         *entry = lower(arena, stem);
-        *key = arena_printf(arena, "%s_%.*s", cif ? *entry : arena_text(arena, stem.data, stem.size),
-                            (int)chain.size, chain.data);
+        *key =
+            arena_printf(arena, "%s_%.*s", cif ? *entry : arena_text(arena, stem.data, stem.size),
+                         (int)chain.size, chain.data);
     } else if (stem_is_entry_chain(stem)) {
         *entry = lower(arena, (struct span){stem.data, 4});
         *key = arena_printf(arena, "%s%.*s", *entry, (int)stem.size - 4, stem.data + 4);
@@ -310,8 +311,8 @@ static void chain_add(struct scan *scan, const char *path, struct span content, 
         refuse(scan, key, &err);
         return;
     }
-    scan->found = array_grow(&scan->list, scan->found, scan->count, &scan->capacity,
-                             sizeof *scan->found);
+    scan->found =
+        array_grow(&scan->list, scan->found, scan->count, &scan->capacity, sizeof *scan->found);
     ASSERT(scan->found && names_add(&scan->keys, found.chain.key, NULL) >= 0);
     scan->found[scan->count++] = found;
 }
@@ -365,7 +366,8 @@ static enum status path_scan(struct scan *scan, const char *path, struct error *
     }
     if (structures == 0)
         return error_set(err, STATUS_INVALID,
-                         "%s: holds no structure files (*.cif, *.mmcif, *.pdb, *.ent, also .gz)", path);
+                         "%s: holds no structure files (*.cif, *.mmcif, *.pdb, *.ent, also .gz)",
+                         path);
     return STATUS_OK;
 }
 
@@ -432,30 +434,59 @@ static enum status scan_list(void *state, struct source *source, struct error *e
 static const char *const source_choices[] = {"experimental", "distilled", NULL};
 
 static const struct param scan_params[] = {
-    {.name = "structures", .type = PARAM_PATHS, .offset = AT(structures), .free = true,
+    {.name = "structures",
+     .type = PARAM_PATHS,
+     .offset = AT(structures),
+     .free = true,
      .help = "Folders (or files) of structures: *.cif, *.mmcif, *.pdb, *.ent, also .gz."},
-    {.name = "alignments", .type = PARAM_PATHS, .fallback = "", .offset = AT(alignments),
+    {.name = "alignments",
+     .type = PARAM_PATHS,
+     .fallback = "",
+     .offset = AT(alignments),
      .free = true,
      .help = "Folders with each chain's own alignments: KEY.a3m (.sto, ...) or KEY/*.a3m."},
-    {.name = "families", .type = PARAM_BOOL, .fallback = "true", .offset = AT(families),
+    {.name = "families",
+     .type = PARAM_BOOL,
+     .fallback = "true",
+     .offset = AT(families),
      .free = true,
-     .help = "Alignment files beside structures are the alignments of their family: each chain takes "
-             "its own row as the query."},
-    {.name = "source", .type = PARAM_CHOICE, .fallback = "experimental", .choices = source_choices,
-     .offset = AT(source), .help = "What PDB files are; give parse the same."},
-    {.name = "held_out", .type = PARAM_FLOAT, .fallback = "0.1", .min = 0, .max = 1,
+     .help =
+         "Alignment files beside structures are the alignments of their family: each chain takes "
+         "its own row as the query."},
+    {.name = "source",
+     .type = PARAM_CHOICE,
+     .fallback = "experimental",
+     .choices = source_choices,
+     .offset = AT(source),
+     .help = "What PDB files are; give parse the same."},
+    {.name = "held_out",
+     .type = PARAM_FLOAT,
+     .fallback = "0.1",
+     .min = 0,
+     .max = 1,
      .offset = AT(held_out),
      .help = "Fraction of the chains that are held out of training, in whole groups."},
-    {.name = "identity_max", .type = PARAM_FLOAT, .fallback = "0.9", .min = 0, .max = 1,
+    {.name = "identity_max",
+     .type = PARAM_FLOAT,
+     .fallback = "0.9",
+     .min = 0,
+     .max = 1,
      .offset = AT(identity_max),
      .help = "Chains of one PDB entry, or more identical than this, are of one group."},
     {.name = NULL},
 };
 
-static const char *const scan_out[] = {
-    "structure:u8[P]", "chain:u8[C]",      "alignment:u8[A]", "row:u8[R]",           "entry:u8[E]",
-    "split:u8[S]",     "cluster:i32",      "cluster_size:i32", "length:i32",         "input_digest:u8[32]",
-    NULL};
+static const char *const scan_out[] = {"structure:u8[P]",
+                                       "chain:u8[C]",
+                                       "alignment:u8[A]",
+                                       "row:u8[R]",
+                                       "entry:u8[E]",
+                                       "split:u8[S]",
+                                       "cluster:i32",
+                                       "cluster_size:i32",
+                                       "length:i32",
+                                       "input_digest:u8[32]",
+                                       NULL};
 
 const struct stage stage_scan = {
     .abi = STAGE_ABI,

@@ -10,8 +10,8 @@ enum { EXPAND_MSA_FEATURES = 49, EXPAND_TARGET_FEATURES = 22 };
 /* atan(d / 3) * 2 / pi for a number of deletions. */
 float deletion_value(float count);
 
-/* target_feat[length,22] from aatype[length] (0..20): channel 0 is 0, then the one-hot; residues from
- * `used` on are padding and stay 0. */
+/* target_feat[length,22] from aatype[length] (0..20): channel 0 is 0, then the one-hot; residues
+ * from `used` on are padding and stay 0. */
 void expand_target(int length, int used, const uint8_t *aatype, float *target);
 
 /* One recycling pass's clusters in the compact form; K columns, M rows. */

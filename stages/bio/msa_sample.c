@@ -18,7 +18,8 @@ uint32_t msa_block_delete(uint32_t rows, uint32_t block, const uint32_t *starts,
     for (uint32_t row = 0; row < rows; row++) {
         bool deleted = false;
         for (uint32_t b = 0; b < count && block && row > 0; b++) {
-            /* Rows start .. start+block-1, cut to 1 .. rows-1: a block past the end takes the last. */
+            /* Rows start .. start+block-1, cut to 1 .. rows-1: a block past the end takes the last.
+             */
             uint64_t first = starts[b], last = first + block - 1;
             if (first < 1)
                 first = 1;
@@ -108,8 +109,7 @@ struct msa_choice msa_choose(const struct msa_source *source, const struct msa_s
     uint32_t count = source->rows, starts[MSA_BLOCKS_MAX];
     uint32_t *rows = arena_alloc(arena, (size_t)count * sizeof *rows);
     uint32_t *order = arena_alloc(arena, (size_t)count * sizeof *order);
-    uint32_t block =
-        settings->block_delete ? msa_block_rows(count, settings->block_fraction) : 0;
+    uint32_t block = settings->block_delete ? msa_block_rows(count, settings->block_fraction) : 0;
     ASSERT_INT(settings->blocks, <=, MSA_BLOCKS_MAX);
     for (uint32_t b = 0; block && b < settings->blocks; b++)
         starts[b] = 1 + rng_below(rng, count - 1);

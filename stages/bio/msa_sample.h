@@ -1,7 +1,7 @@
 /* Which rows of an alignment a recycling pass sees, and what is masked in them (data path, sections
- * 7.1 to 7.4 and 7.7), as index arithmetic: rows are named, nothing is moved. Every choice comes from
- * draws that the caller gives, so that recorded draws give recorded results; msa_choose makes the
- * draws from a random stream. Pure functions. */
+ * 7.1 to 7.4 and 7.7), as index arithmetic: rows are named, nothing is moved. Every choice comes
+ * from draws that the caller gives, so that recorded draws give recorded results; msa_choose makes
+ * the draws from a random stream. Pure functions. */
 #ifndef STAGES_BIO_MSA_SAMPLE_H
 #define STAGES_BIO_MSA_SAMPLE_H
 
@@ -13,10 +13,10 @@
 
 enum {
     MSA_GAP = 21,
-    MSA_MASK = 22,         /* the symbol of a masked position */
+    MSA_MASK = 22, /* the symbol of a masked position */
     MSA_SYMBOLS = 23,
-    MSA_PROFILE = 22,      /* symbols of hhblits_profile */
-    MSA_BLOCKS_MAX = 64,   /* of block deletion */
+    MSA_PROFILE = 22,    /* symbols of hhblits_profile */
+    MSA_BLOCKS_MAX = 64, /* of block deletion */
 };
 
 /* A chain's alignment, as the msa stage stores it: N rows, L columns, symbols in restype order. */
@@ -30,12 +30,12 @@ struct msa_source {
 };
 
 struct msa_settings {
-    uint32_t clusters, extra;    /* most rows of each kind */
-    float mask_fraction;         /* of the positions of cluster rows */
+    uint32_t clusters, extra; /* most rows of each kind */
+    float mask_fraction;      /* of the positions of cluster rows */
     bool block_delete;
-    float block_fraction;        /* of the rows, each block */
-    uint32_t blocks;             /* at most MSA_BLOCKS_MAX */
-    uint32_t distillation_rows;  /* rows kept of a predicted structure's alignment; 0: all */
+    float block_fraction;       /* of the rows, each block */
+    uint32_t blocks;            /* at most MSA_BLOCKS_MAX */
+    uint32_t distillation_rows; /* rows kept of a predicted structure's alignment; 0: all */
 };
 
 /* What one pass sees. Arrays lie in the arena that made it. */
@@ -45,8 +45,8 @@ struct msa_choice {
     const uint32_t *extra_row;   /* [extra], in order: all of them go into the clusters' profiles */
     const uint32_t *extra_kept;  /* [extra_kept_count] indices into extra_row: the extra MSA */
     uint32_t extra_kept_count;
-    const uint8_t *mask;         /* [clusters, L] 1 where the masked-MSA loss looks */
-    const uint8_t *masked;       /* [clusters, L] symbols after masking */
+    const uint8_t *mask;   /* [clusters, L] 1 where the masked-MSA loss looks */
+    const uint8_t *masked; /* [clusters, L] symbols after masking */
 };
 
 /* Rows that block deletion leaves of 0..rows-1: blocks of `block` rows begin at starts[], cut to

@@ -3,8 +3,8 @@
 
 #include "stages/bio/cif.h"
 
-/* An mmCIF file begins with "data_", after comments and empty lines; with a table or an item where it
- * was cut, which cif_read then says. */
+/* An mmCIF file begins with "data_", after comments and empty lines; with a table or an item where
+ * it was cut, which cif_read then says. */
 static bool is_cif(struct span content)
 {
     struct span line;

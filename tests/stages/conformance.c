@@ -66,7 +66,8 @@ Test(conformance, tables_ports_flags_and_callbacks_fit_together)
         struct port_table in, out;
         struct error err;
         cr_assert(stage->abi == STAGE_ABI && stage->version >= 1, "%s", stage->name);
-        cr_assert(strlen(stage->name) <= NAME_MAX_BYTES && stage_find(span_of(stage->name)) == stage);
+        cr_assert(strlen(stage->name) <= NAME_MAX_BYTES &&
+                  stage_find(span_of(stage->name)) == stage);
         size_t summary = strlen(stage->summary);
         cr_assert(summary > 10 && summary <= SUMMARY_MAX && stage->summary[summary - 1] == '.',
                   "%s: a summary is one sentence", stage->name);

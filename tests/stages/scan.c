@@ -1,5 +1,5 @@
-/* Scan and parse on the example structures of Debian's package theseus-examples, and on folders made
- * here: keys, pairs of structures and alignments, what is refused, and the held-out split. */
+/* Scan and parse on the example structures of Debian's package theseus-examples, and on folders
+ * made here: keys, pairs of structures and alignments, what is refused, and the held-out split. */
 #include "engine/stage.h"
 
 #include <criterion/criterion.h>
@@ -49,7 +49,8 @@ static enum status take(struct source *source, const struct sample *sample, stru
     *kept = *sample;
     for (int i = 0; i < kept->field_count; i++) {
         size_t bytes = field_bytes(&kept->fields[i]);
-        kept->fields[i].data = memcpy(arena_alloc(&listing.arena, bytes), kept->fields[i].data, bytes);
+        kept->fields[i].data =
+            memcpy(arena_alloc(&listing.arena, bytes), kept->fields[i].data, bytes);
     }
     return STATUS_OK;
 }
@@ -82,12 +83,13 @@ Test(scan, the_example_structures_are_listed_and_split, .timeout = 120)
     for (int i = 0; i < listing.count; i++) {
         const struct sample *sample = &listing.sample[i];
         held_out += span_is(sample_text(sample, "split"), "held_out");
-        families += sample_text(sample, "alignment").size > 0 && sample_text(sample, "row").size > 0;
+        families +=
+            sample_text(sample, "alignment").size > 0 && sample_text(sample, "row").size > 0;
         cr_assert(sample_text(sample, "input_digest").size == 32);
         for (int j = 0; j < i; j++) {
             cr_assert(strcmp(sample->key, listing.sample[j].key) != 0);
-            bool same = span_equal(sample_text(sample, "split"),
-                                   sample_text(&listing.sample[j], "split"));
+            bool same =
+                span_equal(sample_text(sample, "split"), sample_text(&listing.sample[j], "split"));
             cr_assert(same || !span_equal(sample_text(sample, "entry"),
                                           sample_text(&listing.sample[j], "entry")));
         }

@@ -25,7 +25,8 @@ Test(separation, loss_is_the_entropy_of_what_was_seen)
     struct separation histogram;
     arena_open(&arena, 0);
     separation_open(&histogram, 4, &arena);
-    /* Two chains of two residues, 5 A and 10 A apart: at separation 1 two bins are equally likely. */
+    /* Two chains of two residues, 5 A and 10 A apart: at separation 1 two bins are equally likely.
+     */
     const float near[6] = {0, 0, 0, 5, 0, 0}, far[6] = {0, 0, 0, 10, 0, 0}, mask[2] = {1, 1};
     for (int i = 0; i < 1000; i++) {
         separation_add(&histogram, 2, near, mask);
