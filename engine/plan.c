@@ -51,6 +51,21 @@ static void stage_print(const struct plan *plan, int i, const char *does, FILE *
             worker ? stage->workers : 1, memory, timeout, plan->here[i] ? "" : "   not on this node");
 }
 
+/* What the sink says of itself, by the sizes that the stages above it fix. */
+static void sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
+{
+    int64_t size[26] = {0};
+    struct error err;
+    const struct graph_stage *sink = &graph->stages[line->sink];
+    for (int w = 0; w <= line->work_count; w++) {
+        int i = w < line->work_count ? line->work[w] : line->gather;
+        if (i >= 0 && graph->stages[i].kind->sizes)
+            graph->stages[i].kind->sizes(graph->stages[i].state, size);
+    }
+    if (sink->kind->describe && sink->kind->describe(sink->state, size, out, &err) != STATUS_OK)
+        fprintf(out, "  %s cannot run so: %s\n", sink->name, err.text);
+}
+
 void plan_print(const struct plan *plan, FILE *out)
 {
     const struct graph *graph = plan->graph;
@@ -76,6 +91,7 @@ void plan_print(const struct plan *plan, FILE *out)
         if (line->gather >= 0)
             stage_print(plan, line->gather, "gathers in sink", out);
         stage_print(plan, line->sink, "sink", out);
+        sink_describe(graph, line, out);
     }
     fprintf(out, "\n%d processes; payload pools of %s in shared memory", plan->processes,
             text_show_bytes(bytes, sizeof bytes, plan->pool_bytes));

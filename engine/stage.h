@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { STAGE_ABI = 1 };
 
@@ -160,6 +161,14 @@ struct stage {
     struct store *(*store)(void *state);
 
     void (*close)(void *state);
+
+    /* May be NULL. The sizes that the settings fix, by the capital of the out port: size[letter - 'A'];
+     * others are left alone. */
+    void (*sizes)(const void *state, int64_t size[26]);
+    /* May be NULL. Prints, in lines of two blanks of indent, what the stage will use beside its
+     * samples; size: of its input, 0 where nobody fixed it. For `foldmill validate`. */
+    enum status (*describe)(const void *state, const int64_t size[26], FILE *out,
+                            struct error *err);
 };
 
 /* How a source hands over what it lists. */

@@ -123,6 +123,11 @@ static void batch_close(void *opaque)
     arena_close(&((struct batch_state *)opaque)->arena);
 }
 
+static void batch_sizes(const void *state, int64_t size[26])
+{
+    size['B' - 'A'] = ((const struct batch_state *)state)->size;
+}
+
 static const struct param batch_params[] = {
     {.name = "size", .type = PARAM_INT, .fallback = "1", .min = 1, .max = 4096,
      .offset = offsetof(struct batch_state, size), .help = "Samples of one step."},
@@ -152,4 +157,5 @@ const struct stage stage_batch = {
     .feed = batch_feed,
     .drain = batch_drain,
     .close = batch_close,
+    .sizes = batch_sizes,
 };

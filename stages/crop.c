@@ -245,6 +245,14 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     return STATUS_OK;
 }
 
+static void crop_sizes(const void *state, int64_t size[26])
+{
+    const struct crop_state *crop = state;
+    size['K' - 'A'] = crop->length;
+    size['M' - 'A'] = crop->clusters;
+    size['E' - 'A'] = crop->extra;
+}
+
 #define AT(member) offsetof(struct crop_state, member)
 
 static const char *const crop_choices[] = {"uniform", "openfold", NULL};
@@ -305,4 +313,5 @@ const struct stage stage_crop = {
     .out = {crop_out},
     .open = crop_open,
     .feed = crop_feed,
+    .sizes = crop_sizes,
 };

@@ -181,6 +181,27 @@ static void train_close(void *state)
     arena_close(&train->loaded_arena);
 }
 
+static enum status train_describe(const void *state, const int64_t size[26], FILE *out,
+                                  struct error *err)
+{
+    const struct train_state *train = state;
+    int64_t length = size['K' - 'A'], clusters = size['M' - 'A'];
+    struct net_plan plan;
+    char bytes[3][32];
+    if (length == 0 || clusters == 0)
+        return STATUS_OK;
+    struct net_config config = network_config(&train->network, length, clusters, 0);
+    enum status status = net_plan(&config, &plan, err);
+    if (status == STATUS_OK)
+        fprintf(out, "  network of %lld parameters: weights %s x 5 (gradients, moments, average), "
+                     "activations %s, together %s\n",
+                (long long)plan.parameters,
+                text_show_bytes(bytes[0], sizeof bytes[0], plan.weights_bytes),
+                text_show_bytes(bytes[1], sizeof bytes[1], plan.activations_bytes),
+                text_show_bytes(bytes[2], sizeof bytes[2], plan.total_bytes));
+    return status;
+}
+
 #define AT(member) offsetof(struct train_state, member)
 
 static const struct param train_params[] = {
@@ -234,4 +255,5 @@ const struct stage stage_train = {
     .save = train_save,
     .load = train_load,
     .close = train_close,
+    .describe = train_describe,
 };
