@@ -35,7 +35,8 @@ void backlog_add(struct backlog *backlog, const struct message *message)
         return;
     }
     if (backlog->end + need > backlog->room) {
-        memmove(backlog->data, backlog->data + backlog->start, backlog->end - backlog->start);
+        if (backlog->start)
+            memmove(backlog->data, backlog->data + backlog->start, backlog->end - backlog->start);
         backlog->end -= backlog->start;
         backlog->start = 0;
         if (backlog->end + need > backlog->room) {

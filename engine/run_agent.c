@@ -259,8 +259,12 @@ static void sink_died(struct run *run, struct run_child *child, const struct dea
     bool outside = death->signal == SIGKILL || death->signal == SIGHUP;
     child->failures = outside || step != child->step ? 0 : child->failures + 1;
     child->step = step;
-    if (child->failures >= RUN_GIVE_UP)
-        fail(run, text);
+    if (child->failures >= RUN_GIVE_UP) {
+        char why[ERROR_TEXT_MAX], line[512];
+        snprintf(why, sizeof why, "%s ends again and again without getting on: %s: %s", death->name,
+                 text, last_words(death->tail, line));
+        fail(run, why);
+    }
 }
 
 static void on_death(void *user, const struct death *death)

@@ -328,7 +328,8 @@ static void plan_restart(struct child *child, struct death *death)
         return;
     bool worked = death->executing || death->exit_code == 0 ||
                   metric_get(child->page, METRIC_DONE) != child->done_at_start ||
-                  (death->signal == SIGKILL && !death->out_of_memory);
+                  (death->signal == SIGKILL && !death->out_of_memory &&
+                   death->verdict == VERDICT_NONE);
     int64_t delay = 0;
     if (!worked) {
         delay = (int64_t)BACKOFF_MS << (child->idle_deaths < 10 ? child->idle_deaths : 10);

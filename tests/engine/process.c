@@ -2,6 +2,15 @@
  * sink; ends by signal. What is audited is what the sink used: every position once, the same bytes. */
 #include "tests/engine/process.h"
 
+/* Small limits make small pools, which start fast; the address sanitizer needs more for itself. */
+#ifdef __SANITIZE_ADDRESS__
+#define SMALL "512MiB"
+#define MEDIUM "512MiB"
+#else
+#define SMALL "16MiB"
+#define MEDIUM "64MiB"
+#endif
+
 static const char steps_graph[] =
     "graph: steps\n"
     "seed: 7\n"
@@ -12,12 +21,12 @@ static const char steps_graph[] =
     "  echo:\n"
     "    in: count\n"
     "    workers: 3\n"
-    "    memory: 16MiB\n"
+    "    memory: " SMALL "\n"
     "    with: {bytes: 9000}\n"
     "  jitter:\n"
     "    in: echo\n"
     "    workers: 2\n"
-    "    memory: 16MiB\n"
+    "    memory: " SMALL "\n"
     "  bundle:\n"
     "    in: jitter\n"
     "    with: {size: 8}\n"
@@ -34,7 +43,7 @@ static const char store_graph[] =
     "  echo:\n"
     "    in: count\n"
     "    workers: 2\n"
-    "    memory: 16MiB\n"
+    "    memory: " SMALL "\n"
     "    with: {bytes: 6000, refuse_every: 50}\n"
     "  store:\n"
     "    in: echo\n"
@@ -42,7 +51,7 @@ static const char store_graph[] =
     "  jitter:\n"
     "    in: store.train\n"
     "    workers: 2\n"
-    "    memory: 16MiB\n"
+    "    memory: " SMALL "\n"
     "  bundle:\n"
     "    in: jitter\n"
     "    with: {size: 8}\n"
@@ -178,7 +187,7 @@ Test(process, poison_is_set_aside_and_innocents_are_not, .timeout = 240)
     snprintf(run, sizeof run, "%s", process_path("run"));
     const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
                           "--set", "count.count=1000", "--set", "echo.poison_every=200",
-                          "--set", "echo.timeout=1s", "--set", "echo.memory=64MiB",
+                          "--set", "echo.timeout=1s", "--set", "echo.memory=" MEDIUM,
                           "--set", "tally.epochs=1", "--set", "echo.sleep_us=500", NULL};
     cr_assert(process_torment(process_start(args), prey, 300, 900, 4, 200, &kills) == 0,
               "the run goes on: %s", process_read("out").data);
@@ -228,8 +237,9 @@ Test(process, a_second_signal_stops_at_once, .timeout = 60)
 {
     process_begin();
     process_graph("g", steps_graph);
-    pid_t pid = start_simple("g", "run", "tally.sleep_us=3000000", NULL);
-    usleep(700000);
+    pid_t pid = start_simple("g", "run", "tally.sleep_us=5000000", NULL);
+    for (int wait = 0; wait < 1500 && process_lines(process_read("run/tally.tsv")) < 1; wait++)
+        usleep(10000);
     kill(pid, SIGINT);
     usleep(300000);
     kill(pid, SIGINT);
@@ -268,9 +278,11 @@ Test(process, a_stopped_sink_does_not_fill_memory, .timeout = 200)
     const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
                           "--set", "count.count=2000", "--set", "echo.bytes=1000000",
                           "--set", "tally.epochs=1", "--set", "tally.sleep_us=10000",
-                          "--set", "echo.memory=64MiB", "--set", "jitter.memory=64MiB", NULL};
+                          "--set", "echo.memory=" MEDIUM, "--set", "jitter.memory=" MEDIUM, NULL};
     pid_t pid = process_start(args), sink = 0;
-    usleep(2500000);
+    for (int wait = 0; wait < 1000 && process_lines(process_read("run/tally.tsv")) < 5; wait++)
+        usleep(10000);
+    usleep(500000); /* windows and pools fill up */
     cr_assert(process_children(pid, "sink:", &sink, 1) == 1, "the sink is there");
     uint64_t before = memory_of(pid);
     kill(sink, SIGSTOP);
