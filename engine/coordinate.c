@@ -133,7 +133,8 @@ static void bad_check(struct coordinate *c, int at)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
                                  line->rows[i].key);
     error_set(&c->health, STATUS_LIMIT,
-              "%u samples have been set aside, more than max_bad: %llu; the last of them: %s",
+              "%u samples have been set aside, more than max_bad: %llu; mend the "
+              "input or the stage, or raise max_bad; the last of them: %s",
               line->sample_count, (unsigned long long)c->max_bad[at], list);
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TICK_MAX_MS = 500 }; /* a longer pause between ticks counts as this one */
+
 static enum status config_check(const struct dispatch_config *config, struct error *err)
 {
     if (config->line_count < 1 || config->line_count > DISPATCH_LINES_MAX ||
@@ -39,6 +41,7 @@ static void lines_open(struct dispatch *d, const struct dispatch_line *lines, st
     for (int i = 0; i < d->config.line_count; i++) {
         struct line_row *line = &d->lines[i];
         line->config = lines[i];
+        line->finished_ms = INT64_MAX;
         line->stages = arena_zero(arena, (size_t)lines[i].stage_count, sizeof *line->stages);
         line->sinks = arena_zero(arena, lines[i].rank_count, sizeof *line->sinks);
         for (int k = 0; k < lines[i].stage_count; k++)
@@ -65,7 +68,6 @@ enum status dispatch_open(struct dispatch **dispatch, const struct dispatch_conf
         d->config.silent_ms = DISPATCH_SILENT_MS;
     if (d->config.absent_ms == 0)
         d->config.absent_ms = DISPATCH_ABSENT_MS;
-    d->opened_ms = -1;
     lines_open(d, config->lines, arena);
     pools_open(d, arena);
     d->items = arena_zero(arena, d->item_max, sizeof *d->items);
@@ -136,6 +138,12 @@ static bool agent_known(const struct dispatch *d, uint64_t inc)
     return false;
 }
 
+static void line_heard(struct line_row *line)
+{
+    line->alone_ms = 0;
+    line->finished_ms = INT64_MAX;
+}
+
 static void take_hello(struct dispatch *d, const struct message *in)
 {
     struct hello hello;
@@ -154,8 +162,8 @@ static void take_hello(struct dispatch *d, const struct message *in)
         }
         if (in->gen > line->gen)
             line_fence(d, in->line, in->gen);
-        line->sinks[hello.index] = (struct sink_row){in->inc, d->now_ms, in->peer, true};
-        line->finished = false;
+        line->sinks[hello.index] = (struct sink_row){in->inc, in->peer, true};
+        line_heard(line);
     } else if (hello.role == PEER_WORKER) {
         if (in->stage >= line->config.stage_count || worker_dead(d, in->inc) ||
             hello.index >= DISPATCH_WORKERS_MAX) {
@@ -242,7 +250,7 @@ static void take_request(struct dispatch *d, const struct message *in)
     if (in->gen > line->gen)
         line_fence(d, in->line, in->gen);
     sink->peer = in->peer;
-    sink->seen_ms = d->now_ms;
+    line_heard(line);
     uint32_t waiting = NOBODY;
     int running = 0;
     for (uint32_t row = item_first(d, in->line, in->seq);
@@ -303,6 +311,21 @@ static void take_commit(struct dispatch *d, const struct message *in)
     }
 }
 
+/* A sink that says nothing for long while others speak will not come back; time in which the
+ * dispatcher itself was stopped or cut off does not count. */
+static void lines_tick(struct dispatch *d)
+{
+    int64_t passed = d->now_ms - d->tick_ms;
+    for (int i = 0; i < d->config.line_count && d->heard; i++) {
+        struct line_row *line = &d->lines[i];
+        line->alone_ms += passed < TICK_MAX_MS ? passed : TICK_MAX_MS;
+        if (line->alone_ms > d->config.absent_ms && line->finished_ms == INT64_MAX)
+            line->finished_ms = d->now_ms;
+    }
+    d->tick_ms = d->now_ms;
+    d->heard = false;
+}
+
 /* Keys that are waited for are called again, in case a word was lost; after a longer while the item
  * looks for itself. */
 static void parked_tick(struct dispatch *d)
@@ -313,7 +336,7 @@ static void parked_tick(struct dispatch *d)
         if (item->due_ms > d->now_ms)
             return;
         if (d->now_ms - item->parked_ms >= DISPATCH_RETRY_MS ||
-            filler_gone(d, d->lines[item->line].config.filled_by)) {
+            d->lines[d->lines[item->line].config.filled_by].finished_ms != INT64_MAX) {
             item_wake(d, row);
             continue;
         }
@@ -343,7 +366,7 @@ static void take_heartbeat(struct dispatch *d, const struct message *in)
             struct sink_row *sink = &d->lines[in->line].sinks[rank];
             if (sink->known && sink->inc == in->inc) {
                 sink->peer = in->peer;
-                sink->seen_ms = d->now_ms;
+                line_heard(&d->lines[in->line]);
                 return;
             }
         }
@@ -407,7 +430,7 @@ static void take_bye(struct dispatch *d, const struct message *in)
     for (uint32_t rank = 0; rank < line->config.rank_count; rank++)
         if (line->sinks[rank].known && line->sinks[rank].inc == in->inc && in->gen == line->gen) {
             line->sinks[rank].known = false;
-            line->finished = (in->flags & MESSAGE_FINAL) != 0;
+            line->finished_ms = in->flags & MESSAGE_FINAL ? d->now_ms : INT64_MAX;
         }
 }
 
@@ -416,13 +439,13 @@ void dispatch_step(struct dispatch *d, const struct message *in, int64_t now_ms,
 {
     d->now_ms = now_ms;
     d->out = out;
-    if (d->opened_ms < 0)
-        d->opened_ms = now_ms;
     if (!in) {
         pools_tick(d);
+        lines_tick(d);
         parked_tick(d);
         return;
     }
+    d->heard = true;
     d->totals.messages++;
     if (in->job != d->config.job) {
         d->totals.dropped_job++;

@@ -73,14 +73,6 @@ void urgent_send(struct dispatch *d, uint32_t row)
     d->out->put(d->out->user, &urgent);
 }
 
-bool filler_gone(const struct dispatch *d, int line)
-{
-    const struct line_row *filler = &d->lines[line];
-    int64_t seen = filler->sinks[0].seen_ms;
-    return filler->finished ||
-           d->now_ms - (seen > d->opened_ms ? seen : d->opened_ms) > d->config.absent_ms;
-}
-
 void item_refuse_key(struct dispatch *d, uint32_t row)
 {
     static const char aside[] = "its record cannot be made: the line that fills the store has "
@@ -102,7 +94,8 @@ static void item_missed(struct dispatch *d, uint32_t row, const struct message *
         item_refuse_key(d, row);
         return;
     }
-    if (item->stage != 0 || filler < 0 || filler_gone(d, filler)) {
+    /* What was looked for before the filling line ended may have come since: one more look. */
+    if (item->stage != 0 || filler < 0 || item->since_ms > d->lines[filler].finished_ms) {
         item_fail(d, row, CAUSE_ERR, in->inc, absent, sizeof absent - 1);
         return;
     }

@@ -65,7 +65,6 @@ struct stage_row {
 
 struct sink_row {
     uint64_t inc;
-    int64_t seen_ms;
     uint32_t peer;
     bool known;
 };
@@ -73,7 +72,9 @@ struct sink_row {
 struct line_row {
     struct dispatch_line config;
     uint32_t gen;
-    bool finished;            /* a filling line that has everything: what is missing stays so */
+    /* Of a line that fills a store. It has ended since finished_ms (INT64_MAX: it has not): its sink
+     * said so, or others spoke for absent_ms and it did not. */
+    int64_t finished_ms, alone_ms;
     struct stage_row *stages;
     struct sink_row *sinks;
 };
@@ -99,7 +100,8 @@ struct dispatch {
     bool draining;
     struct dispatch_totals totals;
     int64_t now_ms;           /* of the step in hand */
-    int64_t opened_ms;        /* of the first step; -1: none yet */
+    int64_t tick_ms;          /* of the last tick */
+    bool heard;               /* something, since the last tick */
     const struct outbox *out;
 };
 
@@ -139,8 +141,6 @@ struct stage_row *stage_of(const struct dispatch *d, uint16_t line, uint16_t sta
 
 /* OUT, ERR, REFUSED, MISS, LOST: what became of one piece of work. */
 void take_result(struct dispatch *d, const struct message *in);
-/* True when no process fills that line's store any more: it has said so, or nobody is there. */
-bool filler_gone(const struct dispatch *d, int line);
 /* The item's key will never be in the store. */
 void item_refuse_key(struct dispatch *d, uint32_t row);
 /* Tells the line that fills the store that this parked item's key is waited for. */

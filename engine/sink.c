@@ -56,11 +56,30 @@ static void fence(struct sink *sink, const char *reason, size_t size)
     snprintf(sink->reason, sizeof sink->reason, "%.*s", (int)size, size ? reason : "");
 }
 
-/* How long an attempt may take: four times what nearly all first attempts take, doubled with every
- * attempt. */
+/* Notes how long a position took, or that it has taken so long already, and finds the time that all
+ * but the slowest twentieth of the last ones took. */
+static void latency_note(struct sink *sink, const struct slot *slot)
+{
+    uint32_t sorted[LATENCIES], count;
+    int64_t ms = sink->now_ms - slot->first_ms;
+    sink->latency[sink->latency_count++ % LATENCIES] = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    if (sink->latency_count > LATENCIES && sink->latency_count % 8)
+        return;
+    count = sink->latency_count < LATENCIES ? sink->latency_count : LATENCIES;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && sorted[at - 1] > sink->latency[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = sink->latency[i];
+    }
+    sink->latency_p95_ms = sorted[count - 1 - count / 20];
+    sink->counts.latency_ms = sink->latency_p95_ms;
+}
+
+/* How long an attempt may take: four times what nearly all take, doubled with every attempt. */
 static int64_t deadline(const struct sink *sink, uint32_t attempt)
 {
-    int64_t wait = 4 * sink->latency_p95_us / 1000;
+    int64_t wait = 4 * sink->latency_p95_ms;
     if (wait < sink->config.deadline_min_ms)
         wait = sink->config.deadline_min_ms;
     uint32_t doubled = attempt > BACKOFF_MAX ? BACKOFF_MAX : attempt - 1;
@@ -80,13 +99,15 @@ void slot_ask(struct sink *sink, struct slot *slot, bool again)
     if (again) {
         sink->counts.asked++;
         sink->counts.asked_again += slot->attempt > 0;
-        slot->attempt++;
+        if (slot->attempt++ == 0)
+            slot->first_ms = sink->now_ms;
         slot->asked_ms = sink->now_ms;
         slot->due_ms =
             MUTANT(MUTANT_NO_DEADLINE) ? INT64_MAX : sink->now_ms + deadline(sink, slot->attempt);
     }
     slot->state = SLOT_ASKED;
-    bool hurry = slot->urgent || (sink->config.retries_first && slot->attempt > 1);
+    bool hurry = slot->urgent || (sink->config.retries_first && slot->attempt > 1 &&
+                                  (slot->hurt || window_awaited(sink, slot)));
     uint32_t size = (uint32_t)sink->config.key(sink->config.user, slot->index, key);
     ASSERT(size >= 1 && size <= MESSAGE_KEY_MAX);
     uint64_t step = slot->seq / sink->config.order.group;
@@ -122,19 +143,6 @@ static void propose(struct sink *sink, struct slot *slot)
                                .size = (uint32_t)aside_encode(&aside, bytes)});
 }
 
-/* An estimate of the 95th percentile: up by 19 parts when above, down by one when below. */
-static void latency_note(struct sink *sink, int64_t ms)
-{
-    int64_t us = ms * 1000, step = 1000 + sink->latency_p95_us / 64;
-    if (sink->latency_p95_us == 0)
-        sink->latency_p95_us = us + 1;
-    else if (us > sink->latency_p95_us)
-        sink->latency_p95_us += step;
-    else
-        sink->latency_p95_us -= step / 19;
-    sink->counts.latency_ms = sink->latency_p95_us / 1000;
-}
-
 int sink_slot(const struct sink *sink, const struct message *data)
 {
     if (data->job != sink->config.job || data->line != sink->config.line ||
@@ -162,8 +170,7 @@ static void take_data(struct sink *sink, const struct message *in)
         return;
     }
     struct slot *slot = &sink->slots[at];
-    if (slot->attempt == 1)
-        latency_note(sink, sink->now_ms - slot->asked_ms);
+    latency_note(sink, slot);
     sink->counts.accepted++;
     if (in->flags & MESSAGE_EMPTY) {
         slot_skip(sink, slot, SKIP_EMPTY, "dropped by a filter");
@@ -178,6 +185,7 @@ static void take_data(struct sink *sink, const struct message *in)
 /* An attempt is gone without blame. The first few are repeated at once. */
 static void attempt_lost(struct sink *sink, struct slot *slot)
 {
+    slot->hurt = true;
     if (slot->attempt < HURRY_ATTEMPTS) {
         slot_ask(sink, slot, true);
         return;
@@ -206,7 +214,7 @@ static void strike(struct sink *sink, struct slot *slot, const struct message *i
     }
     /* What was set aside at another position has had its three chances. */
     bool known = table_get(&sink->bad, slot->index) != TABLE_NONE;
-    slot->solo = true;
+    slot->solo = slot->hurt = true;
     if (slot->strikes < SINK_STRIKES && !known) {
         slot_ask(sink, slot, true);
     } else if (MUTANT(MUTANT_SKIPS_EARLY)) {
@@ -361,6 +369,8 @@ static void tick(struct sink *sink)
         return;
     for (uint32_t i = 0; i < sink->config.window; i++) {
         struct slot *slot = &sink->slots[i];
+        if (slot->state == SLOT_ASKED && now >= slot->due_ms)
+            latency_note(sink, slot);
         if ((slot->state == SLOT_NEED || slot->state == SLOT_ASKED) && now >= slot->due_ms)
             slot_ask(sink, slot, true);
         else if (slot->state == SLOT_PROPOSED && now >= slot->due_ms)

@@ -64,7 +64,7 @@ struct sink_config {
     uint32_t rank, rank_count;
     uint32_t window;         /* slots; a multiple of group / rank_count for ordered sinks */
     bool ordered;            /* steps in order; else a store: any order, urgent keys first */
-    bool retries_first;      /* ask for what was lost or struck with IMPATIENT */
+    bool retries_first;      /* what was lost or struck, or is late for the next step, is urgent */
     uint64_t seq_end;        /* one past the last seq: epochs * positions, or less (whole steps) */
     uint32_t recycles_max;
     int64_t deadline_min_ms, deadline_max_ms; /* 0: defaults */
@@ -146,7 +146,7 @@ struct sink_counts {
     uint32_t slots[SLOT_IDLE + 1]; /* in each state */
     uint64_t asked, asked_again, accepted, dropped_late, dropped_gen;
     uint64_t strikes, aside, refused, empty;
-    int64_t latency_ms;  /* 95th percentile of first attempts, estimated */
+    int64_t latency_ms;  /* from the first request on, 95th percentile of the last 64 */
 };
 void sink_count(const struct sink *sink, struct sink_counts *counts);
 struct sink_wait {

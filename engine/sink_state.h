@@ -10,7 +10,8 @@
 struct slot {
     uint64_t seq, index;
     uint64_t blamed[SINK_STRIKES]; /* incs of the processes that it struck */
-    int64_t asked_ms;
+    int64_t first_ms;        /* of the first attempt */
+    int64_t asked_ms;        /* of the newest */
     int64_t due_ms;          /* asked: ask again; need: ask not before */
     enum slot_state state;
     enum skip skip;
@@ -19,8 +20,11 @@ struct slot {
     uint32_t strikes;
     enum cause cause;        /* of the last strike */
     bool solo, urgent;
+    bool hurt;               /* an attempt was lost or struck: nobody works on it any more */
     char text[256];          /* reason of the last strike, or of the refusal */
 };
+
+enum { LATENCIES = 64 };
 
 struct list_fifo {
     uint32_t *rows;
@@ -48,7 +52,9 @@ struct sink {
     uint64_t checkpoint, checkpoint_digest; /* committed, as far as known */
     uint64_t saved, saved_digest;           /* newest on disk */
     int64_t start_due, hello_due, hb_due, ckpt_due;
-    int64_t latency_p95_us;     /* estimate over first attempts */
+    uint32_t latency[LATENCIES]; /* ms; how long the last ones took from their first request on */
+    uint32_t latency_count;
+    int64_t latency_p95_ms;
     int64_t now_ms;
     const struct outbox *out;
     char reason[MESSAGE_TEXT_MAX + 1];
@@ -63,6 +69,8 @@ bool fifo_pop(struct list_fifo *fifo, uint32_t *row);
 enum status window_open(struct sink *sink, struct arena *arena, struct error *err);
 /* The slot of seq, or NULL when it is not in the window. */
 struct slot *window_find(const struct sink *sink, uint64_t seq);
+/* True for a position of the next step: its rank can do nothing without it. */
+bool window_awaited(const struct sink *sink, const struct slot *slot);
 /* Takes in positions while there is room. */
 void window_fill(struct sink *sink);
 /* A key that another line waits for. */

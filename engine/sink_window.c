@@ -130,6 +130,12 @@ static void store_leave(struct sink *sink, struct slot *slot, bool final)
     commit_send(sink, seq);
 }
 
+bool window_awaited(const struct sink *sink, const struct slot *slot)
+{
+    return sink->config.ordered &&
+           slot->seq / sink->config.order.group == sink->base / sink->per_rank;
+}
+
 void slot_skip(struct sink *sink, struct slot *slot, enum skip skip, const char *text)
 {
     const struct sink_config *config = &sink->config;
