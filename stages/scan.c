@@ -2,8 +2,7 @@
  * structure file for its chains and sequences, pairs each chain with its alignments, groups chains
  * by PDB entry and identity, and holds groups out of training. The list depends on the files alone.
  *
- * Keys: ENTRY_CHAIN for mmCIF files and for PDB files named like that (1abc_A.pdb), the file's stem
- * for other PDB files of one chain (d1cih__.pdb.gz), STEM_CHAIN for those of several.
+ * Keys and entries follow from the names of files: stages/bio/chain_name.h.
  *
  * Alignments of a chain: files KEY.a3m, KEY.sto, ... or all alignment files in the folder KEY of an
  * `alignments` folder; else every alignment file that lies beside the structures is the alignment
@@ -11,11 +10,11 @@
 #include "engine/base/file.h"
 #include "engine/stage.h"
 #include "stages/bio/alignment.h"
+#include "stages/bio/chain_name.h"
 #include "stages/bio/cluster.h"
 #include "stages/bio/names.h"
 #include "stages/bio/structure_read.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -239,46 +238,6 @@ static void refuse(struct scan *scan, const char *name, const struct error *err)
     scan->source->refuse(scan->source, name, twice ? err->text + size + 2 : err->text);
 }
 
-/* A file's stem read as ENTRY_CHAIN: four letters or digits, the first a digit, "_", a chain. */
-static bool stem_is_entry_chain(struct span stem)
-{
-    if (stem.size < 6 || stem.data[4] != '_' || !isdigit((unsigned char)stem.data[0]))
-        return false;
-    for (int i = 1; i < 4; i++)
-        if (!isalnum((unsigned char)stem.data[i]))
-            return false;
-    return true;
-}
-
-static char *lower(struct arena *arena, struct span text)
-{
-    char *copy = arena_text(arena, text.data, text.size);
-    for (char *c = copy; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    return copy;
-}
-
-/* Key and PDB entry of a chain from the name of its file; see the top of this file. */
-static void names_make(struct scan *scan, struct span stem, bool cif, int chain_count,
-                       struct span chain, const char **key, const char **entry)
-{
-    struct arena *arena = &scan->list;
-    if (cif || (chain_count > 1 && !stem_is_entry_chain(stem))) {
-        *entry = lower(arena, stem);
-        *key =
-            arena_printf(arena, "%s_%.*s", cif ? *entry : arena_text(arena, stem.data, stem.size),
-                         (int)chain.size, chain.data);
-    } else if (stem_is_entry_chain(stem)) {
-        *entry = lower(arena, (struct span){stem.data, 4});
-        *key = arena_printf(arena, "%s%.*s", *entry, (int)stem.size - 4, stem.data + 4);
-    } else {
-        /* SCOP domains are named d1abcC_: their entry stands behind the d. */
-        bool domain = stem.size == 7 && stem.data[0] == 'd' && isdigit((unsigned char)stem.data[1]);
-        *entry = lower(arena, domain ? (struct span){stem.data + 1, 4} : stem);
-        *key = arena_text(arena, stem.data, stem.size);
-    }
-}
-
 /* Adds one chain of the file in hand. family: the family's alignment files, a line each. */
 static void chain_add(struct scan *scan, const char *path, struct span content, struct span stem,
                       bool cif, const struct structure *structure, int c, const char *family)
@@ -287,7 +246,8 @@ static void chain_add(struct scan *scan, const char *path, struct span content, 
     const char *key, *entry;
     struct error err;
     struct sample probe;
-    names_make(scan, stem, cif, structure->chain_count, chain->name, &key, &entry);
+    chain_name(&(struct chain_file){stem, cif, structure->chain_count}, chain->name, &scan->list,
+               &key, &entry);
     if (sample_open(&probe, span_of(key), &err) != STATUS_OK) {
         refuse(scan, path, &err);
         return;
