@@ -72,8 +72,8 @@ struct sink_row {
 struct line_row {
     struct dispatch_line config;
     uint32_t gen;
-    /* Of a line that fills a store. It has ended since finished_ms (INT64_MAX: it has not): its sink
-     * said so, or others spoke for absent_ms and it did not. */
+    /* Of a line that fills a store. It has ended since finished_ms (INT64_MAX: it has not): its
+     * sink said so, or others spoke for absent_ms and it did not. */
     int64_t finished_ms, alone_ms;
     struct stage_row *stages;
     struct sink_row *sinks;
