@@ -77,6 +77,31 @@ static enum status copy_residues(const struct sample *in, const char *name, enum
     return STATUS_OK;
 }
 
+/* Whether what the arrays say can be relied on: symbols are symbols, profile counts are of N rows, and
+ * each row's deletions are its own, in rising columns, at least 1. */
+static bool source_good(const struct msa_source *source, int64_t deletions)
+{
+    size_t cells = (size_t)source->rows * source->length;
+    uint8_t largest = 0; /* no early end: so the loop is one of vectors */
+    for (size_t i = 0; i < cells; i++)
+        largest = source->msa[i] > largest ? source->msa[i] : largest;
+    bool good = largest <= MSA_GAP && source->deletion_start[0] == 0 &&
+                source->deletion_start[source->rows] == deletions;
+    for (size_t i = 0; i < (size_t)source->length * MSA_PROFILE; i++)
+        good &= source->profile[i] >= 0 && (uint32_t)source->profile[i] <= source->rows;
+    for (uint32_t row = 0; good && row < source->rows; row++) {
+        int32_t from = source->deletion_start[row], to = source->deletion_start[row + 1];
+        int32_t column = -1;
+        good = from <= to && to <= deletions;
+        for (int32_t d = from; good && d < to; d++) {
+            good = source->deletion_column[d] > column && source->deletion_count[d] >= 1 &&
+                   source->deletion_column[d] < (int64_t)source->length;
+            column = source->deletion_column[d];
+        }
+    }
+    return good;
+}
+
 /* The sample's fields as an alignment; sizes are held against each other. */
 static enum status source_read(const struct sample *in, struct msa_source *source, struct error *err)
 {
@@ -102,16 +127,8 @@ static enum status source_read(const struct sample *in, struct msa_source *sourc
                                   .profile = profile->data};
     bool good = rows >= 1 && length >= 1 && rows < INT32_MAX && length < INT32_MAX &&
                 start->size[0] == rows + 1 && column->size[0] == count->size[0] &&
-                profile->size[0] == length && profile->size[1] == MSA_PROFILE;
-    int64_t deletions = column->size[0];
-    for (int64_t i = 0; good && i < rows * length; i++)
-        good = source->msa[i] <= MSA_GAP;
-    for (int64_t i = 0; good && i < rows; i++)
-        good = source->deletion_start[i] >= 0 &&
-               source->deletion_start[i] <= source->deletion_start[i + 1] &&
-               source->deletion_start[i + 1] <= deletions;
-    for (int64_t i = 0; good && i < deletions; i++)
-        good = source->deletion_column[i] >= 0 && source->deletion_column[i] < length;
+                profile->size[0] == length && profile->size[1] == MSA_PROFILE &&
+                source_good(source, column->size[0]);
     return good ? STATUS_OK
                 : error_set(err, STATUS_INVALID, "sample %s: its alignment contradicts itself; make "
                             "the record again (foldmill store verify finds damaged ones)", in->key);

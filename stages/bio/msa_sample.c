@@ -109,7 +109,9 @@ struct msa_choice msa_choose(const struct msa_source *source, const struct msa_s
     uint32_t count = source->rows, starts[MSA_BLOCKS_MAX];
     uint32_t *rows = arena_alloc(arena, (size_t)count * sizeof *rows);
     uint32_t *order = arena_alloc(arena, (size_t)count * sizeof *order);
-    uint32_t block = settings->block_delete ? msa_block_rows(count, settings->block_fraction) : 0;
+    uint32_t block = settings->block_delete && count > 1
+                         ? msa_block_rows(count, settings->block_fraction)
+                         : 0;
     ASSERT_INT(settings->blocks, <=, MSA_BLOCKS_MAX);
     for (uint32_t b = 0; block && b < settings->blocks; b++)
         starts[b] = 1 + rng_below(rng, count - 1);
