@@ -357,7 +357,7 @@ Test(crop, rows_by_mode_deletion_and_distillation)
         {"{length: 8, clusters: 4, extra: 2000, mode: eval}", 900, 1, 900, 900},
         {"{length: 8, clusters: 4, extra: 2000, mode: eval, distillation_rows: 0}", 1500, 1, 1500,
          1500},
-        {"{length: 8, clusters: 4, extra: 2000}", 100, 0, 1, 99}, /* a block past the end is short */
+        {"{length: 8, clusters: 4, extra: 2000}", 100, 0, 1, 99}, /* a block past the end: short */
         {"{length: 8, clusters: 4, extra: 2000}", 3, 0, 3, 3},    /* floor(0.9) rows a block */
         {"{length: 8, clusters: 4, extra: 2000, block_fraction: 1}", 50, 0, 1, 49},
         {"{length: 8, clusters: 4, extra: 2000, block_fraction: 1}", 1, 0, 1, 1},
