@@ -80,9 +80,9 @@ Test(stores, training_skips_a_damaged_record_by_name, .timeout = 120)
     cr_assert(shell("%s store verify %s > %s/out; test $? = 1 && grep -q '^bad  1a0l_A: ' %s/out",
                     FOLDMILL_BINARY, store, folder, folder) == 0, "verify names it");
     cr_assert(shell("%s run %s/graphs/train.yaml --run %s/train --quiet --set store.path=%s "
-                    "--set train.steps=96 --set train.blocks=1 --set train.c_m=16 --set train.c_z=8 "
-                    "--set batch.size=4 --set crop.length=32 --set crop_held_out.length=32 "
-                    "--set evaluate.maps=1 > %s/out 2>&1",
+                    "--set train.steps=96 --set train.blocks=1 --set train.c_m=16 "
+                    "--set train.c_z=8 --set batch.size=4 --set crop.length=32 "
+                    "--set crop_held_out.length=32 --set evaluate.maps=1 > %s/out 2>&1",
                     FOLDMILL_BINARY, FOLDMILL_SOURCE, folder, store, folder) == 0,
               "training goes on");
     cr_assert(shell("grep -q '1a0l_A.*damaged record' %s/train/refused.tsv", folder) == 0,
@@ -91,7 +91,8 @@ Test(stores, training_skips_a_damaged_record_by_name, .timeout = 120)
                     "%s/again --quiet --set store.path=%s > %s/out 2>&1 && grep -q '423 of 424 are "
                     "stored already' %s/again/log.txt && %s store verify %s > %s/out",
                     FOLDMILL_BINARY, store, folder, FOLDMILL_BINARY, FOLDMILL_SOURCE, folder, store,
-                    folder, folder, FOLDMILL_BINARY, store, folder) == 0, "what was bad is made again");
+                    folder, folder, FOLDMILL_BINARY, store, folder) == 0,
+              "what was bad is made again");
     cr_assert(shell("rm -rf %s", folder) == 0);
     arena_close(&arena);
 }
