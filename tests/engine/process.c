@@ -6,9 +6,13 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SMALL "512MiB"
 #define MEDIUM "512MiB"
+#define TIMEOUT "2s"
+#define FIRE "echo.sleep_us=2000"
 #else
 #define SMALL "16MiB"
 #define MEDIUM "64MiB"
+#define TIMEOUT "1s"
+#define FIRE "echo.sleep_us=8000"
 #endif
 
 static const char steps_graph[] =
@@ -83,7 +87,9 @@ static pid_t start_simple(const char *graph, const char *run, const char *set_a,
 static void audit_tally(const char *name, int count, int epochs, int poison_every)
 {
     struct span table = process_read(name), line, word;
-    unsigned char *seen = calloc((size_t)count * (size_t)epochs, 1);
+    struct arena arena;
+    arena_open(&arena, 0);
+    unsigned char *seen = arena_zero(&arena, (size_t)count * (size_t)epochs, 1);
     int64_t step, epoch, number, expected = 0;
     cr_assert(span_line(&table, &line), "%s is empty", name); /* position and journal */
     while (span_line(&table, &line)) {
@@ -104,7 +110,7 @@ static void audit_tally(const char *name, int count, int epochs, int poison_ever
             cr_assert(seen[e * count + i] == !poison, "%d in epoch %d: %s", i, e,
                       poison ? "poison was used" : "an innocent is missing");
         }
-    free(seen);
+    arena_close(&arena);
 }
 
 Test(process, the_same_digests_with_1_and_4_workers_and_under_fire, .timeout = 120)
@@ -115,7 +121,7 @@ Test(process, the_same_digests_with_1_and_4_workers_and_under_fire, .timeout = 1
     cr_assert(run_simple("g", "a", "echo.workers=1", "jitter.workers=1", 60) == 0, "one worker");
     cr_assert(run_simple("g", "b", "echo.workers=4", "jitter.workers=4", 60) == 0, "four workers");
     int kills;
-    pid_t pid = start_simple("g", "c", "echo.workers=4", "echo.sleep_us=8000");
+    pid_t pid = start_simple("g", "c", "echo.workers=4", FIRE);
     cr_assert(process_torment(pid, prey, 50, 500, 1, 90, &kills) == 0, "under fire");
     cr_assert(kills >= 5, "%d kills", kills);
     char *a = process_digests("a/tally.tsv"), *b = process_digests("b/tally.tsv");
@@ -187,7 +193,7 @@ Test(process, poison_is_set_aside_and_innocents_are_not, .timeout = 240)
     snprintf(run, sizeof run, "%s", process_path("run"));
     const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
                           "--set", "count.count=1000", "--set", "echo.poison_every=200",
-                          "--set", "echo.timeout=1s", "--set", "echo.memory=" MEDIUM,
+                          "--set", "echo.timeout=" TIMEOUT, "--set", "echo.memory=" MEDIUM,
                           "--set", "tally.epochs=1", "--set", "echo.sleep_us=500", NULL};
     cr_assert(process_torment(process_start(args), prey, 300, 900, 4, 200, &kills) == 0,
               "the run goes on: %s", process_read("out").data);

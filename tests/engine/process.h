@@ -174,11 +174,13 @@ static inline int process_lines(struct span text)
     return count;
 }
 
-/* The first three columns (step, epoch, digest) of a table of steps, one text. */
+/* The first three columns (step, epoch, digest) of a table of steps, one text; lives until the test
+ * ends. */
 static inline char *process_digests(const char *name)
 {
+    static struct arena arena;
     struct span table = process_read(name), line;
-    char *text = malloc(table.size + 1), *end = text;
+    char *text = arena_alloc(&arena, table.size + 1), *end = text;
     while (span_line(&table, &line)) {
         size_t size = 0;
         for (int tabs = 0; size < line.size && (line.data[size] != '\t' || ++tabs < 3); size++)
