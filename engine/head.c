@@ -55,8 +55,7 @@ enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, 
     static const char *const fields[] = {"input_digest", NULL};
     struct wire_options options = {.fields = fields};
     struct sample sample;
-    enum status status =
-        wire_decode(list_frame(head->list, index), &options, arena, &sample, err);
+    enum status status = wire_decode(list_frame(head->list, index), &options, arena, &sample, err);
     if (status == STATUS_OK)
         *made = store_made(recipe, &sample);
     return status;
@@ -95,7 +94,8 @@ enum status head_read(struct head *head, struct span key, struct arena *arena,
     return wire_decode(list_frame(head->list, index), NULL, arena, sample, err);
 }
 
-/* Adds the indices that one reading line wants, in its order; taken[] tells what is there already. */
+/* Adds the indices that one reading line wants, in its order; taken[] tells what is there already.
+ */
 static uint64_t add_wanted(const struct head *head, const struct job *job, int reader,
                            uint32_t *needs, uint64_t used, bool *taken)
 {
@@ -104,8 +104,8 @@ static uint64_t add_wanted(const struct head *head, const struct job *job, int r
     if (list_open(&list, job_list_path(job, reader, path), job->graph->lines[reader].split, NULL) !=
         STATUS_OK)
         return used;
-    struct order order = order_make(job->graph->seed, list_count(list), job->batch[reader], true,
-                                    NULL);
+    struct order order =
+        order_make(job->graph->seed, list_count(list), job->batch[reader], true, NULL);
     for (uint64_t seq = 0; seq < order.count; seq++) {
         uint64_t index = list_find(head->list, list_key(list, order_index(&order, seq)));
         if (index != UINT64_MAX && !taken[index]) {
@@ -117,8 +117,7 @@ static uint64_t add_wanted(const struct head *head, const struct job *job, int r
     return used;
 }
 
-uint32_t *head_needs(const struct head *head, const struct job *job, int line,
-                     struct arena *arena)
+uint32_t *head_needs(const struct head *head, const struct job *job, int line, struct arena *arena)
 {
     uint64_t count = list_count(head->list), used = 0;
     uint32_t *needs = arena_zero(arena, count, sizeof *needs);

@@ -1,5 +1,5 @@
-/* The head of a line at work: its frozen list, the order of its positions, and the samples by key, out
- * of the list (a source's) or out of a store. */
+/* The head of a line at work: its frozen list, the order of its positions, and the samples by key,
+ * out of the list (a source's) or out of a store. */
 #ifndef FOLDMILL_HEAD_H
 #define FOLDMILL_HEAD_H
 
@@ -10,10 +10,10 @@
 
 struct head {
     struct list *list;
-    uint64_t positions;         /* of an epoch: the list, padded to whole steps */
-    const char *store_path;     /* NULL: samples come from the list */
-    struct store *store;        /* NULL: not there yet */
-    uint64_t recipe;            /* of the records that it reads; 0: any record will do */
+    uint64_t positions;     /* of an epoch: the list, padded to whole steps */
+    const char *store_path; /* NULL: samples come from the list */
+    struct store *store;    /* NULL: not there yet */
+    uint64_t recipe;        /* of the records that it reads; 0: any record will do */
 };
 
 /* Opens the list of a line, and its store where it has one and the store is there. Errors name the
@@ -33,7 +33,6 @@ enum status head_read(struct head *head, struct span key, struct arena *arena,
 
 /* For a filling line: position -> index in its list, in the order in which the lines that read its
  * store will want the records in their first epoch; then all others as listed. */
-uint32_t *head_needs(const struct head *head, const struct job *job, int line,
-                     struct arena *arena);
+uint32_t *head_needs(const struct head *head, const struct job *job, int line, struct arena *arena);
 
 #endif

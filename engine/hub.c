@@ -12,7 +12,7 @@
 
 enum {
     HUB_TICK_MS = 50,
-    HUB_BURST = 256,          /* messages between two looks at the clock */
+    HUB_BURST = 256, /* messages between two looks at the clock */
     HUB_QUEUE_EXTRA = 256,
 };
 
@@ -22,7 +22,7 @@ struct hub {
     struct dispatch *dispatch;
     struct arena arena;
     int64_t tick_ms, shown_ms;
-    uint64_t lost;            /* messages that a full queue or a peer that has gone did not take */
+    uint64_t lost; /* messages that a full queue or a peer that has gone did not take */
 };
 
 static void put(void *user, const struct message *message)
@@ -59,8 +59,7 @@ static enum status open_dispatch(struct hub *hub, const struct job *job, uint64_
     return dispatch_open(&hub->dispatch, &config, &hub->arena, err);
 }
 
-static enum status hub_open(struct hub *hub, const struct job *job, uint64_t inc,
-                            struct error *err)
+static enum status hub_open(struct hub *hub, const struct job *job, uint64_t inc, struct error *err)
 {
     uint32_t window = 0;
     for (int i = 0; i < job->graph->line_count; i++)
@@ -107,8 +106,8 @@ static void turn(struct hub *hub, const struct job *job)
     struct message message;
     uint64_t bad = 0;
     int64_t now = clock_ms();
-    for (int i = 0; i < HUB_BURST &&
-                    post_receive(hub->link, &raw, &message, &bad) == STATUS_OK; i++) {
+    for (int i = 0; i < HUB_BURST && post_receive(hub->link, &raw, &message, &bad) == STATUS_OK;
+         i++) {
         dispatch_step(hub->dispatch, &message, now, &out);
         link_message_close(&raw);
     }

@@ -1,5 +1,5 @@
-/* The dispatcher's process: the pure steps of dispatch.h between the sockets of one node. All its state
- * is soft; it may be killed at any time. */
+/* The dispatcher's process: the pure steps of dispatch.h between the sockets of one node. All its
+ * state is soft; it may be killed at any time. */
 #ifndef FOLDMILL_HUB_H
 #define FOLDMILL_HUB_H
 

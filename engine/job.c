@@ -30,8 +30,7 @@ void job_make(struct job *job, struct graph *graph, const char *run_dir, const c
     }
 }
 
-enum status job_load(struct job *job, const char *run_dir, const char *sockets,
-                     struct error *err)
+enum status job_load(struct job *job, const char *run_dir, const char *sockets, struct error *err)
 {
     char path[PATH_MAX];
     struct complaints complaints;

@@ -1,6 +1,6 @@
-/* A run as its processes see it: the resolved graph RUN/graph.yaml with the numbers by which messages
- * name lines, stages and pools, and where the run's files are. Every process of a run reads the same
- * file and so gets the same numbers. */
+/* A run as its processes see it: the resolved graph RUN/graph.yaml with the numbers by which
+ * messages name lines, stages and pools, and where the run's files are. Every process of a run
+ * reads the same file and so gets the same numbers. */
 #ifndef FOLDMILL_JOB_H
 #define FOLDMILL_JOB_H
 
@@ -19,7 +19,7 @@ struct job {
     struct plan plan;
     uint64_t id;
     char run_dir[PATH_MAX], sockets[PATH_MAX];
-    int pool[GRAPH_STAGES_MAX];      /* of the dispatcher; -1: has no workers of its own */
+    int pool[GRAPH_STAGES_MAX]; /* of the dispatcher; -1: has no workers of its own */
     int pool_count;
     uint64_t batch[GRAPH_LINES_MAX]; /* samples of a step */
 };
@@ -28,16 +28,15 @@ struct job {
 void job_make(struct job *job, struct graph *graph, const char *run_dir, const char *sockets);
 
 /* Reads RUN/graph.yaml and numbers it. Errors have the first mistake's text. */
-enum status job_load(struct job *job, const char *run_dir, const char *sockets,
-                     struct error *err);
+enum status job_load(struct job *job, const char *run_dir, const char *sockets, struct error *err);
 
 const char *job_line_name(const struct job *job, int line); /* its sink's */
 
 /* "ipc://SOCKETS/NAME" into buffer, which is returned. */
 char *job_address(const struct job *job, const char *name, char *buffer, size_t size);
 
-/* The list file that holds the line's keys: that of its source; for a line that reads a store, of the
- * source that fills it, or the list of the store's own records. Returns path. */
+/* The list file that holds the line's keys: that of its source; for a line that reads a store, of
+ * the source that fills it, or the list of the store's own records. Returns path. */
 char *job_list_path(const struct job *job, int line, char path[PATH_MAX]);
 
 /* What records that the line reads are made by; 0: no fill line, so any record will do. */
@@ -58,7 +57,7 @@ char *job_queue_name(int line, int place, char name[METRICS_NAME_MAX + 1]);
 
 /* What a stage's context says beyond the graph. */
 struct job_facts {
-    int line, worker;         /* line -1: a work stage of any */
+    int line, worker; /* line -1: a work stage of any */
     uint64_t list_count, list_hash;
     bool replay;
 };

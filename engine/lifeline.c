@@ -74,8 +74,7 @@ static enum status ask(struct lifeline *lifeline, uint64_t inc, struct shm_view 
                        struct error *err)
 {
     struct agent_message question = {.type = TALK_POOL, .inc = inc}, answer;
-    enum status status =
-        shm_send_fds(lifeline->socket, &question, sizeof question, NULL, err);
+    enum status status = shm_send_fds(lifeline->socket, &question, sizeof question, NULL, err);
     struct shm_fds fds = {-1, -1};
     while (status == STATUS_OK) {
         status = hear(lifeline, &answer, &fds, ANSWER_MS, err);

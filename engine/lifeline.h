@@ -1,5 +1,6 @@
-/* A child's end of what the agent gave it: the socket over which it hears "drain" and asks for other
- * processes' pools, its page of counters, its own pool, and the pools of others that it has seen. */
+/* A child's end of what the agent gave it: the socket over which it hears "drain" and asks for
+ * other processes' pools, its page of counters, its own pool, and the pools of others that it has
+ * seen. */
 #ifndef FOLDMILL_LIFELINE_H
 #define FOLDMILL_LIFELINE_H
 
@@ -13,12 +14,12 @@
 enum { LIFELINE_VIEWS_MAX = 256 }; /* one for each process of the node */
 
 struct lifeline {
-    int socket;               /* to be waited for: readable when the agent says something */
-    bool drain;               /* the agent asked to finish */
-    bool finish;              /* all other lines have ended */
-    uint64_t inc;             /* of this process */
+    int socket;   /* to be waited for: readable when the agent says something */
+    bool drain;   /* the agent asked to finish */
+    bool finish;  /* all other lines have ended */
+    uint64_t inc; /* of this process */
     struct page *page;
-    struct shm_pool *pool;    /* NULL: makes no payloads */
+    struct shm_pool *pool; /* NULL: makes no payloads */
     struct {
         uint64_t inc;
         struct shm_view *view;
@@ -33,8 +34,8 @@ void lifeline_close(struct lifeline *lifeline);
 /* Hears what the agent said; STATUS_EMPTY: the agent has gone, so should we. */
 enum status lifeline_listen(struct lifeline *lifeline);
 
-/* Finds the pool of the process inc, asking the agent when it is new. Not to be called by two threads at
- * a time, nor together with lifeline_listen. STATUS_MISS: that process is no more. */
+/* Finds the pool of the process inc, asking the agent when it is new. Not to be called by two
+ * threads at a time, nor together with lifeline_listen. STATUS_MISS: that process is no more. */
 enum status lifeline_view(struct lifeline *lifeline, uint64_t inc, struct shm_view **view,
                           struct error *err);
 

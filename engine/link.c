@@ -39,8 +39,8 @@ static void option(void *socket, int name, int value)
     ASSERT_INT(code, ==, 0);
 }
 
-/* A silent or half-open peer is noticed in 5 s and a stuck handshake ends after 5 s. Nothing is queued
- * for a peer that is not there (IMMEDIATE, MANDATORY): the sender is told instead. */
+/* A silent or half-open peer is noticed in 5 s and a stuck handshake ends after 5 s. Nothing is
+ * queued for a peer that is not there (IMMEDIATE, MANDATORY): the sender is told instead. */
 static void set_options(void *socket, bool router, struct link_options options)
 {
     int64_t frame_max = options.frame_bytes_max ? (int64_t)options.frame_bytes_max : LINK_BYTES_MAX;

@@ -42,8 +42,8 @@ struct link;
 enum status link_context_open(struct error *err);
 void link_context_close(void);
 
-/* Binds a ROUTER at / connects a DEALER to address ("ipc:///folder/name"). STATUS_LIMIT: the path is
- * longer than LINK_PATH_MAX; STATUS_INVALID: not an ipc address; STATUS_IO. */
+/* Binds a ROUTER at / connects a DEALER to address ("ipc:///folder/name"). STATUS_LIMIT: the path
+ * is longer than LINK_PATH_MAX; STATUS_INVALID: not an ipc address; STATUS_IO. */
 enum status link_listen(struct link **link, const char *address, struct link_options options,
                         struct error *err);
 enum status link_connect(struct link **link, const char *address, struct link_options options,

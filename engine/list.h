@@ -34,7 +34,7 @@ enum status list_open(struct list **list, const char *path, const char *split, s
 void list_close(struct list *list);
 
 uint64_t list_count(const struct list *list);
-uint64_t list_hash(const struct list *list);  /* XXH3-64 over the keys in order */
+uint64_t list_hash(const struct list *list); /* XXH3-64 over the keys in order */
 struct span list_key(const struct list *list, uint64_t index);
 struct span list_frame(const struct list *list, uint64_t index);
 /* The index of key, or UINT64_MAX. */

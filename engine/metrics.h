@@ -15,10 +15,10 @@ enum { METRICS_REPORTS_MAX = 32, METRICS_NAME_MAX = 31, METRICS_KEY_MAX = 255 };
 
 /* Counters: only ever grow. Times are nanoseconds. */
 enum metric {
-    METRIC_DONE,         /* samples finished: sent on, or stored, or used in a step */
+    METRIC_DONE, /* samples finished: sent on, or stored, or used in a step */
     METRIC_REFUSED,
-    METRIC_FAILED,       /* attempts that ended in an error */
-    METRIC_MISSED,       /* records that were not in the store yet */
+    METRIC_FAILED, /* attempts that ended in an error */
+    METRIC_MISSED, /* records that were not in the store yet */
     METRIC_BYTES_IN,
     METRIC_BYTES_OUT,
     METRIC_BUSY_NS,      /* inside stage code */
@@ -31,17 +31,17 @@ enum metric {
 
 /* Gauges: what is so now. */
 enum gauge {
-    GAUGE_QUEUE,         /* dispatcher: work waiting; sink: samples in hand, ready to be used */
-    GAUGE_HELD,          /* samples being worked on */
-    GAUGE_WANTED,        /* sink: samples asked for and not there yet */
-    GAUGE_STEP,          /* sink: steps done */
-    GAUGE_EPOCH,         /* sink: epoch of the next step */
-    GAUGE_POSITION,      /* sink: positions of that epoch that are done */
-    GAUGE_TOTAL,         /* sink: positions of one epoch */
-    GAUGE_STEPS_TOTAL,   /* sink: steps until the end, 0 when unknown */
-    GAUGE_DONE,          /* sink: positions that are done, of all epochs */
-    GAUGE_QUARANTINED,   /* sink: positions set aside */
-    GAUGE_STATE,         /* enum process_state */
+    GAUGE_QUEUE,       /* dispatcher: work waiting; sink: samples in hand, ready to be used */
+    GAUGE_HELD,        /* samples being worked on */
+    GAUGE_WANTED,      /* sink: samples asked for and not there yet */
+    GAUGE_STEP,        /* sink: steps done */
+    GAUGE_EPOCH,       /* sink: epoch of the next step */
+    GAUGE_POSITION,    /* sink: positions of that epoch that are done */
+    GAUGE_TOTAL,       /* sink: positions of one epoch */
+    GAUGE_STEPS_TOTAL, /* sink: steps until the end, 0 when unknown */
+    GAUGE_DONE,        /* sink: positions that are done, of all epochs */
+    GAUGE_QUARANTINED, /* sink: positions set aside */
+    GAUGE_STATE,       /* enum process_state */
     GAUGE_COUNT
 };
 
@@ -49,7 +49,7 @@ enum process_state {
     PROCESS_STARTING,
     PROCESS_WORKING,
     PROCESS_DRAINING,
-    PROCESS_FINISHED,  /* a sink: nothing more to do */
+    PROCESS_FINISHED, /* a sink: nothing more to do */
 };
 
 /* Why the agent killed a process: written before it kills. */
@@ -61,13 +61,13 @@ struct black_box {
     uint64_t seq;
     uint32_t gen, attempt;
     uint32_t line, stage;
-    int64_t since_ns;           /* clock_ns at the start */
+    int64_t since_ns; /* clock_ns at the start */
     char key[METRICS_KEY_MAX + 1];
 };
 
 struct report {
     char name[METRICS_NAME_MAX + 1];
-    _Atomic uint64_t bits;      /* of a double */
+    _Atomic uint64_t bits; /* of a double */
 };
 
 struct page {

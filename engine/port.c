@@ -53,8 +53,10 @@ enum status port_parse(const char *text, struct port_field *field, struct error 
     if (good && open)
         good = parse_dims((struct span){open + 1, (size_t)(end - open - 2)}, field);
     if (!good)
-        return error_set(err, STATUS_INVALID, "wanted NAME:KIND[SIZES] like \"msa:u8[N,L]\", "
-                         "found \"%s\"", text);
+        return error_set(err, STATUS_INVALID,
+                         "wanted NAME:KIND[SIZES] like \"msa:u8[N,L]\", "
+                         "found \"%s\"",
+                         text);
     return STATUS_OK;
 }
 
@@ -69,8 +71,7 @@ static void describe(const struct field *field, char *text, size_t room)
 }
 
 static enum status check_field(const char *row, const struct port_field *wanted,
-                               const struct sample *sample, int64_t dims[26],
-                               struct error *err)
+                               const struct sample *sample, int64_t dims[26], struct error *err)
 {
     const struct field *found = sample_find(sample, wanted->name);
     if (!found && wanted->optional)
@@ -95,8 +96,10 @@ static enum status check_field(const char *row, const struct port_field *wanted,
     if (fits && !capital)
         return STATUS_OK;
     if (capital)
-        return error_set(err, STATUS_INVALID, "wanted %s with %c = %lld as in the fields before "
-                         "it, found %s", row, capital, (long long)dims[capital - 'A'], shape);
+        return error_set(err, STATUS_INVALID,
+                         "wanted %s with %c = %lld as in the fields before "
+                         "it, found %s",
+                         row, capital, (long long)dims[capital - 'A'], shape);
     return error_set(err, STATUS_INVALID, "wanted %s, found %s", row, shape);
 }
 

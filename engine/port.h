@@ -35,6 +35,7 @@ enum status port_open(const struct port *port, struct port_table *table, struct 
 
 /* STATUS_INVALID names the field, what was wanted and what was found. Fields that the port does
  * not name are of no interest. A port without fields fits every sample. */
-enum status port_check(const struct port_table *table, const struct sample *sample, struct error *err);
+enum status port_check(const struct port_table *table, const struct sample *sample,
+                       struct error *err);
 
 #endif

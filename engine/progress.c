@@ -23,7 +23,8 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *text, const c
     int size = vsnprintf(text->data + text->size, TEXT_MAX - text->size, format, args);
     va_end(args);
     if (size > 0)
-        text->size += (size_t)size < TEXT_MAX - text->size ? (size_t)size : TEXT_MAX - text->size - 1;
+        text->size +=
+            (size_t)size < TEXT_MAX - text->size ? (size_t)size : TEXT_MAX - text->size - 1;
 }
 
 static void flush(const struct progress *progress, const struct text *text)
@@ -46,8 +47,8 @@ void progress_open(struct progress *progress, int fd, bool quiet)
 
 bool progress_due(const struct progress *progress, int64_t now_ms)
 {
-    return !progress->quiet &&
-           now_ms - progress->drawn_ms >= (progress->terminal ? PROGRESS_DRAW_MS : PROGRESS_LINE_MS);
+    return !progress->quiet && now_ms - progress->drawn_ms >=
+                                   (progress->terminal ? PROGRESS_DRAW_MS : PROGRESS_LINE_MS);
 }
 
 /* Up to the first line of the old table, and everything from there on removed. */

@@ -1,5 +1,5 @@
-/* What a person sees while a run goes on: a table redrawn in place on a terminal, or a few plain lines
- * every so often elsewhere. Lines of the log appear above the table. */
+/* What a person sees while a run goes on: a table redrawn in place on a terminal, or a few plain
+ * lines every so often elsewhere. Lines of the log appear above the table. */
 #ifndef FOLDMILL_PROGRESS_H
 #define FOLDMILL_PROGRESS_H
 
@@ -17,17 +17,17 @@ enum {
 /* A row of the table: a stage, or a sink with what it has to say. */
 struct progress_row {
     const char *name;
-    int workers;         /* processes that are running */
+    int workers;          /* processes that are running */
     uint64_t done, total; /* total 0: unknown */
-    double rate;         /* done per second, lately */
-    int64_t queue;       /* samples waiting for it */
-    char note[160];      /* what it waits for; of a sink step, loss, ... */
+    double rate;          /* done per second, lately */
+    int64_t queue;        /* samples waiting for it */
+    char note[160];       /* what it waits for; of a sink step, loss, ... */
 };
 
 struct progress {
     int fd;
     bool terminal, quiet;
-    int lines;           /* of the table that stands on the screen */
+    int lines; /* of the table that stands on the screen */
     int64_t drawn_ms;
 };
 

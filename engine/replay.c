@@ -60,7 +60,8 @@ static bool is_aside(const struct replayer *r, uint64_t seq)
 static enum status open_stages(struct replayer *r, struct error *err)
 {
     const struct graph_line *plan = &r->job->graph->lines[r->line];
-    struct job_facts facts = {.line = r->line, .replay = true,
+    struct job_facts facts = {.line = r->line,
+                              .replay = true,
                               .list_count = list_count(r->head->list),
                               .list_hash = list_hash(r->head->list)};
     struct job_facts of_work = {.line = -1, .replay = true};
@@ -83,8 +84,10 @@ static enum status make_sample(struct replayer *r, uint64_t seq, uint32_t recycl
     *sample = NULL;
     if (index == ORDER_EMPTY || is_aside(r, seq))
         return STATUS_OK;
-    struct work work = {.seed = r->job->graph->seed, .epoch = order_epoch(&r->order, seq),
-                        .position = order_position(&r->order, seq), .recycles = recycles};
+    struct work work = {.seed = r->job->graph->seed,
+                        .epoch = order_epoch(&r->order, seq),
+                        .position = order_position(&r->order, seq),
+                        .recycles = recycles};
     struct span key = list_key(r->head->list, index);
     struct sample *in = arena_zero(r->arena, 1, sizeof *in);
     enum status status = head_read(r->head, key, r->arena, in, err);

@@ -1,5 +1,5 @@
-/* Makes one step's batch again, in this process: reads the head, runs the line's work stages and its
- * gather stage, and skips what the run's ledger says. The bytes are those of the run, because
+/* Makes one step's batch again, in this process: reads the head, runs the line's work stages and
+ * its gather stage, and skips what the run's ledger says. The bytes are those of the run, because
  * everything random depends on (seed, epoch, position, stage) alone. */
 #ifndef FOLDMILL_REPLAY_H
 #define FOLDMILL_REPLAY_H
@@ -7,7 +7,7 @@
 #include "engine/job.h"
 
 struct replay {
-    struct sample batch;   /* lies in the arena */
+    struct sample batch; /* lies in the arena */
     uint64_t digest, epoch, position;
     uint32_t recycles, samples, skipped; /* positions with a sample, and with weight 0 */
 };

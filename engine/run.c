@@ -231,8 +231,7 @@ int run_graph(const struct run_options *options)
     complaints_open(&complaints, &run.arena);
     struct graph_overrides overrides = {options->sets, options->set_count};
     /* Twice: first for the name, and so that a wrong graph makes no folder. */
-    struct graph *graph =
-        graph_load(options->graph, &overrides, NULL, &run.arena, &complaints);
+    struct graph *graph = graph_load(options->graph, &overrides, NULL, &run.arena, &complaints);
     if (graph && rundir_open(&run.dir, graph->name, options->run_dir, &err) != STATUS_OK) {
         fprintf(stderr, "foldmill run: %s\n", err.text);
         return EXIT_FAILED;
@@ -244,8 +243,8 @@ int run_graph(const struct run_options *options)
         code = run_in(&run, graph);
     } else {
         complaints_print(&complaints, stderr);
-        fprintf(stderr, "%s: %d mistake%s; nothing was started\n", options->graph,
-                complaints.count, complaints.count == 1 ? "" : "s");
+        fprintf(stderr, "%s: %d mistake%s; nothing was started\n", options->graph, complaints.count,
+                complaints.count == 1 ? "" : "s");
     }
     rundir_close(&run.dir);
     arena_close(&run.job.arena);

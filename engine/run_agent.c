@@ -26,7 +26,8 @@ static enum status append(void *user, struct span bytes, struct error *err)
     return journal_append(run->journal, bytes, err);
 }
 
-/* Records of the journal, kept until the coordinator can take them: it needs the journal's epoch. */
+/* Records of the journal, kept until the coordinator can take them: it needs the journal's epoch.
+ */
 struct records {
     struct arena *arena;
     struct span *span;
@@ -74,7 +75,8 @@ static enum status open_coordinator(struct run *run, struct error *err)
 {
     struct records records = {.arena = &run->arena};
     enum status status = journal_open(&run->journal, run->dir.path, keep_record, &records, err);
-    uint64_t *max_bad = arena_zero(&run->arena, (size_t)run->job.graph->line_count, sizeof *max_bad);
+    uint64_t *max_bad =
+        arena_zero(&run->arena, (size_t)run->job.graph->line_count, sizeof *max_bad);
     for (int i = 0; i < run->job.graph->line_count; i++)
         max_bad[i] = max_bad_of(run, i);
     if (status == STATUS_OK) {
@@ -97,12 +99,11 @@ static enum status open_coordinator(struct run *run, struct error *err)
         status = link_context_open(err);
     if (status == STATUS_OK)
         status = link_listen(&run->coordinator,
-                             job_address(&run->job, "coordinate", address, sizeof address),
-                             options, err);
+                             job_address(&run->job, "coordinate", address, sizeof address), options,
+                             err);
     if (status == STATUS_OK)
-        status = link_connect(&run->hub,
-                              job_address(&run->job, "dispatch", address, sizeof address), options,
-                              err);
+        status = link_connect(
+            &run->hub, job_address(&run->job, "dispatch", address, sizeof address), options, err);
     return status;
 }
 
@@ -124,8 +125,8 @@ static void coordinator_turn(struct run *run)
 static void say_hello(struct run *run)
 {
     unsigned char bytes[HELLO_BYTES_MAX];
-    struct hello hello = {.role = PEER_AGENT, .version = MESSAGE_VERSION,
-                          .graph_hash = run->job.graph->hash};
+    struct hello hello = {
+        .role = PEER_AGENT, .version = MESSAGE_VERSION, .graph_hash = run->job.graph->hash};
     struct message message = {.type = run->welcome ? MESSAGE_HB : MESSAGE_HELLO,
                               .peer = LINK_HUB,
                               .job = run->job.id,
@@ -232,15 +233,15 @@ static void tell_dispatcher(struct run *run, const struct death *death, const ch
         return; /* silence tells the dispatcher too, only later */
     char line[512];
     *row = (struct run_died){.inc = death->inc, .waiting = true};
-    row->died = (struct died){
-        .cause = !death->blamed                      ? CAUSE_LOST
-                 : death->verdict == VERDICT_TIMEOUT ? CAUSE_TIMEOUT
-                 : death->verdict == VERDICT_MEMORY || death->out_of_memory ? CAUSE_MEMORY
-                                                                            : CAUSE_CRASH,
-        .executing = death->executing,
-        .line = (uint16_t)death->line,
-        .stage = (uint16_t)death->stage,
-        .item = {death->seq, death->gen, death->attempt}};
+    row->died = (struct died){.cause = !death->blamed                      ? CAUSE_LOST
+                                       : death->verdict == VERDICT_TIMEOUT ? CAUSE_TIMEOUT
+                                       : death->verdict == VERDICT_MEMORY || death->out_of_memory
+                                           ? CAUSE_MEMORY
+                                           : CAUSE_CRASH,
+                              .executing = death->executing,
+                              .line = (uint16_t)death->line,
+                              .stage = (uint16_t)death->stage,
+                              .item = {death->seq, death->gen, death->attempt}};
     const char *words = death->tail && *death->tail ? last_words(death->tail, line) : "";
     snprintf(row->died.text, sizeof row->died.text, "%.120s%s%.120s", text, *words ? ": " : "",
              words);
@@ -290,7 +291,9 @@ static void on_death(void *user, const struct death *death)
     bool quiet = death->exit_code == 0 || run->stopping;
     if (!quiet)
         log_warn("%s%s%s", text, death->executing ? ", at work on " : "",
-                 !death->executing ? "" : *death->key ? death->key : "a sample");
+                 !death->executing ? ""
+                 : *death->key     ? death->key
+                                   : "a sample");
 }
 
 /* A sink is a new generation every time it starts. */
@@ -308,8 +311,8 @@ static enum status start(struct run *run, struct run_child child, const char *na
 {
     int number = supervise_count(run->supervisor), started;
     struct run_child *kept = &run->children[number];
-    struct child_spec spec = {.restart = child.kind == CHILD_SINK ? RESTART_FAILED
-                                                                  : RESTART_ALWAYS};
+    struct child_spec spec = {.restart =
+                                  child.kind == CHILD_SINK ? RESTART_FAILED : RESTART_ALWAYS};
     if (number == SUPERVISE_CHILDREN_MAX)
         return error_set(err, STATUS_LIMIT, "a node may have %d processes: use fewer workers",
                          SUPERVISE_CHILDREN_MAX);
@@ -320,10 +323,10 @@ static enum status start(struct run *run, struct run_child child, const char *na
                           child.kind == CHILD_SINK ? kept->gen : NULL};
     memcpy(spec.args, args, sizeof args);
     const struct graph *graph = run->job.graph;
-    const struct graph_stage *stage =
-        child.kind == CHILD_HUB      ? NULL
-        : child.kind == CHILD_WORKER ? &graph->stages[child.stage]
-                                     : &graph->stages[graph->lines[child.line].sink];
+    const struct graph_stage *stage = child.kind == CHILD_HUB ? NULL
+                                      : child.kind == CHILD_WORKER
+                                          ? &graph->stages[child.stage]
+                                          : &graph->stages[graph->lines[child.line].sink];
     if (child.kind == CHILD_WORKER) {
         spec.pool_bytes = job_pool_bytes(&run->job, child.stage);
         spec.timeout_ms = stage->timeout_ms;
@@ -339,8 +342,9 @@ static enum status start_all(struct run *run, struct error *err)
     struct run_child child = {.kind = CHILD_HUB, .role = "dispatch"};
     enum status status = start(run, child, "dispatch", err);
     for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
-        for (int k = 0; run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers &&
-                        status == STATUS_OK; k++) {
+        for (int k = 0;
+             run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers && status == STATUS_OK;
+             k++) {
             child = (struct run_child){.kind = CHILD_WORKER, .stage = i};
             snprintf(child.role, sizeof child.role, "worker:%d:%d", i, k);
             snprintf(name, sizeof name, "%.60s.%d", run->job.graph->stages[i].name, k);
@@ -378,7 +382,8 @@ static bool are_sinks_done(struct run *run)
         if (child->kind != CHILD_SINK || child->finished)
             continue;
         all = false;
-        others = others && run->job.graph->stages[run->job.graph->lines[child->line].sink].kind->next;
+        others =
+            others && run->job.graph->stages[run->job.graph->lines[child->line].sink].kind->next;
     }
     for (int i = 0; others && !run->finishing && i < supervise_count(run->supervisor); i++)
         if (run->children[i].kind == CHILD_SINK)

@@ -1,5 +1,5 @@
-/* What a run shows while it goes on and writes for later: progress, metrics.tsv, processes.tsv, the log,
- * and at the end the table that runs are compared by. */
+/* What a run shows while it goes on and writes for later: progress, metrics.tsv, processes.tsv, the
+ * log, and at the end the table that runs are compared by. */
 #include "engine/run_state.h"
 
 #include "engine/base/clock.h"
@@ -187,7 +187,8 @@ static void sink_note(const struct run *run, int line, const struct page *page, 
         snprintf(row->note, room, "waiting for %lld", (long long)gauge_get(page, GAUGE_WANTED));
         return;
     }
-    used += (size_t)snprintf(row->note, room, "epoch %lld", (long long)gauge_get(page, GAUGE_EPOCH));
+    used +=
+        (size_t)snprintf(row->note, room, "epoch %lld", (long long)gauge_get(page, GAUGE_EPOCH));
     if (report_get(page, "loss", &value))
         used += (size_t)snprintf(row->note + used, room - used, "  loss %.4f", value);
     used += (size_t)snprintf(row->note + used, room - used, "  %.1f samples/s",
@@ -238,8 +239,8 @@ static void update_rates(struct run *run)
                 bool store = graph->stages[i].kind->flags & STAGE_STORE;
                 done = (uint64_t)gauge_get(info.page, store ? GAUGE_DONE : GAUGE_STEP);
             }
-        double rate = done >= run->done_before[i]
-                          ? (double)(done - run->done_before[i]) / seconds : 0;
+        double rate =
+            done >= run->done_before[i] ? (double)(done - run->done_before[i]) / seconds : 0;
         run->rate[i] = run->rate[i] > 0 ? 0.6 * run->rate[i] + 0.4 * rate : rate;
         run->done_before[i] = done;
     }
@@ -271,8 +272,7 @@ static void write_metrics(struct run *run)
     const struct graph *graph = run->job.graph;
     int64_t now = clock_ns(), cpu = cpu_time(run);
     double seconds = (double)(now - run->metrics_ns) * 1e-9;
-    double share =
-        seconds > 0 ? (double)(cpu - run->cpu_ns) * 1e-9 / seconds / run->cpus : 0;
+    double share = seconds > 0 ? (double)(cpu - run->cpu_ns) * 1e-9 / seconds / run->cpus : 0;
     fprintf(run->metrics, "%.1f\t%.4f", (double)(now - run->begin_ns) * 1e-9,
             share < 0 ? 0 : share);
     for (int i = 0; i < graph->stage_count; i++)
@@ -302,8 +302,8 @@ static void write_processes(struct run *run)
         if (info.starts == run->children[i].starts || !info.pid)
             continue;
         run->children[i].starts = info.starts;
-        fprintf(run->processes, "%s\t%016llx\t%d\t%llu\n", info.name,
-                (unsigned long long)info.inc, (int)info.pid, (unsigned long long)info.starts);
+        fprintf(run->processes, "%s\t%016llx\t%d\t%llu\n", info.name, (unsigned long long)info.inc,
+                (int)info.pid, (unsigned long long)info.starts);
     }
 }
 
@@ -359,9 +359,10 @@ static void add_store(struct run *run, int line, FILE *out)
             *(entry->refused ? &refused : &stored) += 1;
     }
     store_close(store);
-    fprintf(out, "%s\n  records                              %10llu\n"
-            "  refused, with reasons                %10llu\n", sink->name,
-            (unsigned long long)stored, (unsigned long long)refused);
+    fprintf(out,
+            "%s\n  records                              %10llu\n"
+            "  refused, with reasons                %10llu\n",
+            sink->name, (unsigned long long)stored, (unsigned long long)refused);
     if (bad)
         fprintf(out, "  damaged                              %10llu\n", (unsigned long long)bad);
 }
@@ -405,7 +406,8 @@ static void write_summary(struct run *run, FILE *out)
     fputs("run\n", out);
     if (cpu >= 0)
         fprintf(out, "  utilisation of the CPUs (%d)          %10.1f %%\n", run->cpus, 100 * cpu);
-    fprintf(out, "  set aside after three strikes        %10llu\n"
+    fprintf(out,
+            "  set aside after three strikes        %10llu\n"
             "  processes that ended and were replaced %8llu\n"
             "  time of this command                 %10s\n",
             (unsigned long long)aside, (unsigned long long)run->deaths,

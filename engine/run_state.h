@@ -18,11 +18,11 @@
 
 enum {
     RUN_TICK_MS = 50,
-    RUN_DIED_MS = 500,        /* DIED is said again until it is answered */
-    RUN_DIED_MAX = 256,       /* deaths that wait for an answer */
-    RUN_METRICS_MS = 2000,    /* between two rows of metrics.tsv */
-    RUN_GIVE_UP = 6,          /* ends in a row of a process that never works stop the run */
-    RUN_END_MS = 15000,       /* for the last processes to end by themselves */
+    RUN_DIED_MS = 500,     /* DIED is said again until it is answered */
+    RUN_DIED_MAX = 256,    /* deaths that wait for an answer */
+    RUN_METRICS_MS = 2000, /* between two rows of metrics.tsv */
+    RUN_GIVE_UP = 6,       /* ends in a row of a process that never works stop the run */
+    RUN_END_MS = 15000,    /* for the last processes to end by themselves */
 };
 
 enum child_kind { CHILD_HUB, CHILD_WORKER, CHILD_SINK };
@@ -30,10 +30,10 @@ enum child_kind { CHILD_HUB, CHILD_WORKER, CHILD_SINK };
 /* One child, by its number at the supervisor. */
 struct run_child {
     enum child_kind kind;
-    int stage, line;          /* of a worker; of a sink */
-    uint64_t starts;          /* that stand in processes.tsv */
-    bool finished;            /* a sink: all done */
-    int failures;             /* of a sink in a row without a step */
+    int stage, line; /* of a worker; of a sink */
+    uint64_t starts; /* that stand in processes.tsv */
+    bool finished;   /* a sink: all done */
+    int failures;    /* of a sink in a row without a step */
     int64_t step;
     char role[SUPERVISE_NAME_MAX + 1], gen[16];
 };
@@ -57,7 +57,7 @@ struct run {
     struct journal *journal;
     struct run_died died[RUN_DIED_MAX];
     uint64_t inc;
-    bool welcome;             /* the dispatcher knows us */
+    bool welcome; /* the dispatcher knows us */
     int64_t hello_ms;
     bool draining, stopping, finishing, failed;
     char failure[ERROR_TEXT_MAX];
@@ -65,7 +65,7 @@ struct run {
     FILE *log, *metrics, *processes;
     struct progress progress;
     int64_t begin_ns, metrics_ns;
-    int64_t cpu_ns;           /* at the last row */
+    int64_t cpu_ns; /* at the last row */
     uint64_t done_before[GRAPH_STAGES_MAX], busy_before[GRAPH_LINES_MAX];
     double rate[GRAPH_STAGES_MAX];
     int64_t rate_ns;

@@ -16,8 +16,8 @@ struct rundir {
     int lock;
 };
 
-/* Makes or enters the run's directory (given, or runs/NAME-YYYYMMDD-HHMMSS when given is NULL), with
- * its folders lists, checkpoints and plots, takes its lock and makes the folder for sockets in
+/* Makes or enters the run's directory (given, or runs/NAME-YYYYMMDD-HHMMSS when given is NULL),
+ * with its folders lists, checkpoints and plots, takes its lock and makes the folder for sockets in
  * XDG_RUNTIME_DIR, TMPDIR or /tmp. STATUS_BUSY: another run uses it; STATUS_IO; STATUS_LIMIT: path
  * too long; STATUS_INVALID: the folder for sockets belongs to somebody else. */
 enum status rundir_open(struct rundir *rundir, const char *name, const char *given,

@@ -40,8 +40,7 @@ static enum status check_out(struct runner *runner, const struct sample *out, st
 {
     enum status status = port_check(&runner->out, out, err);
     if (status != STATUS_OK)
-        error_prefix(err, "%s gave a sample that does not fit its own port",
-                     runner->stage->name);
+        error_prefix(err, "%s gave a sample that does not fit its own port", runner->stage->name);
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* One opened stage: its state, and its ports checked on every sample that goes in or comes out. Workers,
- * sinks and replay run stages through this, so a stage behaves the same everywhere. */
+/* One opened stage: its state, and its ports checked on every sample that goes in or comes out.
+ * Workers, sinks and replay run stages through this, so a stage behaves the same everywhere. */
 #ifndef FOLDMILL_RUNNER_H
 #define FOLDMILL_RUNNER_H
 
@@ -8,7 +8,7 @@
 
 struct runner {
     const struct stage *stage;
-    void *state;                   /* settings are in it before runner_open */
+    void *state; /* settings are in it before runner_open */
     struct stage_context *context;
     struct port_table in, out;
     bool opened;

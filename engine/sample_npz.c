@@ -22,8 +22,10 @@ enum status sample_arrays(const struct sample *sample, struct arena *arena,
 {
     for (int i = 0; i < sample->field_count; i++) {
         const struct field *field = &sample->fields[i];
-        arrays[i] = (struct npz_array){.name = span_of(field->name), .kind = kinds[field->kind],
-                                       .rank = field->rank, .count = field_count(field),
+        arrays[i] = (struct npz_array){.name = span_of(field->name),
+                                       .kind = kinds[field->kind],
+                                       .rank = field->rank,
+                                       .count = field_count(field),
                                        .item_bytes = kind_size(field->kind),
                                        .data = field->data};
         for (int d = 0; d < field->rank; d++)

@@ -39,7 +39,7 @@ struct shm_pool {
     unsigned char *memory;
     void *returns; /* _Atomic uint32_t[slot]: the use that came back */
     size_t bytes;
-    uint32_t use;              /* counts blocks taken; 0 is never one */
+    uint32_t use; /* counts blocks taken; 0 is never one */
     int count, free_count;
     uint32_t free_slot[SHM_BLOCKS_MAX];
     struct live live[SHM_BLOCKS_MAX]; /* by offset */
@@ -155,7 +155,8 @@ enum status shm_receive_fds(int socket, void *data, size_t size, struct shm_fds 
     if (got == (ssize_t)size)
         return STATUS_OK;
     shm_close(fds);
-    return error_set(err, STATUS_INVALID, "wanted %zu bytes with descriptors, found %zd", size, got);
+    return error_set(err, STATUS_INVALID, "wanted %zu bytes with descriptors, found %zd", size,
+                     got);
 }
 
 void shm_descriptor_encode(const struct shm_descriptor *descriptor,
@@ -189,8 +190,9 @@ static enum status sealed_size(int fd, size_t *bytes, struct error *err)
         return error_set(err, STATUS_IO, "cannot look at shared memory: %s", strerror(errno));
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & SEALS) != SEALS || stat.st_size <= 0)
-        return error_set(err, STATUS_INVALID, "wanted sealed shared memory, found seals %d, size %lld",
-                         seals, (long long)stat.st_size);
+        return error_set(err, STATUS_INVALID,
+                         "wanted sealed shared memory, found seals %d, size %lld", seals,
+                         (long long)stat.st_size);
     *bytes = (size_t)stat.st_size;
     return STATUS_OK;
 }
@@ -215,7 +217,8 @@ static enum status map_both(struct shm_fds fds, bool producer, void **memory, si
                                 producer ? MAP_POPULATE : 0, memory, bytes, err);
     if (status != STATUS_OK)
         return status;
-    status = map_fd(fds.returns, PROT_READ | PROT_WRITE, MAP_POPULATE, returns, &returns_bytes, err);
+    status =
+        map_fd(fds.returns, PROT_READ | PROT_WRITE, MAP_POPULATE, returns, &returns_bytes, err);
     if (status == STATUS_OK && returns_bytes != RETURNS_BYTES) {
         munmap(*returns, returns_bytes);
         status = error_set(err, STATUS_INVALID, "wanted %d bytes of returns, found %zu",
@@ -278,8 +281,8 @@ static int sweep(struct shm_pool *pool, int64_t before_ms)
     int kept = 0, dropped = 0;
     for (int i = 0; i < pool->count; i++) {
         struct live live = pool->live[i];
-        uint32_t back = atomic_load_explicit(returns_of(pool->returns, live.slot),
-                                             memory_order_acquire);
+        uint32_t back =
+            atomic_load_explicit(returns_of(pool->returns, live.slot), memory_order_acquire);
         if (back == live.use || live.taken_ms < before_ms) {
             pool->free_slot[pool->free_count++] = live.slot;
             dropped += back != live.use;

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-    SHM_BLOCKS_MAX = 1024,   /* blocks of one pool in use at a time */
-    SHM_GRAIN_BYTES = 4096,  /* blocks start and end on pages */
-    SHM_INLINE_MAX = 4096,   /* payloads up to this size travel in the message */
+    SHM_BLOCKS_MAX = 1024,     /* blocks of one pool in use at a time */
+    SHM_GRAIN_BYTES = 4096,    /* blocks start and end on pages */
+    SHM_INLINE_MAX = 4096,     /* payloads up to this size travel in the message */
     SHM_CHUNK_BYTES = 1 << 16, /* copied and digested at a time: stays in the second-level cache */
     SHM_DESCRIPTOR_BYTES = 40,
 };
@@ -33,7 +33,8 @@ void shm_close(struct shm_fds *fds);
 
 /* Sends / receives small data with descriptors over a Unix socket. shm_send_fds sends fds as they
  * are, except that the pool is opened again read-only; fds NULL: data alone. shm_receive_fds
- * waits up to timeout_ms: STATUS_BUSY when nothing came, STATUS_EMPTY when the other end is gone. */
+ * waits up to timeout_ms: STATUS_BUSY when nothing came, STATUS_EMPTY when the other end is gone.
+ */
 enum status shm_send_fds(int socket, const void *data, size_t size, const struct shm_fds *fds,
                          struct error *err);
 enum status shm_receive_fds(int socket, void *data, size_t size, struct shm_fds *fds,
@@ -48,10 +49,10 @@ struct shm_block {
 
 /* Where a payload lies: what a message carries instead of the payload. */
 struct shm_descriptor {
-    uint64_t inc;            /* of the producer */
+    uint64_t inc; /* of the producer */
     uint64_t offset, bytes;
-    uint64_t digest;         /* XXH3-64 of the payload */
-    uint32_t slot, use;      /* say to the producer which block comes back */
+    uint64_t digest;    /* XXH3-64 of the payload */
+    uint32_t slot, use; /* say to the producer which block comes back */
 };
 
 void shm_descriptor_encode(const struct shm_descriptor *descriptor,

@@ -1,5 +1,5 @@
-/* The main thread of a sink's process; see sink_process.h. An ordered sink makes steps; a store commits
- * groups of what has come. */
+/* The main thread of a sink's process; see sink_process.h. An ordered sink makes steps; a store
+ * commits groups of what has come. */
 #include "engine/sink_process.h"
 
 #include "engine/base/clock.h"
@@ -52,15 +52,15 @@ static enum status open_stages(struct sink_process *process, struct error *err)
 {
     struct job *job = process->job;
     const struct graph_line *plan = process->plan;
-    struct job_facts facts = {.line = process->line, .list_count = list_count(process->head->list),
-                               .list_hash = list_hash(process->head->list)};
+    struct job_facts facts = {.line = process->line,
+                              .list_count = list_count(process->head->list),
+                              .list_hash = list_hash(process->head->list)};
     enum status status = STATUS_OK;
     if (plan->gather >= 0)
-        status = job_open_stage(job, plan->gather, &facts, process->life.page,
-                                &process->gather, err);
+        status =
+            job_open_stage(job, plan->gather, &facts, process->life.page, &process->gather, err);
     if (status == STATUS_OK)
-        status = job_open_stage(job, plan->sink, &facts, process->life.page, &process->runner,
-                                err);
+        status = job_open_stage(job, plan->sink, &facts, process->life.page, &process->runner, err);
     return status;
 }
 
@@ -274,9 +274,8 @@ static enum status do_step(struct sink_process *process, const struct sink_batch
                         .recycles = batch->recycles,
                         .step = batch->step};
     for (uint32_t i = 0; i < batch->count; i++)
-        samples[i] = batch->items[i].skip == SKIP_NO
-                         ? &process->slots[batch->items[i].slot].sample
-                         : NULL;
+        samples[i] =
+            batch->items[i].skip == SKIP_NO ? &process->slots[batch->items[i].slot].sample : NULL;
     arena_reset(&process->step_arena);
     enum status status = step_make(process->gather.stage ? &process->gather : NULL, &work, samples,
                                    batch->count, &out, digest, &process->step_arena, err);
@@ -284,10 +283,10 @@ static enum status do_step(struct sink_process *process, const struct sink_batch
         status = runner_feed(&process->runner, &work, &out, NULL, &process->step_arena, err);
     if (status == STATUS_EMPTY)
         status = STATUS_OK; /* every sample of it was set aside: a step without data */
-    return status == STATUS_OK
-               ? status
-               : (error_prefix(err, "%s, step %llu", process->name,
-                               (unsigned long long)batch->step), status);
+    return status == STATUS_OK ? status
+                               : (error_prefix(err, "%s, step %llu", process->name,
+                                               (unsigned long long)batch->step),
+                                  status);
 }
 
 static void show_step(struct sink_process *process, uint64_t steps)
@@ -340,8 +339,8 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
 
 /* ---- ending ---- */
 
-/* Waits until the coordinator has the last checkpoint, says goodbye and stops the pump. True: all that
- * was wanted is done. */
+/* Waits until the coordinator has the last checkpoint, says goodbye and stops the pump. True: all
+ * that was wanted is done. */
 static bool finish(struct sink_process *process, uint64_t step)
 {
     struct outbox out = sink_outbox(process);

@@ -1,6 +1,7 @@
-/* The process of one sink. Two threads: the pump speaks the protocol (asks, receives, copies and checks
- * payloads, heartbeats), the main thread runs the gather and the sink stage on what is there. So data
- * arrives while a step computes, and a step that takes minutes is not taken for a death. */
+/* The process of one sink. Two threads: the pump speaks the protocol (asks, receives, copies and
+ * checks payloads, heartbeats), the main thread runs the gather and the sink stage on what is
+ * there. So data arrives while a step computes, and a step that takes minutes is not taken for a
+ * death. */
 #ifndef FOLDMILL_SINK_PROCESS_H
 #define FOLDMILL_SINK_PROCESS_H
 
@@ -16,17 +17,17 @@
 #include <stdio.h>
 
 enum {
-    SINK_TICK_MS = 50,        /* between two ticks of the protocol */
-    SINK_GROUP_MAX = 256,     /* records of one commit of a store */
-    SINK_DRAIN_MS = 10000,    /* longest wait for what is in flight when the run ends */
-    SINK_COMMIT_MS = 10000,   /* longest wait for the coordinator at the end */
+    SINK_TICK_MS = 50,      /* between two ticks of the protocol */
+    SINK_GROUP_MAX = 256,   /* records of one commit of a store */
+    SINK_DRAIN_MS = 10000,  /* longest wait for what is in flight when the run ends */
+    SINK_COMMIT_MS = 10000, /* longest wait for the coordinator at the end */
 };
 
 /* What is kept under a slot of the window. */
 struct sink_slot {
-    struct arena arena;       /* of the payload */
+    struct arena arena; /* of the payload */
     struct sample sample;
-    uint64_t seq, inc;        /* of the process that made it */
+    uint64_t seq, inc; /* of the process that made it */
     uint32_t attempt;
     int64_t asked_ms, came_ms;
 };
@@ -35,34 +36,34 @@ struct sink_process {
     struct job *job;
     int line;
     const struct graph_line *plan;
-    const char *name;                  /* of the sink, and of its line */
+    const char *name; /* of the sink, and of its line */
     struct lifeline life;
     struct link *hub, *coordinator;
     struct head *head;
-    struct runner gather, runner;      /* gather.stage NULL: none */
-    struct stage_context context;      /* of the sink stage */
-    struct arena arena;                /* of the process */
+    struct runner gather, runner; /* gather.stage NULL: none */
+    struct stage_context context; /* of the sink stage */
+    struct arena arena;           /* of the process */
     struct arena step_arena;
-    struct store *store;               /* of a filling sink */
-    uint32_t *needs;                   /* filling sinks: position -> index, in order of need */
+    struct store *store; /* of a filling sink */
+    uint32_t *needs;     /* filling sinks: position -> index, in order of need */
     FILE *table, *waits, *refused;
     bool table_headed;
-    uint32_t window, batch;            /* slots; positions of a step */
+    uint32_t window, batch; /* slots; positions of a step */
     bool ordered;
 
-    pthread_mutex_t lock;              /* over all below, but a slot that is HAVE is the main thread's */
+    pthread_mutex_t lock; /* over all below, but a slot that is HAVE is the main thread's */
     pthread_cond_t change;
-    pthread_t pump, pump_self;         /* the second set by the pump itself */
-    int wake;                          /* eventfd: the main thread has put something into a backlog */
+    pthread_t pump, pump_self; /* the second set by the pump itself */
+    int wake;                  /* eventfd: the main thread has put something into a backlog */
     struct sink *sink;
     struct sink_slot *slots;
     struct backlog to_hub, to_coordinator;
-    unsigned char *told;               /* bits by index: its refusal stands in the table */
+    unsigned char *told; /* bits by index: its refusal stands in the table */
     bool drain, finishing, ending, lost_agent;
 };
 
-/* Runs to the end of the sink's work; returns the exit code of the process. gen: the generation that
- * the agent gave it. */
+/* Runs to the end of the sink's work; returns the exit code of the process. gen: the generation
+ * that the agent gave it. */
 int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc);
 
 /* With the lock held: returns after a turn of the pump, or after a while. */
@@ -70,8 +71,8 @@ void sink_wait_change(struct sink_process *process);
 /* What ends every loop: a newer generation, or the agent's death. With the lock held. */
 bool sink_is_over(const struct sink_process *process);
 
-/* sink_store.c: before the beginning, what the store holds is marked as done; then everything that comes
- * is stored, to the end. */
+/* sink_store.c: before the beginning, what the store holds is marked as done; then everything that
+ * comes is stored, to the end. */
 enum status sink_store_mark(struct sink_process *process, struct error *err);
 enum status sink_store_run(struct sink_process *process, struct error *err);
 
@@ -80,8 +81,8 @@ void *sink_pump(void *process);
 /* Where sink steps put what is to be sent. */
 struct outbox sink_outbox(struct sink_process *process);
 
-/* sink_tables.c: train.tsv and waits.tsv (one row a step), refused.tsv. Rows of steps from `step` on
- * are removed first: they will be made again. */
+/* sink_tables.c: train.tsv and waits.tsv (one row a step), refused.tsv. Rows of steps from `step`
+ * on are removed first: they will be made again. */
 enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err);
 void sink_tables_close(struct sink_process *process);
 struct step_record {

@@ -136,8 +136,8 @@ static void hear_agent(struct sink_process *process)
     pthread_mutex_lock(&process->lock);
     process->finishing = process->finishing || process->life.finish;
     if (process->life.drain && !process->drain) {
-        struct message drain = {.type = MESSAGE_DRAIN, .peer = SINK_TO_DISPATCH,
-                                .job = process->job->id};
+        struct message drain = {
+            .type = MESSAGE_DRAIN, .peer = SINK_TO_DISPATCH, .job = process->job->id};
         process->drain = true;
         sink_step(process->sink, &drain, clock_ms(), &out);
     }

@@ -1,5 +1,5 @@
-/* A sink that is a store: what it holds already needs no work; what comes is committed in groups; what
- * was refused gets a tombstone. See sink_process.h. */
+/* A sink that is a store: what it holds already needs no work; what comes is committed in groups;
+ * what was refused gets a tombstone. See sink_process.h. */
 #include "engine/sink_process.h"
 
 #include "engine/base/clock.h"
@@ -31,14 +31,14 @@ enum status sink_store_mark(struct sink_process *process, struct error *err)
         if (!missing[process->needs ? process->needs[position] : position])
             sink_mark_done(process->sink, position);
     if (status == STATUS_OK)
-        log_info("%llu of %llu are stored already",
-                 (unsigned long long)(count - missing_count), (unsigned long long)count);
+        log_info("%llu of %llu are stored already", (unsigned long long)(count - missing_count),
+                 (unsigned long long)count);
     arena_close(&arena);
     return status;
 }
 
-/* A refusal is kept too: with what the sample would have been made from, so that a changed stage looks
- * at it again. */
+/* A refusal is kept too: with what the sample would have been made from, so that a changed stage
+ * looks at it again. */
 static enum status bury(struct sink_process *process, const struct sink_item *item,
                         const char *reason, struct error *err)
 {
@@ -47,8 +47,8 @@ static enum status bury(struct sink_process *process, const struct sink_item *it
     struct store_made made;
     struct sample sample;
     const struct head *head = process->head;
-    enum status status = head_made(head, process->runner.context->recipe, item->index, &process->step_arena,
-                                   &made, err);
+    enum status status = head_made(head, process->runner.context->recipe, item->index,
+                                   &process->step_arena, &made, err);
     if (status == STATUS_OK)
         status = wire_decode(list_frame(head->list, item->index), &options, &process->step_arena,
                              &sample, err);
@@ -67,8 +67,8 @@ static enum status store_one(struct sink_process *process, const struct sink_ite
         return bury(process, item, sink_item_text(process->sink, item->slot), err);
     if (item->skip != SKIP_NO)
         return STATUS_OK;
-    enum status status = runner_feed(&process->runner, &work, &slot->sample, NULL,
-                                     &process->step_arena, err);
+    enum status status =
+        runner_feed(&process->runner, &work, &slot->sample, NULL, &process->step_arena, err);
     if (status == STATUS_REFUSED || status == STATUS_INVALID || status == STATUS_LIMIT) {
         log_warn("%s is not stored: %s", slot->sample.key, err->text);
         char reason[ERROR_TEXT_MAX];

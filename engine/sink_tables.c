@@ -15,8 +15,7 @@
 enum { ROW_MAX = 4096 };
 #define TABLE_BYTES_MAX ((size_t)4 << 30)
 
-static const char waits_head[] =
-    "step\twaited_s\tseq\tkey\tprocess\tattempt\tasked_to_came_ms\n";
+static const char waits_head[] = "step\twaited_s\tseq\tkey\tprocess\tattempt\tasked_to_came_ms\n";
 static const char refused_head[] = "line\tkey\twhy\treason\n";
 
 /* Keeps the head and the rows whose first column, a step, is below `step`. */
@@ -63,8 +62,8 @@ enum status sink_tables_open(struct sink_process *process, uint64_t step, struct
     char path[PATH_MAX], name[128];
     bool headed;
     const char *run = process->job->run_dir;
-    enum status status = open_table(rundir_file(run, "refused.tsv", path), &process->refused,
-                                    &headed, err);
+    enum status status =
+        open_table(rundir_file(run, "refused.tsv", path), &process->refused, &headed, err);
     if (status == STATUS_OK && !headed) {
         fputs(refused_head, process->refused);
         fflush(process->refused);
@@ -131,10 +130,9 @@ void sink_tables_step(struct sink_process *process, const struct step_record *re
     const struct page *page = process->life.page;
     if (!process->table_headed)
         write_head(process);
-    fprintf(process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f",
-            (unsigned long long)batch->step, (unsigned long long)batch->epoch,
-            (unsigned long long)record->digest, batch->recycles, record->waited_s,
-            record->computed_s);
+    fprintf(process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f", (unsigned long long)batch->step,
+            (unsigned long long)batch->epoch, (unsigned long long)record->digest, batch->recycles,
+            record->waited_s, record->computed_s);
     uint32_t count = atomic_load(&page->report_count);
     for (uint32_t i = 0; i < count; i++) {
         double value = 0;

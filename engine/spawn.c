@@ -121,8 +121,8 @@ int64_t process_cpu_ns(pid_t pid)
     char text[512];
     const char *stat = read_stat(pid, text);
     unsigned long long user, system;
-    if (!stat || sscanf(stat, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                        &system) != 2)
+    if (!stat ||
+        sscanf(stat, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
         return 0;
     return (int64_t)(user + system) * (1000000000 / sysconf(_SC_CLK_TCK));
 }

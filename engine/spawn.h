@@ -1,5 +1,5 @@
-/* Starts a process of a run: fork + exec of this program, with the descriptors that a child knows by
- * number. A bare fork is never used: neither LMDB nor ZeroMQ nor CUDA survives it. Also what the
+/* Starts a process of a run: fork + exec of this program, with the descriptors that a child knows
+ * by number. A bare fork is never used: neither LMDB nor ZeroMQ nor CUDA survives it. Also what the
  * kernel tells about a process that is running. */
 #ifndef FOLDMILL_SPAWN_H
 #define FOLDMILL_SPAWN_H
@@ -22,8 +22,8 @@ struct spawned {
 };
 
 /* Starts program (NULL: this one again) with argv (argv[0] included, ended by NULL). page and pool
- * are given to the child (-1: none). It is killed when the calling thread ends, ignores SIGINT, SIGTERM and
- * SIGPIPE, may gain no privileges and writes no core. */
+ * are given to the child (-1: none). It is killed when the calling thread ends, ignores SIGINT,
+ * SIGTERM and SIGPIPE, may gain no privileges and writes no core. */
 enum status spawn(const char *program, char **argv, int page, struct shm_fds pool,
                   struct spawned *spawned, struct error *err);
 

@@ -1,5 +1,6 @@
-/* One step of an ordered sink: the samples of its positions, in order, through the gather stage into one.
- * Training and replay both make steps here, which is why a replayed batch is the batch. */
+/* One step of an ordered sink: the samples of its positions, in order, through the gather stage
+ * into one. Training and replay both make steps here, which is why a replayed batch is the batch.
+ */
 #ifndef FOLDMILL_STEP_H
 #define FOLDMILL_STEP_H
 

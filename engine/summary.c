@@ -102,8 +102,10 @@ enum status summary_steps(struct span table, struct step_figures *figures, struc
     for (int number = 2; span_line(&table, &line); number++) {
         struct row row;
         if (!read_row(line, column, &row))
-            return error_set(err, STATUS_CORRUPT, "line %d of a table of steps has no numbers "
-                             "where they should be", number);
+            return error_set(err, STATUS_CORRUPT,
+                             "line %d of a table of steps has no numbers "
+                             "where they should be",
+                             number);
         add_row(figures, &sums, &row);
     }
     if (figures->steps == 0)

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-    WATCH_MS = 100,          /* between two looks at limits */
-    BACKOFF_MS = 100,        /* before the first restart of a child that did nothing; doubles */
+    WATCH_MS = 100,   /* between two looks at limits */
+    BACKOFF_MS = 100, /* before the first restart of a child that did nothing; doubles */
     BACKOFF_MS_MAX = 10000,
     TAIL_ROOM = 2 * SUPERVISE_TAIL_BYTES,
 };
@@ -26,15 +26,16 @@ struct child {
     struct child_spec spec;
     char inc_text[32];
     uint64_t inc, starts;
-    pid_t pid;                      /* 0: not running */
-    int page_fd, socket, output;    /* our ends */
+    pid_t pid;                   /* 0: not running */
+    int page_fd, socket, output; /* our ends */
     struct page *page;
-    struct shm_fds pool, old_pool;  /* of this and of the last incarnation: messages may still name it */
+    struct shm_fds pool,
+        old_pool; /* of this and of the last incarnation: messages may still name it */
     uint64_t old_inc;
     bool stopping;
     uint64_t done_at_start;
-    int idle_deaths;                /* in a row, without having touched a sample */
-    int64_t restart_ms;             /* when it is due; 0: not */
+    int idle_deaths;    /* in a row, without having touched a sample */
+    int64_t restart_ms; /* when it is due; 0: not */
     int64_t watched_since_ns, spent_ms;
     char tail[TAIL_ROOM + 1], partial[SUPERVISE_TAIL_BYTES];
     size_t tail_size, partial_size;
@@ -198,7 +199,8 @@ static void take_output(struct supervisor *supervisor, struct child *child, cons
 static void read_output(struct supervisor *supervisor, struct child *child)
 {
     char buffer[4096];
-    for (int i = 0; i < 64 && child->output >= 0; i++) { /* a chatterbox must not hold up the rest */
+    for (int i = 0; i < 64 && child->output >= 0;
+         i++) { /* a chatterbox must not hold up the rest */
         ssize_t got = read(child->output, buffer, sizeof buffer);
         if (got == 0)
             close_fd(&child->output);
@@ -310,13 +312,13 @@ static struct death describe(struct supervisor *supervisor, int number, const si
     memcpy(death.key, box->key, sizeof death.key);
     death.key[METRICS_KEY_MAX] = '\0';
     uint64_t kills = kernel_oom_kills();
-    death.out_of_memory = death.signal == SIGKILL && death.verdict == VERDICT_NONE &&
-                          kills > supervisor->oom_kills;
+    death.out_of_memory =
+        death.signal == SIGKILL && death.verdict == VERDICT_NONE && kills > supervisor->oom_kills;
     supervisor->oom_kills = kills;
     death.setup = death.exit_code == SUPERVISE_EXIT_SETUP;
     death.blamed = death.executing && is_own_end(&death);
-    size_t start = child->tail_size > SUPERVISE_TAIL_BYTES ? child->tail_size - SUPERVISE_TAIL_BYTES
-                                                           : 0;
+    size_t start =
+        child->tail_size > SUPERVISE_TAIL_BYTES ? child->tail_size - SUPERVISE_TAIL_BYTES : 0;
     death.tail = child->tail + start;
     return death;
 }
@@ -326,10 +328,10 @@ static void plan_restart(struct child *child, struct death *death)
     bool finished = death->exit_code == 0 && child->spec.restart == RESTART_FAILED;
     if (child->stopping || child->spec.restart == RESTART_NEVER || finished || death->setup)
         return;
-    bool worked = death->executing || death->exit_code == 0 ||
-                  metric_get(child->page, METRIC_DONE) != child->done_at_start ||
-                  (death->signal == SIGKILL && !death->out_of_memory &&
-                   death->verdict == VERDICT_NONE);
+    bool worked =
+        death->executing || death->exit_code == 0 ||
+        metric_get(child->page, METRIC_DONE) != child->done_at_start ||
+        (death->signal == SIGKILL && !death->out_of_memory && death->verdict == VERDICT_NONE);
     int64_t delay = 0;
     if (!worked) {
         delay = (int64_t)BACKOFF_MS << (child->idle_deaths < 10 ? child->idle_deaths : 10);

@@ -1,7 +1,7 @@
 /* Starts, watches, limits and restarts the processes of one node: the agent's side. A child is this
  * program again (fork + exec of /proc/self/exe); it dies with the agent, ignores SIGINT and SIGTERM
- * (the agent tells it to drain) and inherits exactly the descriptors of enum child_fd. Its black box
- * says what it was doing when it died. */
+ * (the agent tells it to drain) and inherits exactly the descriptors of enum child_fd. Its black
+ * box says what it was doing when it died. */
 #ifndef FOLDMILL_SUPERVISE_H
 #define FOLDMILL_SUPERVISE_H
 
@@ -21,7 +21,8 @@ enum {
     SUPERVISE_NAME_MAX = 79,
     SUPERVISE_ARGS_MAX = 16,
     SUPERVISE_TAIL_BYTES = 2048, /* of what a child wrote last */
-    SUPERVISE_EXIT_SETUP = 78,   /* a child's exit code: it cannot start, and trying again is useless */
+    SUPERVISE_EXIT_SETUP =
+        78, /* a child's exit code: it cannot start, and trying again is useless */
 };
 
 /* What goes over CHILD_FD_AGENT (a SOCK_SEQPACKET): both ways the same 16 bytes. */
@@ -63,14 +64,14 @@ struct death {
     enum verdict verdict;  /* the agent killed it for that */
     bool out_of_memory;    /* the kernel did */
     bool executing;        /* a sample was in hand: it is named by the next five */
-    bool blamed;           /* and is to blame: the end was of the process's own making, or the agent's
-                              verdict; a kill from outside is not */
-    bool setup;            /* exit code SUPERVISE_EXIT_SETUP */
-    int idle_deaths;       /* how often in a row it has ended now without having touched a sample */
+    bool blamed;     /* and is to blame: the end was of the process's own making, or the agent's
+                        verdict; a kill from outside is not */
+    bool setup;      /* exit code SUPERVISE_EXIT_SETUP */
+    int idle_deaths; /* how often in a row it has ended now without having touched a sample */
     uint32_t line, stage, gen, attempt;
     uint64_t seq;
     char key[METRICS_KEY_MAX + 1];
-    const char *tail;      /* last lines that it wrote */
+    const char *tail; /* last lines that it wrote */
 };
 
 struct supervise_events {
@@ -85,13 +86,15 @@ struct supervise_events {
 
 struct supervisor;
 
-/* Blocks SIGCHLD, SIGINT and SIGTERM in this process and takes them by a descriptor. One a process. */
+/* Blocks SIGCHLD, SIGINT and SIGTERM in this process and takes them by a descriptor. One a process.
+ */
 enum status supervise_open(struct supervisor **supervisor, struct supervise_events events,
                            struct error *err);
 /* Kills and reaps all children. NULL: nothing. */
 void supervise_close(struct supervisor *supervisor);
 
-/* Starts one child; its number is in *child. The spec is copied, except args, which must live on. */
+/* Starts one child; its number is in *child. The spec is copied, except args, which must live on.
+ */
 enum status supervise_start(struct supervisor *supervisor, const struct child_spec *spec,
                             int *child, struct error *err);
 
@@ -104,16 +107,17 @@ void supervise_step(struct supervisor *supervisor);
 /* How often SIGINT or SIGTERM came. */
 int supervise_interrupts(const struct supervisor *supervisor);
 
-void supervise_drain(struct supervisor *supervisor, int child); /* tells it, and restarts it no more */
+void supervise_drain(struct supervisor *supervisor,
+                     int child); /* tells it, and restarts it no more */
 void supervise_finish(struct supervisor *supervisor, int child); /* says TALK_FINISH */
-void supervise_kill(struct supervisor *supervisor, int child);  /* SIGKILL, no restart */
+void supervise_kill(struct supervisor *supervisor, int child);   /* SIGKILL, no restart */
 
 struct child_info {
     const char *name;
-    pid_t pid;            /* 0: not running */
+    pid_t pid; /* 0: not running */
     uint64_t inc;
-    uint64_t starts;      /* times started */
-    struct page *page;    /* counters add up over restarts */
+    uint64_t starts;   /* times started */
+    struct page *page; /* counters add up over restarts */
 };
 struct child_info supervise_info(const struct supervisor *supervisor, int child);
 int supervise_count(const struct supervisor *supervisor);

@@ -86,8 +86,7 @@ static void take_work(struct worker *worker, const struct message *work)
         metric_add(worker->life.page, METRIC_DROPPED, 1);
         return;
     }
-    struct worker_item *item =
-        &worker->queue[(worker->first + worker->count++) % MESSAGE_HELD_MAX];
+    struct worker_item *item = &worker->queue[(worker->first + worker->count++) % MESSAGE_HELD_MAX];
     item->message = *work;
     if (work->size)
         memcpy(item->payload, work->payload, work->size);
@@ -184,8 +183,8 @@ static enum status read_input(struct worker *worker, const struct worker_item *i
     const struct message *work = &item->message;
     if (work->stage == 0)
         return head_read(worker->heads[work->line],
-                         (struct span){(const char *)item->payload, work->size}, &worker->arena,
-                         in, err);
+                         (struct span){(const char *)item->payload, work->size}, &worker->arena, in,
+                         err);
     void *payload;
     size_t bytes = work->size;
     if (work->flags & MESSAGE_BLOCK) {
@@ -218,10 +217,10 @@ static void note_slow(struct worker *worker, const struct message *message, cons
     if (worker->slow < 0 || ++worker->slow_rows > WORKER_SLOW_ROWS)
         return;
     const char *stage = worker->job->graph->stages[worker->stage].name;
-    int size = snprintf(row, sizeof row, "%s\t%s\t%llu\t%s\t%u\t%s.%u\t%lld\n",
-                        job_line_name(worker->job, message->line), stage,
-                        (unsigned long long)message->seq, key, message->attempt, stage,
-                        worker->index, (long long)(taken_ns / 1000000));
+    int size =
+        snprintf(row, sizeof row, "%s\t%s\t%llu\t%s\t%u\t%s.%u\t%lld\n",
+                 job_line_name(worker->job, message->line), stage, (unsigned long long)message->seq,
+                 key, message->attempt, stage, worker->index, (long long)(taken_ns / 1000000));
     ssize_t wrote = write(worker->slow, row, (size_t)size);
     (void)wrote; /* a full disk is told by those who must write */
 }
@@ -299,8 +298,8 @@ static void refuse_size(struct worker *worker, struct message *message, struct o
                         size_t bytes)
 {
     error_set(&outcome->err, STATUS_LIMIT,
-              "a result of %zu bytes does not fit the %zu bytes of shared memory of a worker", bytes,
-              worker->life.pool ? shm_pool_bytes(worker->life.pool) : 0);
+              "a result of %zu bytes does not fit the %zu bytes of shared memory of a worker",
+              bytes, worker->life.pool ? shm_pool_bytes(worker->life.pool) : 0);
     message->type = MESSAGE_ERR;
     message->payload = outcome->err.text;
     message->size = (uint32_t)strlen(outcome->err.text);
@@ -320,14 +319,15 @@ static void send_sample(struct worker *worker, struct message *message, struct o
     }
     if (in_block)
         pthread_mutex_unlock(&worker->lock);
-    enum status status = wire_encode(&outcome->sample, in_block ? block.data : small, size, &size,
-                                     &outcome->err);
+    enum status status =
+        wire_encode(&outcome->sample, in_block ? block.data : small, size, &size, &outcome->err);
     ASSERT_INT(status, ==, STATUS_OK);
     message->payload = small;
     message->size = (uint32_t)size;
     if (in_block) {
-        struct shm_descriptor descriptor = {worker->life.inc, block.offset, size,
-                                            shm_digest(block.data, size), block.slot, block.use};
+        struct shm_descriptor descriptor = {
+            worker->life.inc, block.offset, size, shm_digest(block.data, size),
+            block.slot,       block.use};
         shm_descriptor_encode(&descriptor, bytes);
         message->payload = bytes;
         message->size = sizeof bytes;
@@ -474,8 +474,8 @@ int worker_run(struct job *job, int stage, uint32_t index, uint64_t inc)
         log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;
     }
-    /* The lock stays with the main thread to the end: the pulse thread is never joined, it ends with
-     * the process. */
+    /* The lock stays with the main thread to the end: the pulse thread is never joined, it ends
+     * with the process. */
     if (pthread_create(&worker.pulse, NULL, pulse, &worker))
         return EXIT_FAILURE;
     worker_loop(&worker);

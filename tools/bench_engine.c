@@ -1,6 +1,6 @@
-/* What the engine itself costs: CPU time for each sample and hop (two graphs that differ by two stages
- * which do next to nothing; all processes of the run, the dispatcher too), and a payload's way
- * through shared memory (copy, digest, give back) against memcpy. */
+/* What the engine itself costs: CPU time for each sample and hop (two graphs that differ by two
+ * stages which do next to nothing; all processes of the run, the dispatcher too), and a payload's
+ * way through shared memory (copy, digest, give back) against memcpy. */
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/shm.h"
@@ -107,9 +107,8 @@ static void bench_shm(size_t bytes)
             if (shm_pool_take(pool, bytes, &block) != STATUS_OK)
                 exit(1);
             memset(block.data, i, bytes);
-            struct shm_descriptor descriptor = {1, block.offset, bytes,
-                                                shm_digest(block.data, bytes), block.slot,
-                                                block.use};
+            struct shm_descriptor descriptor = {
+                1, block.offset, bytes, shm_digest(block.data, bytes), block.slot, block.use};
             int64_t from = clock_ns();
             if (shm_view_copy(view, &descriptor, copy, &err) != STATUS_OK)
                 exit(1);
@@ -124,8 +123,8 @@ static void bench_shm(size_t bytes)
         best_shm = total_shm < best_shm ? total_shm : best_shm;
     }
     double scale = (double)bytes * repeats;
-    printf("%8zu KiB %12.2f %12.2f %11.0f %%\n", bytes >> 10, scale / best_plain,
-           scale / best_shm, 100 * best_plain / best_shm);
+    printf("%8zu KiB %12.2f %12.2f %11.0f %%\n", bytes >> 10, scale / best_plain, scale / best_shm,
+           100 * best_plain / best_shm);
     shm_view_close(view);
     shm_pool_close(pool);
     shm_close(&fds);
@@ -145,7 +144,8 @@ int main(int argc, char **argv)
     static const size_t sizes[] = {64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         bench_shm(sizes[i]);
-    printf("hop: copy out of shared memory, digest of the copy, block given back (target >= %d %%)\n",
-           TARGET_PERCENT);
+    printf(
+        "hop: copy out of shared memory, digest of the copy, block given back (target >= %d %%)\n",
+        TARGET_PERCENT);
     return 0;
 }

@@ -115,7 +115,8 @@ static int command_replay_main(int argc, char **argv)
         run = argv[1];
     if (!run || !step_text || !text_int(span_of(step_text), 0, INT64_MAX, &step)) {
         fprintf(stderr, "foldmill replay: %s; see foldmill replay --help\n",
-                run ? "--step N is wanted, a number from 0" : "say which run: a folder, or --run DIR");
+                run ? "--step N is wanted, a number from 0"
+                    : "say which run: a folder, or --run DIR");
         return EXIT_USAGE;
     }
     if (!realpath(run, run_dir)) {
@@ -134,14 +135,15 @@ static int command_replay_main(int argc, char **argv)
 const struct command command_replay = {
     .name = "replay",
     .summary = "makes the batch of a step again",
-    .help =
-        "usage: foldmill replay RUN --step N [--line SINK] [--out DIR]\n"
-        "       foldmill replay GRAPH --run RUN --step N [--line SINK] [--out DIR]\n\n"
-        "Makes the very batch of step N of a run again, from the store or the source and through the\n"
-        "line's stages, prints its fields and its digest, and compares the digest with the one that\n"
-        "the run logged. Writes nothing into the run's directory.\n\n"
-        "  --line SINK   which line, by its sink; else train, or the first that makes steps\n"
-        "  --out DIR     writes the batch to DIR/stepN.npz\n\n"
-        "Exit code 0: made, and the same where it was logged; 1: not; 2: wrong command line.\n",
+    .help = "usage: foldmill replay RUN --step N [--line SINK] [--out DIR]\n"
+            "       foldmill replay GRAPH --run RUN --step N [--line SINK] [--out DIR]\n\n"
+            "Makes the very batch of step N of a run again, from the store or the source and "
+            "through the\n"
+            "line's stages, prints its fields and its digest, and compares the digest with the one "
+            "that\n"
+            "the run logged. Writes nothing into the run's directory.\n\n"
+            "  --line SINK   which line, by its sink; else train, or the first that makes steps\n"
+            "  --out DIR     writes the batch to DIR/stepN.npz\n\n"
+            "Exit code 0: made, and the same where it was logged; 1: not; 2: wrong command line.\n",
     .run = command_replay_main,
 };

@@ -27,8 +27,10 @@ const struct command command_run = {
         "                directory that holds a run of the same graph goes on with that run\n"
         "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
         "  --quiet       no progress and no table; warnings and errors alone\n\n"
-        "DIR/ then holds: graph.yaml (resolved), summary.txt, log.txt, refused.tsv, metrics.tsv, a\n"
-        "table SINK.tsv with a row for each step (digest of its batch, seconds waited and computed,\n"
+        "DIR/ then holds: graph.yaml (resolved), summary.txt, log.txt, refused.tsv, metrics.tsv, "
+        "a\n"
+        "table SINK.tsv with a row for each step (digest of its batch, seconds waited and "
+        "computed,\n"
         "what the stage reports), checkpoints/, plots/, lists/, journal, processes.tsv.\n"
         "Exit code 0: done, or drained; 1: failed; 2: the graph or the command line is wrong.\n",
     .run = command_run_main,

@@ -54,10 +54,9 @@ static void print_stages(const struct job *job, int line, struct span seq, struc
     if (read_table(job, "slow.tsv", arena, &table))
         while (next_row(&table, columns))
             if (span_is(columns[0], job_line_name(job, line)) && span_equal(columns[2], seq)) {
-                printf("  %-16.*s in %-12.*s attempt %.*s: %.*s ms at work\n",
-                       (int)columns[1].size, columns[1].data, (int)columns[5].size,
-                       columns[5].data, (int)columns[4].size, columns[4].data,
-                       (int)columns[6].size, columns[6].data);
+                printf("  %-16.*s in %-12.*s attempt %.*s: %.*s ms at work\n", (int)columns[1].size,
+                       columns[1].data, (int)columns[5].size, columns[5].data, (int)columns[4].size,
+                       columns[4].data, (int)columns[6].size, columns[6].data);
                 count++;
             }
     if (count == 0)
@@ -79,11 +78,12 @@ static int print_why(const struct job *job, int line, struct span step)
         struct span process = process_name(job, columns[4], &arena);
         printf("step %.*s of %s waited %.*s s for data\n", (int)step.size, step.data,
                job_line_name(job, line), (int)columns[1].size, columns[1].data);
-        printf("its last sample was %.*s (position %.*s), made by %.*s, attempt %.*s, %.*s ms after "
-               "it was asked for\n",
-               (int)columns[3].size, columns[3].data, (int)columns[2].size, columns[2].data,
-               (int)process.size, process.data, (int)columns[5].size, columns[5].data,
-               (int)columns[6].size, columns[6].data);
+        printf(
+            "its last sample was %.*s (position %.*s), made by %.*s, attempt %.*s, %.*s ms after "
+            "it was asked for\n",
+            (int)columns[3].size, columns[3].data, (int)columns[2].size, columns[2].data,
+            (int)process.size, process.data, (int)columns[5].size, columns[5].data,
+            (int)columns[6].size, columns[6].data);
         print_stages(job, line, columns[2], &arena);
     } else {
         fprintf(stderr, "foldmill why: %s has no step %.*s in %s\n", job->run_dir, (int)step.size,
@@ -120,10 +120,11 @@ static int command_why_main(int argc, char **argv)
 const struct command command_why = {
     .name = "why",
     .summary = "says what a step waited for",
-    .help = "usage: foldmill why STEP --run DIR [--line SINK]\n\n"
-            "Says how long that step waited for data, which sample came last, which process made\n"
-            "it, and what the stages took for it (samples that took a stage 50 ms or more stand in\n"
-            "DIR/slow.tsv).\n\n"
-            "  --line SINK   which line, by its sink; else train, or the first that makes steps\n",
+    .help =
+        "usage: foldmill why STEP --run DIR [--line SINK]\n\n"
+        "Says how long that step waited for data, which sample came last, which process made\n"
+        "it, and what the stages took for it (samples that took a stage 50 ms or more stand in\n"
+        "DIR/slow.tsv).\n\n"
+        "  --line SINK   which line, by its sink; else train, or the first that makes steps\n",
     .run = command_why_main,
 };

@@ -80,7 +80,8 @@ Test(list, sorted_found_and_split)
     cr_assert(number && *(int32_t *)number->data == 42, "its own frame");
     cr_assert(list_open(&train, path, "train", &err) == STATUS_OK, "%s", err.text);
     cr_assert(list_count(train) == 2700 && list_hash(train) != hash, "a split");
-    cr_assert(list_open(&none, path, "no such", &err) == STATUS_OK && list_count(none) == 0, "none");
+    cr_assert(list_open(&none, path, "no such", &err) == STATUS_OK && list_count(none) == 0,
+              "none");
     list_close(list);
     make(3000, 11);
     cr_assert(list_open(&list, path, NULL, &err) == STATUS_OK && list_hash(list) == hash,
@@ -105,8 +106,10 @@ Test(list, damage_is_found)
     arena_open(&arena, 0);
     cr_assert(file_read(path, 1 << 20, &arena, &content, &err) == STATUS_OK, "%s", err.text);
     cr_assert(file_write_atomic(path, (struct span){content.data, content.size - 10}, &err) ==
-                  STATUS_OK, "cut");
-    cr_assert(list_open(&list, path, NULL, &err) == STATUS_CORRUPT && strstr(err.text, path), "cut");
+                  STATUS_OK,
+              "cut");
+    cr_assert(list_open(&list, path, NULL, &err) == STATUS_CORRUPT && strstr(err.text, path),
+              "cut");
     char *flipped = arena_text(&arena, content.data, content.size);
     flipped[40] ^= 4;
     file_write_atomic(path, (struct span){flipped, content.size}, &err);

@@ -14,9 +14,10 @@ Test(port, rows)
     cr_assert(port_parse("x:f32[L,37,3]?", &field, NULL) == STATUS_OK, "fixed sizes");
     cr_assert(field.rank == 3 && !field.dim[1] && field.size[1] == 37 && field.optional, "parts");
     cr_assert(port_parse("scale:f32", &field, NULL) == STATUS_OK && field.rank == 0, "a scalar");
-    static const char *const wrong[] = {"",        "msa",        ":u8",       "msa:u9",
-                                        "msa:u8[", "msa:u8[]",   "msa:u8[n]", "msa:u8[N,]",
-                                        "a:u8[-1]", "a:u8[A,B,C,D,E,F,G]", "a[:u8]"};
+    static const char *const wrong[] = {
+        "",         "msa",       ":u8",        "msa:u9",   "msa:u8[",
+        "msa:u8[]", "msa:u8[n]", "msa:u8[N,]", "a:u8[-1]", "a:u8[A,B,C,D,E,F,G]",
+        "a[:u8]"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert(port_parse(wrong[i], &field, NULL) == STATUS_INVALID, "%s", wrong[i]);
 }
@@ -31,8 +32,8 @@ static enum status check(const struct port *port, const struct sample *sample, s
 
 Test(port, samples)
 {
-    static const char *const rows[] = {"msa:u8[N,L]", "mask:f32[L]", "atoms:f32[L,3]", "extra:i32[N]?",
-                                       NULL};
+    static const char *const rows[] = {"msa:u8[N,L]", "mask:f32[L]", "atoms:f32[L,3]",
+                                       "extra:i32[N]?", NULL};
     struct port port = {rows};
     struct arena arena;
     struct sample sample;
@@ -48,7 +49,8 @@ Test(port, samples)
     cr_assert(check(&port, &sample, &err) == STATUS_INVALID, "N is 4");
     cr_assert(strstr(err.text, "N = 4") && strstr(err.text, "i32[5]"), "%s", err.text);
 
-    static const char *const kinds[] = {"mask:bf16[L]", NULL}, *const sizes[] = {"atoms:f32[L,4]", NULL};
+    static const char *const kinds[] = {"mask:bf16[L]", NULL}, *const sizes[] = {"atoms:f32[L,4]",
+                                                                                 NULL};
     struct port wrong_kind = {kinds}, wrong_size = {sizes}, none = {NULL};
     cr_assert(check(&wrong_kind, &sample, &err) == STATUS_INVALID, "kind");
     cr_assert(check(&wrong_size, &sample, &err) == STATUS_INVALID, "size");

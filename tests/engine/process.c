@@ -1,67 +1,66 @@
-/* Whole runs under fire: killed workers, dispatchers, sinks and everything at once; poison; a stopped
- * sink; ends by signal. What is audited is what the sink used: every position once, the same bytes. */
+/* Whole runs under fire: killed workers, dispatchers, sinks and everything at once; poison; a
+ * stopped sink; ends by signal. What is audited is what the sink used: every position once, the
+ * same bytes. */
 #include "tests/engine/process.h"
 
 /* Small limits make small pools, which start fast; the address sanitizer needs more for itself. */
 #ifdef __SANITIZE_ADDRESS__
-#define SMALL "512MiB"
-#define MEDIUM "512MiB"
+#define SMALL   "512MiB"
+#define MEDIUM  "512MiB"
 #define TIMEOUT "2s"
-#define FIRE "echo.sleep_us=2000"
+#define FIRE    "echo.sleep_us=2000"
 #else
-#define SMALL "16MiB"
-#define MEDIUM "64MiB"
+#define SMALL   "16MiB"
+#define MEDIUM  "64MiB"
 #define TIMEOUT "1s"
-#define FIRE "echo.sleep_us=8000"
+#define FIRE    "echo.sleep_us=8000"
 #endif
 
-static const char steps_graph[] =
-    "graph: steps\n"
-    "seed: 7\n"
-    "max_bad: 1000\n"
-    "stages:\n"
-    "  count:\n"
-    "    with: {count: 1000}\n"
-    "  echo:\n"
-    "    in: count\n"
-    "    workers: 3\n"
-    "    memory: " SMALL "\n"
-    "    with: {bytes: 9000}\n"
-    "  jitter:\n"
-    "    in: echo\n"
-    "    workers: 2\n"
-    "    memory: " SMALL "\n"
-    "  bundle:\n"
-    "    in: jitter\n"
-    "    with: {size: 8}\n"
-    "  tally:\n"
-    "    in: bundle\n"
-    "    with: {epochs: 2, recycles: 1, checkpoint_every: 50}\n";
+static const char steps_graph[] = "graph: steps\n"
+                                  "seed: 7\n"
+                                  "max_bad: 1000\n"
+                                  "stages:\n"
+                                  "  count:\n"
+                                  "    with: {count: 1000}\n"
+                                  "  echo:\n"
+                                  "    in: count\n"
+                                  "    workers: 3\n"
+                                  "    memory: " SMALL "\n"
+                                  "    with: {bytes: 9000}\n"
+                                  "  jitter:\n"
+                                  "    in: echo\n"
+                                  "    workers: 2\n"
+                                  "    memory: " SMALL "\n"
+                                  "  bundle:\n"
+                                  "    in: jitter\n"
+                                  "    with: {size: 8}\n"
+                                  "  tally:\n"
+                                  "    in: bundle\n"
+                                  "    with: {epochs: 2, recycles: 1, checkpoint_every: 50}\n";
 
-static const char store_graph[] =
-    "graph: both\n"
-    "seed: 11\n"
-    "stages:\n"
-    "  count:\n"
-    "    with: {count: 600, held_out_every: 10}\n"
-    "  echo:\n"
-    "    in: count\n"
-    "    workers: 2\n"
-    "    memory: " SMALL "\n"
-    "    with: {bytes: 6000, refuse_every: 50}\n"
-    "  store:\n"
-    "    in: echo\n"
-    "    with: {path: \"{run}/store\"}\n"
-    "  jitter:\n"
-    "    in: store.train\n"
-    "    workers: 2\n"
-    "    memory: " SMALL "\n"
-    "  bundle:\n"
-    "    in: jitter\n"
-    "    with: {size: 8}\n"
-    "  tally:\n"
-    "    in: bundle\n"
-    "    with: {epochs: 3, recycles: 2, checkpoint_every: 20}\n";
+static const char store_graph[] = "graph: both\n"
+                                  "seed: 11\n"
+                                  "stages:\n"
+                                  "  count:\n"
+                                  "    with: {count: 600, held_out_every: 10}\n"
+                                  "  echo:\n"
+                                  "    in: count\n"
+                                  "    workers: 2\n"
+                                  "    memory: " SMALL "\n"
+                                  "    with: {bytes: 6000, refuse_every: 50}\n"
+                                  "  store:\n"
+                                  "    in: echo\n"
+                                  "    with: {path: \"{run}/store\"}\n"
+                                  "  jitter:\n"
+                                  "    in: store.train\n"
+                                  "    workers: 2\n"
+                                  "    memory: " SMALL "\n"
+                                  "  bundle:\n"
+                                  "    in: jitter\n"
+                                  "    with: {size: 8}\n"
+                                  "  tally:\n"
+                                  "    in: bundle\n"
+                                  "    with: {epochs: 3, recycles: 2, checkpoint_every: 20}\n";
 
 /* Runs the graph in FOLDER/run with up to two settings; the exit code. */
 static int run_simple(const char *graph, const char *run, const char *set_a, const char *set_b,
@@ -69,8 +68,9 @@ static int run_simple(const char *graph, const char *run, const char *set_a, con
 {
     char run_path[PATH_MAX];
     snprintf(run_path, sizeof run_path, "%s", process_path(run));
-    const char *args[] = {"run", process_path(graph), "--run", run_path, "--quiet",
-                          set_a ? "--set" : NULL, set_a, set_b ? "--set" : NULL, set_b, NULL};
+    const char *args[] = {
+        "run", process_path(graph),    "--run", run_path, "--quiet", set_a ? "--set" : NULL,
+        set_a, set_b ? "--set" : NULL, set_b,   NULL};
     return process_run(args, limit_s);
 }
 
@@ -78,8 +78,9 @@ static pid_t start_simple(const char *graph, const char *run, const char *set_a,
 {
     char run_path[PATH_MAX];
     snprintf(run_path, sizeof run_path, "%s", process_path(run));
-    const char *args[] = {"run", process_path(graph), "--run", run_path, "--quiet",
-                          set_a ? "--set" : NULL, set_a, set_b ? "--set" : NULL, set_b, NULL};
+    const char *args[] = {
+        "run", process_path(graph),    "--run", run_path, "--quiet", set_a ? "--set" : NULL,
+        set_a, set_b ? "--set" : NULL, set_b,   NULL};
     return process_start(args);
 }
 
@@ -143,12 +144,21 @@ Test(process, every_process_may_be_killed_at_any_time, .timeout = 900)
     int count = full ? 50000 : 1500, kills;
     char run[PATH_MAX];
     snprintf(run, sizeof run, "%s", process_path("run"));
-    const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
-                          "--set", full ? "count.count=50000" : "count.count=1500",
-                          "--set", full ? "echo.sleep_us=500" : "echo.sleep_us=4000",
-                          "--set", "tally.checkpoint_every=10", NULL};
+    const char *args[] = {"run",
+                          process_path("g"),
+                          "--run",
+                          run,
+                          "--quiet",
+                          "--set",
+                          full ? "count.count=50000" : "count.count=1500",
+                          "--set",
+                          full ? "echo.sleep_us=500" : "echo.sleep_us=4000",
+                          "--set",
+                          "tally.checkpoint_every=10",
+                          NULL};
     pid_t pid = process_start(args);
-    cr_assert(process_torment(pid, prey, 50, 500, 2, full ? 800 : 120, &kills) == 0, "it ends well");
+    cr_assert(process_torment(pid, prey, 50, 500, 2, full ? 800 : 120, &kills) == 0,
+              "it ends well");
     cr_assert(kills >= 5, "%d kills", kills);
     audit_tally("run/tally", count, 2, 0);
     cr_assert(process_lines(process_read("run/refused.tsv")) == 1, "an innocent was set aside");
@@ -191,10 +201,24 @@ Test(process, poison_is_set_aside_and_innocents_are_not, .timeout = 240)
     int kills;
     char run[PATH_MAX];
     snprintf(run, sizeof run, "%s", process_path("run"));
-    const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
-                          "--set", "count.count=1000", "--set", "echo.poison_every=200",
-                          "--set", "echo.timeout=" TIMEOUT, "--set", "echo.memory=" MEDIUM,
-                          "--set", "tally.epochs=1", "--set", "echo.sleep_us=500", NULL};
+    const char *args[] = {"run",
+                          process_path("g"),
+                          "--run",
+                          run,
+                          "--quiet",
+                          "--set",
+                          "count.count=1000",
+                          "--set",
+                          "echo.poison_every=200",
+                          "--set",
+                          "echo.timeout=" TIMEOUT,
+                          "--set",
+                          "echo.memory=" MEDIUM,
+                          "--set",
+                          "tally.epochs=1",
+                          "--set",
+                          "echo.sleep_us=500",
+                          NULL};
     cr_assert(process_torment(process_start(args), prey, 300, 900, 4, 200, &kills) == 0,
               "the run goes on: %s", process_read("out").data);
     audit_tally("run/tally", 1000, 1, 200);
@@ -281,10 +305,24 @@ Test(process, a_stopped_sink_does_not_fill_memory, .timeout = 200)
     process_graph("g", steps_graph);
     char run[PATH_MAX];
     snprintf(run, sizeof run, "%s", process_path("run"));
-    const char *args[] = {"run", process_path("g"), "--run", run, "--quiet",
-                          "--set", "count.count=2000", "--set", "echo.bytes=1000000",
-                          "--set", "tally.epochs=1", "--set", "tally.sleep_us=10000",
-                          "--set", "echo.memory=" MEDIUM, "--set", "jitter.memory=" MEDIUM, NULL};
+    const char *args[] = {"run",
+                          process_path("g"),
+                          "--run",
+                          run,
+                          "--quiet",
+                          "--set",
+                          "count.count=2000",
+                          "--set",
+                          "echo.bytes=1000000",
+                          "--set",
+                          "tally.epochs=1",
+                          "--set",
+                          "tally.sleep_us=10000",
+                          "--set",
+                          "echo.memory=" MEDIUM,
+                          "--set",
+                          "jitter.memory=" MEDIUM,
+                          NULL};
     pid_t pid = process_start(args), sink = 0;
     for (int wait = 0; wait < 1000 && process_lines(process_read("run/tally.tsv")) < 5; wait++)
         usleep(10000);
@@ -297,8 +335,9 @@ Test(process, a_stopped_sink_does_not_fill_memory, .timeout = 200)
         peak = memory_of(pid) > peak ? memory_of(pid) : peak;
     kill(sink, SIGCONT);
     cr_assert(process_wait(pid, 120) == 0, "it ends well afterwards: %s", process_read("out").data);
-    cr_assert(peak < before + ((uint64_t)160 << 20), "%llu MiB before, %llu MiB while it was stopped",
-              (unsigned long long)(before >> 20), (unsigned long long)(peak >> 20));
+    cr_assert(peak < before + ((uint64_t)160 << 20),
+              "%llu MiB before, %llu MiB while it was stopped", (unsigned long long)(before >> 20),
+              (unsigned long long)(peak >> 20));
     audit_tally("run/tally", 2000, 1, 0);
     process_end();
 }

@@ -1,5 +1,5 @@
-/* What the tests of whole runs share: they start foldmill_probe on a small graph, kill its processes,
- * and audit what it left. */
+/* What the tests of whole runs share: they start foldmill_probe on a small graph, kill its
+ * processes, and audit what it left. */
 #ifndef FOLDMILL_TEST_PROCESS_H
 #define FOLDMILL_TEST_PROCESS_H
 

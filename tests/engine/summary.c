@@ -1,4 +1,5 @@
-/* The figures of a run, against tables small enough to compute by hand; and what progress writes. */
+/* The figures of a run, against tables small enough to compute by hand; and what progress writes.
+ */
 #include "engine/progress.h"
 #include "engine/summary.h"
 
@@ -39,12 +40,14 @@ Test(summary, broken_tables)
 {
     struct step_figures figures;
     struct error err;
-    cr_assert(summary_steps(span_of(""), &figures, &err) == STATUS_OK && figures.steps == 0, "empty");
+    cr_assert(summary_steps(span_of(""), &figures, &err) == STATUS_OK && figures.steps == 0,
+              "empty");
     cr_assert(summary_steps(span_of("step\tepoch\n"), &figures, &err) == STATUS_CORRUPT &&
                   strstr(err.text, "waited_s"),
               "a column that is not there");
     cr_assert(summary_steps(span_of("step\tepoch\twaited_s\tcomputed_s\n1\t0\tx\t1\n"), &figures,
-                            &err) == STATUS_CORRUPT && strstr(err.text, "line 2"),
+                            &err) == STATUS_CORRUPT &&
+                  strstr(err.text, "line 2"),
               "a word for a number");
     cr_assert(summary_steps(span_of("step\tepoch\twaited_s\tcomputed_s\n1\t0\n"), &figures, &err) ==
                   STATUS_CORRUPT,

@@ -81,9 +81,12 @@ Test(supervise, ends_are_exact_and_blame_is_just)
         int exit_code, signal;
         bool blamed;
     } rows[] = {
-        {"exit 0", 0, 0, false},           {"exit 3", 3, 0, true},
-        {"kill -SEGV $$", -1, SIGSEGV, true}, {"kill -ABRT $$", -1, SIGABRT, true},
-        {"kill -KILL $$", -1, SIGKILL, false}, {"kill -HUP $$", -1, SIGHUP, false},
+        {"exit 0", 0, 0, false},
+        {"exit 3", 3, 0, true},
+        {"kill -SEGV $$", -1, SIGSEGV, true},
+        {"kill -ABRT $$", -1, SIGABRT, true},
+        {"kill -KILL $$", -1, SIGKILL, false},
+        {"kill -HUP $$", -1, SIGHUP, false},
     };
     begin();
     for (int i = 0; i < 6; i++) {
@@ -130,7 +133,8 @@ Test(supervise, restarts_wait_longer_and_longer_for_a_child_that_never_works)
 Test(supervise, a_child_killed_from_outside_is_back_at_once)
 {
     begin();
-    int child = start("sleep 60", (struct child_spec){.restart = RESTART_ALWAYS, .pool_bytes = 1 << 16});
+    int child =
+        start("sleep 60", (struct child_spec){.restart = RESTART_ALWAYS, .pool_bytes = 1 << 16});
     int64_t from = clock_ms();
     for (int i = 0; i < 5; i++) {
         while (supervise_info(supervisor, child).starts == (uint64_t)i)
@@ -182,8 +186,9 @@ Test(supervise, time_spent_stopped_does_not_count)
 Test(supervise, memory_beyond_the_limit_is_a_verdict)
 {
     begin();
-    set_busy(start("x=0123456789abcdef; while :; do x=$x$x; [ ${#x} -lt 100000000 ] || sleep 9; done",
-                   (struct child_spec){.memory_bytes = 64 << 20}));
+    set_busy(
+        start("x=0123456789abcdef; while :; do x=$x$x; [ ${#x} -lt 100000000 ] || sleep 9; done",
+              (struct child_spec){.memory_bytes = 64 << 20}));
     until_deaths(1, 20000);
     cr_assert(deaths[0].verdict == VERDICT_MEMORY && deaths[0].blamed, "verdict");
     supervise_close(supervisor);

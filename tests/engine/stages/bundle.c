@@ -52,8 +52,13 @@ static enum status bundle_drain(void *memory, const struct work *work, struct sa
 }
 
 static const struct param bundle_params[] = {
-    {.name = "size", .type = PARAM_INT, .offset = offsetof(struct bundle_state, size),
-     .fallback = "4", .min = 1, .max = BUNDLE_MAX, .help = "Samples of one bundle."},
+    {.name = "size",
+     .type = PARAM_INT,
+     .offset = offsetof(struct bundle_state, size),
+     .fallback = "4",
+     .min = 1,
+     .max = BUNDLE_MAX,
+     .help = "Samples of one bundle."},
     {0},
 };
 

@@ -33,10 +33,19 @@ static enum status count_list(void *memory, struct source *source, struct error 
 }
 
 static const struct param count_params[] = {
-    {.name = "count", .type = PARAM_INT, .offset = offsetof(struct count_state, count),
-     .fallback = "100", .min = 0, .max = 1e7, .help = "How many samples."},
-    {.name = "held_out_every", .type = PARAM_INT,
-     .offset = offsetof(struct count_state, held_out_every), .fallback = "0", .min = 0, .max = 1e7,
+    {.name = "count",
+     .type = PARAM_INT,
+     .offset = offsetof(struct count_state, count),
+     .fallback = "100",
+     .min = 0,
+     .max = 1e7,
+     .help = "How many samples."},
+    {.name = "held_out_every",
+     .type = PARAM_INT,
+     .offset = offsetof(struct count_state, held_out_every),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e7,
      .help = "Every so many samples one is held out; 0: none."},
     {0},
 };

@@ -91,7 +91,7 @@ static const struct param echo_params[] = {
 
 static const char *const echo_in[] = {"number:i32", NULL};
 static const char *const echo_out[] = {"number:i32", "content:u8[N]", "split:u8[A]?",
-                                      "input_digest:u8[B]?", NULL};
+                                       "input_digest:u8[B]?", NULL};
 
 const struct stage stage_echo = {
     .abi = STAGE_ABI,

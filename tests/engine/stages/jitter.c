@@ -32,8 +32,13 @@ static enum status jitter_feed(void *memory, const struct work *work, const stru
 }
 
 static const struct param jitter_params[] = {
-    {.name = "draws", .type = PARAM_INT, .offset = offsetof(struct jitter_state, draws),
-     .fallback = "8", .min = 0, .max = 1e6, .help = "Numbers to draw."},
+    {.name = "draws",
+     .type = PARAM_INT,
+     .offset = offsetof(struct jitter_state, draws),
+     .fallback = "8",
+     .min = 0,
+     .max = 1e6,
+     .help = "Numbers to draw."},
     {0},
 };
 

@@ -76,18 +76,17 @@ static enum status tally_feed(void *memory, const struct work *work, const struc
     return STATUS_OK;
 }
 
-static enum status tally_save(void *memory, const struct sink_position *position,
-                              struct error *err)
+static enum status tally_save(void *memory, const struct sink_position *position, struct error *err)
 {
     struct tally_state *state = memory;
     struct arena arena;
     arena_open(&arena, 0);
     char *path = arena_printf(&arena, "%s/tally", state->context->run_dir);
     char head[96];
-    int head_size = snprintf(head, sizeof head, "%llu %llu %llu %zu\n",
-                             (unsigned long long)position->step,
-                             (unsigned long long)position->epoch,
-                             (unsigned long long)position->position, position->journal_size);
+    int head_size =
+        snprintf(head, sizeof head, "%llu %llu %llu %zu\n", (unsigned long long)position->step,
+                 (unsigned long long)position->epoch, (unsigned long long)position->position,
+                 position->journal_size);
     size_t size = (size_t)head_size + position->journal_size + state->size;
     char *all = arena_alloc(&arena, size);
     memcpy(all, head, (size_t)head_size);
@@ -114,9 +113,10 @@ static enum status tally_load(void *memory, struct sink_position *position, stru
     enum status status = file_read(path, SAMPLE_BYTES_MAX, &arena, &content, err);
     unsigned long long step, epoch, at;
     size_t journal;
-    if (status == STATUS_OK && (!span_line(&content, &line) ||
-                                sscanf(line.data, "%llu %llu %llu %zu", &step, &epoch, &at,
-                                       &journal) != 4 || journal > content.size))
+    if (status == STATUS_OK &&
+        (!span_line(&content, &line) ||
+         sscanf(line.data, "%llu %llu %llu %zu", &step, &epoch, &at, &journal) != 4 ||
+         journal > content.size))
         status = error_set(err, STATUS_CORRUPT, "%s: not a tally", path);
     if (status == STATUS_OK) {
         state->journal = malloc(journal + 1);
@@ -148,8 +148,11 @@ static const struct param tally_params[] = {
     NUMBER(checkpoint_every, "0", "Steps between two checkpoints."),
     NUMBER(sleep_us, "0", "Microseconds that a step takes."),
     NUMBER(recycles, "0", "Most recycling passes of a step."),
-    {.name = "shuffle", .type = PARAM_BOOL, .offset = offsetof(struct tally_state, shuffle),
-     .fallback = "true", .help = "Whether each epoch has its own order."},
+    {.name = "shuffle",
+     .type = PARAM_BOOL,
+     .offset = offsetof(struct tally_state, shuffle),
+     .fallback = "true",
+     .help = "Whether each epoch has its own order."},
     {0},
 };
 
