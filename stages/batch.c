@@ -1,6 +1,6 @@
-/* Batch: stacks the samples of a step on a new first axis, inside the sink's process. Samples of a step
- * have equal shapes; the places of an incomplete step, and of samples that were set aside, are zeros
- * of weight 0. */
+/* Batch: stacks the samples of a step on a new first axis, inside the sink's process. Samples of a
+ * step have equal shapes; the places of an incomplete step, and of samples that were set aside, are
+ * zeros of weight 0. */
 #include "engine/stage.h"
 
 #include <string.h>
@@ -28,6 +28,12 @@ static enum status batch_begin(struct batch_state *state, const struct sample *f
 {
     struct sample *batch = &state->batch;
     arena_reset(&state->arena);
+    if (first->field_count + 2 > SAMPLE_FIELDS_MAX)
+        return error_set(err, STATUS_INVALID, "sample %s has %d fields; a batch takes at most %d",
+                         first->key, first->field_count, SAMPLE_FIELDS_MAX - 2);
+    if (sample_find(first, "weight") || sample_find(first, "keys"))
+        return error_set(err, STATUS_INVALID, "sample %s has a field weight or keys: the batch adds "
+                         "those; give it another name", first->key);
     enum status status = sample_open(batch, SPAN("batch"), err);
     for (int i = 0; i < first->field_count && status == STATUS_OK; i++) {
         const struct field *field = &first->fields[i];

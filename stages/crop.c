@@ -1,6 +1,6 @@
-/* Crop: everything random of a training sample. Draws the crop first, then for each recycling pass the
- * alignment's rows, masks and clusters, and gives them in a compact form (bytes, counts), which the
- * trainer expands to features. Only cluster assignment looks at columns outside the crop.
+/* Crop: everything random of a training sample. Draws the crop first, then for each recycling pass
+ * the alignment's rows, masks and clusters, and gives them in a compact form (bytes, counts), which
+ * the trainer expands to features. Only cluster assignment looks at columns outside the crop.
  *
  * What it gives (K residues, M cluster rows, E extra rows, P recycling passes; padding is 0):
  *   aatype residue_index all_atom_positions all_atom_mask   the crop of the fields of parse
@@ -13,7 +13,7 @@
  *   deletion_matrix i16[P,M,K]
  *   cluster_counts i16[P,M,K,23]   symbols of the rows in the cluster, its own included
  *   cluster_deletions i32[P,M,K]   deletions over the same rows
- *   cluster_sizes i32[P,M]    extra rows in the cluster; cluster_profile = counts / (1 + 1e-6 + size)
+ *   cluster_sizes i32[P,M]    extra rows in it; cluster_profile = counts / (1 + 1e-6 + size)
  *   msa_rows i32[P]           cluster rows in use
  *   extra_msa u8[P,E,K], extra_deletion_matrix i16[P,E,K], extra_rows i32[P]
  *   resolution is_distillation use_clamped_fape   f32[] */
@@ -58,9 +58,9 @@ struct window {
 };
 
 /* Rows [start, start + width) of a per-residue field, padded to K. */
-static enum status copy_residues(const struct sample *in, const char *name, enum kind kind, int rank,
-                                 struct window window, int64_t length, struct sample *out,
-                                 struct arena *arena, struct error *err)
+static enum status copy_residues(const struct sample *in, const char *name, enum kind kind,
+                                 int rank, struct window window, int64_t length,
+                                 struct sample *out, struct arena *arena, struct error *err)
 {
     const struct field *field;
     enum status status = sample_need(in, name, kind, rank, &field, err);
@@ -77,8 +77,8 @@ static enum status copy_residues(const struct sample *in, const char *name, enum
     return STATUS_OK;
 }
 
-/* Whether what the arrays say can be relied on: symbols are symbols, profile counts are of N rows, and
- * each row's deletions are its own, in rising columns, at least 1. */
+/* Whether what the arrays say can be relied on: symbols are symbols, profile counts are of N rows,
+ * and each row's deletions are its own, in rising columns, at least 1. */
 static bool source_good(const struct msa_source *source, int64_t deletions)
 {
     size_t cells = (size_t)source->rows * source->length;
@@ -103,7 +103,8 @@ static bool source_good(const struct msa_source *source, int64_t deletions)
 }
 
 /* The sample's fields as an alignment; sizes are held against each other. */
-static enum status source_read(const struct sample *in, struct msa_source *source, struct error *err)
+static enum status source_read(const struct sample *in, struct msa_source *source,
+                               struct error *err)
 {
     const struct field *msa, *start, *column, *count, *profile;
     enum status status = sample_need(in, "msa", KIND_U8, 2, &msa, err);
@@ -129,9 +130,10 @@ static enum status source_read(const struct sample *in, struct msa_source *sourc
                 start->size[0] == rows + 1 && column->size[0] == count->size[0] &&
                 profile->size[0] == length && profile->size[1] == MSA_PROFILE &&
                 source_good(source, column->size[0]);
-    return good ? STATUS_OK
-                : error_set(err, STATUS_INVALID, "sample %s: its alignment contradicts itself; make "
-                            "the record again (foldmill store verify finds damaged ones)", in->key);
+    if (good)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "sample %s: its alignment contradicts itself; make the "
+                     "record again (foldmill store verify finds damaged ones)", in->key);
 }
 
 /* The arrays of all passes. */
@@ -156,7 +158,8 @@ static struct passes passes_add(const struct crop_state *crop, int64_t passes, s
         .sizes = sample_add_2(out, arena, "cluster_sizes", KIND_I32, passes, m),
         .rows = sample_add_1(out, arena, "msa_rows", KIND_I32, passes),
         .extra_msa = sample_add_3(out, arena, "extra_msa", KIND_U8, passes, e, k),
-        .extra_deletions = sample_add_3(out, arena, "extra_deletion_matrix", KIND_I16, passes, e, k),
+        .extra_deletions =
+            sample_add_3(out, arena, "extra_deletion_matrix", KIND_I16, passes, e, k),
         .extra_rows = sample_add_1(out, arena, "extra_rows", KIND_I32, passes),
     };
     return p;
@@ -227,7 +230,7 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     enum status status = source_read(in, &source, err);
     if (status != STATUS_OK)
         return status;
-    /* Evaluation sees the same crops every time: neither epoch nor position enters, the key does. */
+    /* Evaluation sees the same crops every time: not epoch and position enter, but the key. */
     bool eval = crop->mode == MODE_EVAL;
     uint64_t epoch = eval ? 0 : work->epoch, position = eval ? hash_name(in->key) : work->position;
     struct rng rng = rng_open(work->seed, epoch, position, crop->name, DRAW_CROP);
@@ -285,8 +288,8 @@ static const struct param crop_params[] = {
     {.name = "mask", .type = PARAM_FLOAT, .fallback = "0.15", .min = 0, .max = 1,
      .offset = AT(mask), .help = "Fraction of the cluster rows' positions that are masked."},
     {.name = "mode", .type = PARAM_CHOICE, .fallback = "train", .choices = mode_choices,
-     .offset = AT(mode), .help = "train: new draws every epoch; eval: the same draws every time, no "
-                                 "block deletion."},
+     .offset = AT(mode), .help = "train: new draws every epoch; eval: the same draws every time, "
+                                 "no block deletion."},
     {.name = "crop", .type = PARAM_CHOICE, .fallback = "uniform", .choices = crop_choices,
      .offset = AT(crop), .help = "How the start is drawn: uniform, or openfold's two steps, which "
                                  "prefer the N-terminus."},
