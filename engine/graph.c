@@ -127,8 +127,10 @@ static void stage_read(struct graph_reader *reader, const struct yaml_node *valu
     const struct stage *kind = kind_read(reader, name, map, place);
     if (map)
         keys_check(reader, map, stage_keys, "of a stage");
-    if (!kind)
+    if (!kind) {
+        reader->unknown[reader->unknown_count++ % GRAPH_STAGES_MAX] = name;
         return;
+    }
     struct graph_stage *stage = &graph->stages[graph->stage_count];
     *stage = (struct graph_stage){.name = name, .kind = kind, .input = -1, .split = "",
                                   .place = place};
@@ -257,31 +259,17 @@ static void override_apply(struct graph_reader *reader, struct yaml_node *root, 
     map->count++;
 }
 
-struct graph *graph_load(const char *path, const struct graph_overrides *overrides,
-                         const char *run_dir, struct arena *arena, struct complaints *complaints)
+struct graph *graph_parse(const struct source_text *source, const struct param_roots *roots,
+                          const struct graph_overrides *overrides, struct arena *arena,
+                          struct complaints *complaints)
 {
-    struct source_text *source = arena_zero(arena, 1, sizeof *source);
-    struct error err;
     int before = complaints->count;
-    source->name = arena_text(arena, path, strlen(path));
-    if (file_read(path, YAML_BYTES_MAX, arena, &source->text, &err) != STATUS_OK) {
-        source->name = "graph";
-        complain(complaints, (struct place){source, 0, 0, 0}, "%s", err.text);
-        return NULL;
-    }
     struct graph_reader *reader = arena_zero(arena, 1, sizeof *reader);
     reader->graph = arena_zero(arena, 1, sizeof *reader->graph);
+    reader->graph->path = source->name;
     reader->arena = arena;
     reader->complaints = complaints;
-    reader->graph->path = source->name;
-    char full[PATH_MAX];
-    if (!realpath(path, full))
-        snprintf(full, sizeof full, "%s", path);
-    char *slash = strrchr(full, '/');
-    if (slash)
-        *slash = 0;
-    reader->roots.graph = arena_text(arena, full, strlen(full));
-    reader->roots.run = run_dir;
+    reader->roots = *roots;
     struct yaml_node *root = yaml_parse(source, arena, complaints);
     if (!root)
         return NULL;
@@ -295,6 +283,27 @@ struct graph *graph_load(const char *path, const struct graph_overrides *overrid
         return NULL;
     graph_hash(reader);
     return reader->graph;
+}
+
+struct graph *graph_load(const char *path, const struct graph_overrides *overrides,
+                         const char *run_dir, struct arena *arena, struct complaints *complaints)
+{
+    struct source_text *source = arena_zero(arena, 1, sizeof *source);
+    struct error err;
+    char full[PATH_MAX];
+    source->name = arena_text(arena, path, strlen(path));
+    if (file_read(path, YAML_BYTES_MAX, arena, &source->text, &err) != STATUS_OK) {
+        source->name = "graph";
+        complain(complaints, (struct place){source, 0, 0, 0}, "%s", err.text);
+        return NULL;
+    }
+    if (!realpath(path, full))
+        snprintf(full, sizeof full, "%s", path);
+    char *slash = strrchr(full, '/');
+    if (slash)
+        *slash = 0;
+    struct param_roots roots = {.graph = arena_text(arena, full, strlen(full)), .run = run_dir};
+    return graph_parse(source, &roots, overrides, arena, complaints);
 }
 
 void graph_write(const struct graph *graph, FILE *out)

@@ -5,6 +5,7 @@
 #define FOLDMILL_GRAPH_H
 
 #include "engine/complaint.h"
+#include "engine/params.h"
 #include "engine/stage.h"
 
 #include <stdio.h>
@@ -62,6 +63,11 @@ struct graph_overrides {
  * arena. NULL after at least one complaint. */
 struct graph *graph_load(const char *path, const struct graph_overrides *overrides,
                          const char *run_dir, struct arena *arena, struct complaints *complaints);
+
+/* The same from text in memory. */
+struct graph *graph_parse(const struct source_text *source, const struct param_roots *roots,
+                          const struct graph_overrides *overrides, struct arena *arena,
+                          struct complaints *complaints);
 
 /* Writes the graph with every value filled in and absolute paths: a graph again, of the same hash. */
 void graph_write(const struct graph *graph, FILE *out);

@@ -44,6 +44,15 @@ static void port_resolve(struct graph_reader *reader, struct graph_stage *stage,
              near ? "'?" : "");
 }
 
+static bool is_unknown(const struct graph_reader *reader, struct span name)
+{
+    int count = reader->unknown_count < GRAPH_STAGES_MAX ? reader->unknown_count : GRAPH_STAGES_MAX;
+    for (int i = 0; i < count; i++)
+        if (span_is(name, reader->unknown[i]))
+            return true;
+    return false;
+}
+
 /* The `in` of stage i. */
 static void input_resolve(struct graph_reader *reader, int i)
 {
@@ -76,10 +85,12 @@ static void input_resolve(struct graph_reader *reader, int i)
     if (stage->input == i) {
         complain(reader->complaints, node->place, "%s cannot feed itself", stage->name);
         stage->input = -1;
+    } else if (stage->input < 0 && is_unknown(reader, name)) {
+        return; /* what is wrong with it was told at its own place */
     } else if (stage->input < 0) {
         const char *near = near_stage(reader->graph, name);
         complain(reader->complaints, node->place, "there is no stage '%.*s'%s%s%s", (int)name.size,
-                 name.data, near ? "; did you mean '" : " that could be read", near ? near : "",
+                 name.data, near ? "; did you mean '" : "", near ? near : "",
                  near ? "'?" : "");
     } else if (dot) {
         port_resolve(reader, stage, node, port);
@@ -87,7 +98,7 @@ static void input_resolve(struct graph_reader *reader, int i)
 }
 
 /* Every stage but a store has one consumer; sinks have none; gathers stand before sinks. */
-static void consumers_check(struct graph_reader *reader)
+static void consumers_check(struct graph_reader *reader, bool inputs_good)
 {
     struct graph *graph = reader->graph;
     int consumer[GRAPH_STAGES_MAX];
@@ -112,7 +123,8 @@ static void consumers_check(struct graph_reader *reader)
                      "evaluate); %s is none", from->name, stage->name);
         consumer[stage->input] = i;
     }
-    for (int i = 0; i < graph->stage_count; i++) {
+    /* A stage that could not be read, or an `in` that names none, may be what takes it. */
+    for (int i = 0; i < graph->stage_count && inputs_good; i++) {
         const struct graph_stage *stage = &graph->stages[i];
         bool alone = (stage->kind->flags & STAGE_STORE) && stage->input < 0 && !reader->input[i];
         if (consumer[i] < 0 && (!(stage->kind->flags & STAGE_SINK) || alone))
@@ -187,13 +199,15 @@ static void circles_check(struct graph_reader *reader)
 void graph_edges_check(struct graph_reader *reader)
 {
     struct graph *graph = reader->graph;
+    int before = reader->complaints->count;
     for (int i = 0; i < graph->stage_count; i++)
         input_resolve(reader, i);
-    int before = reader->complaints->count;
+    bool inputs_good = reader->complaints->count == before && reader->unknown_count == 0;
+    before = reader->complaints->count;
     circles_check(reader);
     if (reader->complaints->count > before)
         return;
-    consumers_check(reader);
+    consumers_check(reader, inputs_good);
     for (int i = 0; i < graph->stage_count; i++) {
         if (!(graph->stages[i].kind->flags & STAGE_SINK) || graph->stages[i].input < 0)
             continue;

@@ -4,7 +4,6 @@
 #define FOLDMILL_GRAPH_INSIDE_H
 
 #include "engine/graph.h"
-#include "engine/params.h"
 #include "engine/yaml.h"
 
 struct graph_reader {
@@ -14,6 +13,8 @@ struct graph_reader {
     struct param_roots roots;
     const struct yaml_node *node[GRAPH_STAGES_MAX];  /* of each stage's mapping, or NULL */
     const struct yaml_node *input[GRAPH_STAGES_MAX]; /* of each stage's `in`, or NULL */
+    const char *unknown[GRAPH_STAGES_MAX]; /* stages whose kind could not be read */
+    int unknown_count;
 };
 
 /* Resolves every `in`, checks the shape of the graph and makes its lines. */

@@ -36,29 +36,42 @@ static void flow_add(struct flow *flow, const struct port *port)
     free(table);
 }
 
-/* Complains where stage i does not find in flow what its in port wants. */
+/* How a field that is wanted is missed: NULL when it is not. */
+static const char *misfit(const struct port_field *want, const struct port_field *have)
+{
+    if (!have)
+        return want->optional ? NULL : "which no stage above it makes";
+    if (have->rank + 1 == want->rank && have->kind == want->kind)
+        return "but what reaches it has one axis less; is a batch stage missing before it?";
+    if (have->kind != want->kind || have->rank != want->rank)
+        return "but what reaches it is of another kind or rank";
+    return have->optional && !want->optional ? "which the stages above it do not always make" : NULL;
+}
+
+/* Complains, once, where stage i does not find in flow what its in port wants. */
 static void take_check(struct graph_reader *reader, int i, const struct flow *flow)
 {
     const struct graph_stage *stage = &reader->graph->stages[i];
     struct place place = reader->input[i] ? reader->input[i]->place : stage->place;
     struct port_table *table = malloc(sizeof *table);
+    const char *first = NULL, *why = NULL;
     struct error err;
+    char more[48] = "";
+    int missed = 0;
     ASSERT(table && port_open(&stage->kind->in, table, &err) == STATUS_OK);
     for (int f = 0; f < table->count && !flow->anything; f++) {
-        const struct port_field *want = &table->field[f], *have = flow_find(flow, want->name);
-        if (!have && !want->optional)
-            complain(reader->complaints, place,
-                     "%s needs the field %s, which no stage above it makes", stage->name,
-                     table->row[f]);
-        else if (have && (have->kind != want->kind || have->rank != want->rank))
-            complain(reader->complaints, place,
-                     "%s needs the field %s, but what reaches it is %s of rank %d", stage->name,
-                     table->row[f], kind_name(have->kind), have->rank);
-        else if (have && have->optional && !want->optional)
-            complain(reader->complaints, place,
-                     "%s needs the field %s, which the stages above it do not always make",
-                     stage->name, table->row[f]);
+        const struct port_field *want = &table->field[f];
+        const char *wrong = misfit(want, flow_find(flow, want->name));
+        if (wrong && missed++ == 0) {
+            first = table->row[f];
+            why = wrong;
+        }
     }
+    if (missed > 1)
+        snprintf(more, sizeof more, " (and %d more fields)", missed - 1);
+    if (missed)
+        complain(reader->complaints, place, "%s needs the field %s, %s%s", stage->name, first, why,
+                 more);
     free(table);
 }
 
@@ -115,33 +128,34 @@ static uint64_t stage_hash(const struct graph_stage *stage, uint64_t above)
     return hash;
 }
 
+/* Hash of a line; sets the recipes of its stages. */
+static uint64_t line_hash(struct graph *graph, const struct graph_line *line)
+{
+    struct graph_stage *head = &graph->stages[line->head], *sink = &graph->stages[line->sink];
+    if (line->filled_by < 0)
+        head->recipe = stage_hash(head, 0);
+    uint64_t above = head->recipe ^ hash_name(line->split);
+    for (int w = 0; w < line->work_count; w++)
+        graph->stages[line->work[w]].recipe = above =
+            stage_hash(&graph->stages[line->work[w]], above);
+    if (sink->kind->flags & STAGE_STORE) /* how it keeps records does not change what they say */
+        return sink->recipe = above;
+    if (line->gather >= 0)
+        graph->stages[line->gather].recipe = above =
+            stage_hash(&graph->stages[line->gather], above);
+    return (sink->recipe = stage_hash(sink, above)) ^ hash_name(sink->name);
+}
+
 void graph_hash(struct graph_reader *reader)
 {
     struct graph *graph = reader->graph;
     struct {
         uint64_t seed, line[GRAPH_LINES_MAX];
     } all = {.seed = graph->seed};
-    for (int i = 0; i < graph->line_count; i++) {
-        const struct graph_line *line = &graph->lines[i];
-        uint64_t above = stage_hash(&graph->stages[line->head], 0);
-        graph->stages[line->head].recipe = above;
-        above ^= hash_name(line->split);
-        for (int w = 0; w < line->work_count; w++)
-            graph->stages[line->work[w]].recipe = above =
-                stage_hash(&graph->stages[line->work[w]], above);
-        /* How a store keeps its records does not change what they say. */
-        if (graph->stages[line->sink].kind->flags & STAGE_STORE) {
-            graph->stages[line->sink].recipe = above;
-        } else {
-            if (line->gather >= 0)
-                graph->stages[line->gather].recipe = above =
-                    stage_hash(&graph->stages[line->gather], above);
-            graph->stages[line->sink].recipe = above =
-                stage_hash(&graph->stages[line->sink], above);
-            above ^= hash_name(graph->stages[line->sink].name);
-        }
-        all.line[i] = above;
-    }
+    /* A store's recipe is that of the line that fills it: as many rounds as stores can be chained. */
+    for (int round = 0; round < graph->line_count; round++)
+        for (int i = 0; i < graph->line_count; i++)
+            all.line[i] = line_hash(graph, &graph->lines[i]);
     graph->hash = XXH3_64bits(&all, sizeof all.seed + sizeof *all.line * (size_t)graph->line_count);
 }
 

@@ -1,0 +1,243 @@
+/* The graph language: every mistake gets its place, its words and a suggestion, all in one pass; a
+ * good graph means what it says, whatever does not matter left out of its hash. */
+#include "engine/graph.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct arena arena;
+static struct complaints complaints;
+static const struct param_roots roots = {.graph = "/g", .run = "/r"};
+
+/* A good graph that the cases change. */
+#define HEAD "graph: x\nseed: 3\nstages:\n"
+#define FILL                                                                                       \
+    "  scan: {with: {structures: a}}\n  parse: {in: scan}\n  msa: {in: parse}\n"                   \
+    "  store: {in: msa, with: {path: \"{run}/f\"}}\n"
+#define TRAIN "  crop: {in: store.train}\n  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n"
+
+static const struct graph *parse_set(const char *text, const char *set)
+{
+    struct graph_overrides overrides = {&set, set ? 1 : 0};
+    struct source_text *source = arena_zero(&arena, 1, sizeof *source);
+    *source = (struct source_text){.name = "g.yaml", .text = span_of(text)};
+    complaints_open(&complaints, &arena);
+    return graph_parse(source, &roots, &overrides, &arena, &complaints);
+}
+
+static const struct graph *parse(const char *text)
+{
+    return parse_set(text, NULL);
+}
+
+static const struct graph *good(const char *text)
+{
+    const struct graph *graph = parse(text);
+    if (!graph)
+        complaints_print(&complaints, stderr);
+    cr_assert(graph, "%s", text);
+    return graph;
+}
+
+static char *shown(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    complaints_print(&complaints, out);
+    fclose(out);
+    return text;
+}
+
+/* The text has exactly one mistake, told with all of these words. */
+static void one(const char *text, const char *place, const char *words)
+{
+    cr_assert(!parse(text), "a graph with a mistake: %s", text);
+    char *told = shown();
+    cr_assert(complaints.count == 1, "%d mistakes for %s:\n%s", complaints.count, text, told);
+    cr_assert(strncmp(told, place, strlen(place)) == 0, "not at %s:\n%s", place, told);
+    cr_assert(strstr(told, words), "no '%s' in\n%s", words, told);
+    free(told);
+}
+
+static void setup(void)
+{
+    arena_open(&arena, 0);
+}
+
+static void teardown(void)
+{
+    arena_close(&arena);
+}
+
+TestSuite(graph, .init = setup, .fini = teardown);
+
+Test(graph, keys_and_kinds)
+{
+    one("graph: x\nsede: 3\nstages:\n" FILL, "g.yaml:2:1:", "did you mean 'seed'?");
+    one(HEAD FILL "  crop: {in: store.train, worker: 2}\n  train: {in: crop}\n", "g.yaml:8:27:",
+        "did you mean 'workers'?");
+    one(HEAD FILL "  crop: {in: store.train, with: {lenght: 3}}\n  train: {in: crop}\n",
+        "g.yaml:8:34:", "unknown setting 'lenght'; did you mean 'length'?");
+    one(HEAD FILL "  crp: {in: store.train}\n  train: {in: crp}\n", "g.yaml:8:3:",
+        "there is no stage of the kind 'crp'; did you mean 'crop'?");
+    one("graph: x\nseed: 3\nseed: 4\nstages:\n" FILL, "g.yaml:3:1:",
+        "key 'seed' stands here twice, first in line 2");
+    one("graph: x\nseed: -1\nstages:\n" FILL, "g.yaml:2:7:", "a whole number from 0");
+    one("seed: 1\nstages:\n" FILL, "g.yaml:1:1:", "key 'graph' is missing");
+    one("graph: x\n", "g.yaml:1:1:", "key 'stages' is missing");
+    one("graph: x\norder: overtake\nstages:\n" FILL, "g.yaml:2:8:", "order wants strict");
+}
+
+Test(graph, values)
+{
+    one(HEAD FILL "  crop: {in: store.train, with: {length: 0}}\n  train: {in: crop}\n",
+        "g.yaml:8:42:", "a whole number from 1 to 4096; '0' is not");
+    one(HEAD FILL "  crop: {in: store.train, with: {mode: evla}}\n  train: {in: crop}\n",
+        "g.yaml:8:40:", "did you mean 'eval'?");
+    one(HEAD FILL "  crop: {in: store.train, with: {length: [1]}}\n  train: {in: crop}\n",
+        "g.yaml:8:42:", "here is a list");
+    one(HEAD FILL "  crop: {in: store.train, timeout: 30}\n  train: {in: crop}\n", "g.yaml:8:36:",
+        "a time with its unit");
+    one(HEAD FILL "  crop: {in: store.train, memory: 3 apples}\n  train: {in: crop}\n",
+        "g.yaml:8:35:", "a size with its unit");
+    one(HEAD FILL "  crop: {in: store.train, workers: 0}\n  train: {in: crop}\n", "g.yaml:8:36:",
+        "a whole number from 1");
+    one(HEAD FILL "  crop: {in: store.train}\n  train: {in: crop, workers: 2}\n", "g.yaml:9:30:",
+        "train runs in one process only");
+    one(HEAD "  scan:\n  parse: {in: scan}\n  store: {in: parse, with: {path: f}}\n", "g.yaml:4:3:",
+        "setting 'structures' is missing");
+}
+
+Test(graph, edges)
+{
+    one(HEAD FILL "  crop: {in: store.train}\n  train: {in: corp}\n", "g.yaml:9:15:",
+        "there is no stage 'corp'; did you mean 'crop'?");
+    one(HEAD FILL "  crop: {in: store.trian}\n  train: {in: crop}\n", "g.yaml:8:14:",
+        "did you mean 'train'?");
+    one(HEAD FILL "  crop: {}\n  train: {in: crop}\n", "g.yaml:8:3:", "which stage feeds crop?");
+    one(HEAD FILL "  crop: {in: [store, store]}\n  train: {in: crop}\n", "g.yaml:8:14:",
+        "lines do not join");
+    one(HEAD FILL "  crop: {in: crop}\n  train: {in: crop}\n", "g.yaml:8:14:",
+        "crop cannot feed itself");
+    one(HEAD FILL "  a: {run: parse, in: b}\n  b: {run: parse, in: a}\n", "g.yaml:8:23:", "a circle");
+    one(HEAD "  scan: {in: store, with: {structures: a}}\n  parse: {in: scan}\n"
+             "  store: {in: parse, with: {path: f}}\n", "g.yaml:4:14:", "scan begins a line");
+    one(HEAD FILL "  crop: {in: store}\n", "g.yaml:8:3:", "nothing takes what crop makes");
+    one(HEAD FILL "  crop: {in: store}\n  train: {in: crop}\n  evaluate: {in: crop}\n",
+        "g.yaml:10:18:", "crop feeds train already; only a store can be read by several");
+    one(HEAD FILL "  crop: {in: store}\n  train: {in: crop}\n  c: {run: crop, in: train}\n"
+                  "  evaluate: {in: c}\n", "g.yaml:10:22:", "train ends a line");
+    one(HEAD FILL "  crop: {in: store}\n  batch: {in: crop}\n  c: {run: crop, in: batch}\n"
+                  "  train: {in: c}\n", "g.yaml:10:22:", "stands directly before a sink");
+    one(HEAD "  scan: {with: {structures: a}}\n  store: {in: scan, with: {path: f}}\n",
+        "g.yaml:5:3:", "at least one stage is wanted");
+    one(HEAD FILL "  other: {run: store, with: {path: f}}\n", "g.yaml:8:3:", "nothing reads it");
+}
+
+Test(graph, what_flows_must_fit)
+{
+    one(HEAD "  scan: {with: {structures: a}}\n  msa: {in: scan}\n  store: {in: msa, with: {path: f}}\n",
+        "g.yaml:5:13:", "msa needs the field sequence:u8[L], which no stage above it makes");
+    one(HEAD "  scan: {with: {structures: a}}\n  parse: {in: scan}\n  msa: {in: parse}\n"
+             "  crop: {in: msa}\n  store: {in: crop, with: {path: f}}\n", "g.yaml:7:3:",
+        "crop is random and cannot stand above the store");
+    one(HEAD FILL "  crop: {in: store}\n  train: {in: crop}\n", "g.yaml:9:15:", "is a batch stage missing");
+}
+
+Test(graph, all_mistakes_come_in_one_pass_in_order)
+{
+    cr_assert(!parse("graph: x\nseed: q\nstages:\n  scan: {wiht: 1, with: {structures: a}}\n"
+                     "  parse: {in: scna}\n  store: {in: parse, with: {path: f, pth: 2}}\n"));
+    char *told = shown();
+    const char *places[] = {"g.yaml:2:7:", "g.yaml:4:10:", "g.yaml:5:15:", "g.yaml:6:38:"};
+    const char *from = told;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        from = strstr(from, places[i]);
+        cr_assert(from, "no %s in\n%s", places[i], told);
+    }
+    cr_assert(strstr(told, "    seed: q\n          ^\n"), "the line and a caret:\n%s", told);
+    free(told);
+}
+
+Test(graph, a_stage_of_no_kind_hides_nothing_else)
+{
+    cr_assert(!parse(HEAD FILL "  crp: {in: store, wrkers: 2}\n  batch: {in: crp}\n"
+                               "  train: {in: batch}\n"));
+    char *told = shown();
+    cr_assert(complaints.count == 2 && strstr(told, "'crp'") && strstr(told, "'wrkers'"), "%s", told);
+    free(told);
+}
+
+Test(graph, not_a_graph_at_all)
+{
+    one("", "g.yaml: error", "is empty");
+    one("- a\n- b\n", "g.yaml:1:1:", "a graph is a mapping");
+    one("graph: [\n", "g.yaml:2:1:", "not YAML");
+    one("graph: &a x\nstages:\n" FILL, "g.yaml:1:8:", "anchors and aliases");
+    one("graph: !!str x\nstages:\n" FILL, "g.yaml:1:8:", "tags");
+    one("graph: x\nstages:\n" FILL "---\ngraph: y\n", "g.yaml:7:1:", "a second document");
+    char deep[200] = "graph: ";
+    memset(deep + 7, '[', 100);
+    deep[107] = 0;
+    one(deep, "g.yaml:1:", "nested deeper than 32");
+}
+
+Test(graph, overrides)
+{
+    const char *text = HEAD FILL TRAIN;
+    uint64_t hash = good(text)->hash;
+    cr_assert(parse_set(text, "crop.length=64")->hash != hash);
+    cr_assert(parse_set(text, "seed=4")->seed == 4);
+    cr_assert(parse_set(text, "parse.workers=7")->stages[1].workers == 7);
+    cr_assert(parse_set(text, "scan.structures=[x, y]"));
+    const char *const bad[][2] = {{"crop", "wants STAGE.SETTING=VALUE"},
+                                  {"crop.length", "wants STAGE.SETTING=VALUE"},
+                                  {"crop.length=", "gets no value"},
+                                  {"corp.length=3", "has no stage 'corp'"},
+                                  {"crop.lenght=3", "did you mean 'length'?"},
+                                  {"crop.length=x", "'x' is not"},
+                                  {"crop.length=[", "gets no value"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert(!parse_set(text, bad[i][0]), "%s", bad[i][0]);
+        char *told = shown();
+        cr_assert(strstr(told, "--set") && strstr(told, bad[i][1]), "%s:\n%s", bad[i][0], told);
+        free(told);
+    }
+}
+
+Test(graph, lines_are_what_the_edges_say)
+{
+    const struct graph *graph = good(HEAD FILL TRAIN "  c: {run: crop, in: store.held_out}\n"
+                                                     "  evaluate: {in: b}\n"
+                                                     "  b: {run: batch, in: c, with: {size: 3}}\n");
+    cr_assert(graph->line_count == 3);
+    int fill = graph_line_find(graph, "store"), train = graph_line_find(graph, "train");
+    int held_out = graph_line_find(graph, "evaluate");
+    cr_assert(graph->lines[fill].work_count == 2 && graph->lines[fill].filled_by < 0);
+    cr_assert(graph->lines[train].filled_by == fill && graph->lines[held_out].filled_by == fill);
+    cr_assert(strcmp(graph->lines[train].split, "train") == 0);
+    cr_assert(strcmp(graph->lines[held_out].split, "held_out") == 0);
+    cr_assert(graph_line_batch(graph, &graph->lines[held_out]) == 3);
+    cr_assert(strcmp(graph_store_path(&graph->stages[3]), "/r/f") == 0);
+}
+
+Test(graph, the_hash_sees_what_matters_and_nothing_else)
+{
+    const struct graph *base = good(HEAD FILL TRAIN);
+    cr_assert(good("# a comment\ngraph: other\nseed: 3\nstages:\n"
+                   "  scan: {with: {structures: elsewhere}}\n  parse: {in: scan, workers: 5}\n"
+                   "  msa: {in: parse, timeout: 9s}\n  store: {in: msa, with: {path: there}}\n" TRAIN)
+                  ->hash == base->hash);
+    cr_assert(good("graph: x\nseed: 4\nstages:\n" FILL TRAIN)->hash != base->hash);
+    const struct graph *other = good(HEAD
+        "  scan: {with: {structures: a}}\n  parse: {in: scan, with: {resolution: 2}}\n"
+        "  msa: {in: parse}\n  store: {in: msa, with: {path: f}}\n" TRAIN);
+    cr_assert(other->hash != base->hash && other->stages[3].recipe != base->stages[3].recipe);
+    const struct graph *cropped = good(HEAD FILL "  crop: {in: store.train, with: {length: 9}}\n"
+                                       "  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n");
+    cr_assert(cropped->hash != base->hash, "a crop's length matters");
+    cr_assert(cropped->stages[3].recipe == base->stages[3].recipe, "but not to what is stored");
+}
