@@ -193,19 +193,23 @@ static void fail(struct run *run, const char *text)
     snprintf(run->failure, sizeof run->failure, "%s", text);
 }
 
-/* The last line that a child wrote, without the log's time and names where it has them. */
-static const char *last_words(const char *tail, char line[512])
+/* The last error line of what a child wrote, without the log's time and names; else its last line.
+ */
+static const char *last_words(const char *tail, char words[512])
 {
-    size_t end = strlen(tail);
-    while (end && (tail[end - 1] == '\n' || tail[end - 1] == ' '))
-        end--;
-    size_t start = end;
-    while (start && tail[start - 1] != '\n')
-        start--;
-    snprintf(line, 512, "%.*s", (int)(end - start), tail + start);
-    const char *level = strstr(line, " error ");
-    const char *words = level ? strstr(level, ": ") : NULL;
-    return words ? words + 2 : line;
+    struct span rest = span_of(tail), line;
+    bool error = false;
+    words[0] = '\0';
+    while (span_line(&rest, &line)) {
+        char text[512];
+        snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);
+        const char *level = strstr(text, " error ");
+        const char *behind = level ? strstr(level, ": ") : NULL;
+        if (line.size && (behind || !error))
+            snprintf(words, 512, "%s", behind ? behind + 2 : text);
+        error = error || behind;
+    }
+    return words;
 }
 
 static void describe_end(const struct death *death, char *text, size_t size)

@@ -449,7 +449,8 @@ void run_report_end(struct run *run)
     size_t size = 0;
     progress_clear(&run->progress);
     write_metrics(run);
-    draw_plots(run);
+    if (!run->failed)
+        draw_plots(run);
     FILE *memory = open_memstream(&text, &size);
     ASSERT(memory);
     write_summary(run, memory);

@@ -48,6 +48,21 @@ static uint64_t find_key(void *memory, struct span key)
 
 /* ---- opening ---- */
 
+/* A store may still be in the hands of a process that is being killed: it is asked again for a
+ * while. */
+static enum status open_sink_stage(struct sink_process *process, const struct job_facts *facts,
+                                   struct error *err)
+{
+    int64_t end = clock_ms() + SINK_OPEN_MS;
+    for (;;) {
+        enum status status = job_open_stage(process->job, process->plan->sink, facts,
+                                            process->life.page, &process->runner, err);
+        if (status != STATUS_BUSY || clock_ms() > end)
+            return status;
+        usleep(100000);
+    }
+}
+
 static enum status open_stages(struct sink_process *process, struct error *err)
 {
     struct job *job = process->job;
@@ -60,7 +75,7 @@ static enum status open_stages(struct sink_process *process, struct error *err)
         status =
             job_open_stage(job, plan->gather, &facts, process->life.page, &process->gather, err);
     if (status == STATUS_OK)
-        status = job_open_stage(job, plan->sink, &facts, process->life.page, &process->runner, err);
+        status = open_sink_stage(process, &facts, err);
     return status;
 }
 
@@ -366,7 +381,7 @@ int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc)
     struct error err = {0};
     uint64_t step = 0;
     if (process_open(&process, job, line, gen, inc, &err) != STATUS_OK) {
-        log_error("%s: %s", job_line_name(job, line), err.text);
+        log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;
     }
     if (pthread_create(&process.pump, NULL, sink_pump, &process))

@@ -19,6 +19,7 @@
 enum {
     SINK_TICK_MS = 50,      /* between two ticks of the protocol */
     SINK_GROUP_MAX = 256,   /* records of one commit of a store */
+    SINK_OPEN_MS = 5000,    /* longest wait for a store that another process has */
     SINK_DRAIN_MS = 10000,  /* longest wait for what is in flight when the run ends */
     SINK_COMMIT_MS = 10000, /* longest wait for the coordinator at the end */
 };
