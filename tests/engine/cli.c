@@ -1,0 +1,65 @@
+/* The command line as a person meets it: help everywhere, suggestions, exit codes. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static char output[65536];
+
+/* Runs foldmill with these arguments; its exit code, both outputs in `output`. */
+static int run(const char *arguments)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "%s %s 2>&1", FOLDMILL_BINARY, arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert(pipe);
+    size_t size = fread(output, 1, sizeof output - 1, pipe);
+    output[size] = 0;
+    int code = pclose(pipe);
+    cr_assert(WIFEXITED(code), "%s was killed", command);
+    return WEXITSTATUS(code);
+}
+
+Test(cli, help_stands_everywhere)
+{
+    static const char *const commands[] = {"run",   "validate", "stages", "schema",
+                                           "store", "replay",   "why"};
+    cr_assert(run("") == 2 && strstr(output, "usage: foldmill COMMAND"));
+    cr_assert(run("--help") == 0);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        cr_assert(strstr(output, commands[i]), "%s is not listed:\n%s", commands[i], output);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char arguments[64], usage[64];
+        snprintf(arguments, sizeof arguments, "%s --help", commands[i]);
+        snprintf(usage, sizeof usage, "usage: foldmill %s", commands[i]);
+        cr_assert(run(arguments) == 0 && strstr(output, usage), "%s:\n%s", arguments, output);
+    }
+    cr_assert(run("--version") == 0 && strncmp(output, "foldmill ", 9) == 0);
+    cr_assert(run("--help") == 0 && !strstr(output, "work "), "the engine's own commands are hidden");
+}
+
+Test(cli, wrong_use_says_what_is_right_and_exits_2)
+{
+    cr_assert(run("vaildate") == 2 && strstr(output, "did you mean 'validate'?"), "%s", output);
+    cr_assert(run("zzz") == 2 && strstr(output, "foldmill --help"), "%s", output);
+    cr_assert(run("validate") == 2 && strstr(output, "an argument is missing"), "%s", output);
+    cr_assert(run("validate a b") == 2 && strstr(output, "too many arguments"), "%s", output);
+    cr_assert(run("validate --frob a") == 2 && strstr(output, "unknown option '--frob'"), "%s", output);
+    cr_assert(run("validate a --set") == 2 && strstr(output, "--set wants a value"), "%s", output);
+    cr_assert(run("validate /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
+    cr_assert(run("run /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
+    cr_assert(run("stages zzz") == 2 && strstr(output, "no stage 'zzz'"), "%s", output);
+    cr_assert(run("store ls /nowhere") != 0 && strstr(output, "/nowhere"), "%s", output);
+    cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s", output);
+}
+
+Test(cli, good_use_exits_0)
+{
+    cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml") == 0);
+    cr_assert(strstr(output, "line train") && strstr(output, "network of"), "%s", output);
+    cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --set crop.workers=3") == 0);
+    cr_assert(run("stages") == 0 && strstr(output, "evaluate"));
+    cr_assert(run("stages crop") == 0 && strstr(output, "default 256"), "%s", output);
+    cr_assert(run("schema") == 0 && output[0] == '{');
+}
