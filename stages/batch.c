@@ -32,7 +32,7 @@ static enum status batch_begin(struct batch_state *state, const struct sample *f
         return error_set(err, STATUS_INVALID, "sample %s has %d fields; a batch takes at most %d",
                          first->key, first->field_count, SAMPLE_FIELDS_MAX - 2);
     if (sample_find(first, "weight") || sample_find(first, "keys"))
-        return error_set(err, STATUS_INVALID, "sample %s has a field weight or keys: the batch adds "
+        return error_set(err, STATUS_INVALID, "sample %s has a field weight or keys: batch adds "
                          "those; give it another name", first->key);
     enum status status = sample_open(batch, SPAN("batch"), err);
     for (int i = 0; i < first->field_count && status == STATUS_OK; i++) {
