@@ -360,3 +360,45 @@ Test(process, mistakes_at_the_start_are_one_line, .timeout = 60)
     cr_assert(strstr(process_read("out").data, "the list is empty"), "says so");
     process_end();
 }
+
+/* Runs `replay`; its output is in FOLDER/out. */
+static int replay(const char *step)
+{
+    char run[PATH_MAX];
+    snprintf(run, sizeof run, "%s", process_path("run"));
+    unlink(process_path("out"));
+    const char *args[] = {"replay", run, "--step", step, "--out", process_path("made"), NULL};
+    return process_run(args, 30);
+}
+
+Test(process, a_batch_is_made_again_and_told_from_another, .timeout = 90)
+{
+    process_begin();
+    process_graph("g", store_graph);
+    cr_assert(run_simple("g", "run", NULL, NULL, 60) == 0, "runs");
+    static const char *const steps[] = {"0", "67", "100", "202"}; /* the last of two epochs too */
+    for (int i = 0; i < 4; i++) {
+        cr_assert(replay(steps[i]) == 0, "step %s: %s", steps[i], process_read("out").data);
+        cr_assert(strstr(process_read("out").data, "the same as the run logged"), "says so");
+    }
+    cr_assert(access(process_path("made/step67.npz"), F_OK) == 0, "written");
+
+    char run[PATH_MAX];
+    snprintf(run, sizeof run, "%s", process_path("run"));
+    const char *why[] = {"why", "67", "--run", run, NULL};
+    cr_assert(process_run(why, 30) == 0 && strstr(process_read("out").data, "step 67 of tally"),
+              "why: %s", process_read("out").data);
+    const char *none[] = {"why", "9999", "--run", run, NULL};
+    cr_assert(process_run(none, 30) == 1, "no such step");
+
+    struct span table = process_read("run/tally.tsv");
+    char *changed = strdup(table.data), *row = strstr(changed, "\n67\t");
+    cr_assert(row, "the row of step 67");
+    char *digest = strchr(strchr(row + 1, '\t') + 1, '\t') + 1;
+    *digest = *digest == '0' ? '1' : '0';
+    struct error err;
+    file_write_atomic(process_path("run/tally.tsv"), span_of(changed), &err);
+    free(changed);
+    cr_assert(replay("67") == 1 && strstr(process_read("out").data, "NOT the same"), "told apart");
+    process_end();
+}
