@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 1 << 15, WIDTH_USUAL = 100, WIDTH_MIN = 40 };
+enum { TEXT_MAX = 1 << 15, WIDTH_USUAL = 120, WIDTH_MIN = 40 };
 
 struct text {
     char data[TEXT_MAX];
@@ -83,9 +83,8 @@ static void put_row(struct text *text, const struct progress_row *row, int name_
                  (unsigned long long)row->total);
     else
         snprintf(done, sizeof done, "%llu", (unsigned long long)row->done);
-    put(text, "  %-*s %3d %-8s %13s %9.1f/s  queue %-5lld %s", name_width, row->name, row->workers,
-        row->workers == 1 ? "process" : "processes", done, row->rate, (long long)row->queue,
-        row->note);
+    put(text, "  %-*s x%-3d %11s %8.1f/s  queue %-4lld %s", name_width, row->name, row->workers,
+        done, row->rate, (long long)row->queue, row->note);
 }
 
 static int longest_name(const struct progress_row *rows, int count)

@@ -17,7 +17,7 @@ enum {
 /* A row of the table: a stage, or a sink with what it has to say. */
 struct progress_row {
     const char *name;
-    int workers;          /* processes that are running */
+    int workers;          /* processes that are running, shown as "x4" */
     uint64_t done, total; /* total 0: unknown */
     double rate;          /* done per second, lately */
     int64_t queue;        /* samples waiting for it */

@@ -261,7 +261,8 @@ static void sink_died(struct run *run, struct run_child *child, const struct dea
         return;
     }
     int64_t step = gauge_get(info.page, GAUGE_DONE);
-    bool outside = death->signal == SIGKILL || death->signal == SIGHUP;
+    bool limit = death->verdict != VERDICT_NONE || death->out_of_memory;
+    bool outside = !limit && (death->signal == SIGKILL || death->signal == SIGHUP);
     child->failures = outside || step != child->step ? 0 : child->failures + 1;
     child->step = step;
     if (child->failures >= RUN_GIVE_UP) {

@@ -187,20 +187,20 @@ static void sink_note(const struct run *run, int line, const struct page *page, 
         snprintf(row->note, room, "waiting for %lld", (long long)gauge_get(page, GAUGE_WANTED));
         return;
     }
-    used +=
-        (size_t)snprintf(row->note, room, "epoch %lld", (long long)gauge_get(page, GAUGE_EPOCH));
+    /* What matters most comes first: narrow terminals cut the rest. */
     if (report_get(page, "loss", &value))
-        used += (size_t)snprintf(row->note + used, room - used, "  loss %.4f", value);
-    used += (size_t)snprintf(row->note + used, room - used, "  %.1f samples/s",
-                             rate * (double)run->job.batch[line]);
+        used += (size_t)snprintf(row->note + used, room - used, "loss %.4f  ", value);
     if (busy + wait > 0)
-        used += (size_t)snprintf(row->note + used, room - used, "  waited %.0f %%",
+        used += (size_t)snprintf(row->note + used, room - used, "waited %.0f %%  ",
                                  100 * wait / (busy + wait));
     if (rate > 0 && steps > step) {
         char eta[32];
-        snprintf(row->note + used, room - used, "  ETA %s",
-                 text_show_duration(eta, sizeof eta, (double)(steps - step) / rate));
+        used +=
+            (size_t)snprintf(row->note + used, room - used, "ETA %s  ",
+                             text_show_duration(eta, sizeof eta, (double)(steps - step) / rate));
     }
+    snprintf(row->note + used, room - used, "%.1f samples/s  epoch %lld",
+             rate * (double)run->job.batch[line], (long long)gauge_get(page, GAUGE_EPOCH));
 }
 
 static void sink_row(struct run *run, int line, struct progress_row *row)

@@ -246,6 +246,7 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
     int64_t start = clock_ns();
     enum status status = read_input(worker, item, &in, &outcome->err);
     if (status == STATUS_OK) {
+        memcpy(worker->life.page->box.key, in.key, sizeof in.key); /* now it is known by name */
         status = runner_feed(&worker->runner, &work, &in, &outcome->sample, &worker->arena,
                              &outcome->err);
         if (status == STATUS_MISS || status == STATUS_BUSY)
