@@ -152,6 +152,18 @@ Test(crop_rows, extra_rows_join_the_cluster_with_most_equal_symbols)
     msa_assign(&source, &choice, &arena, NULL);
 }
 
+Test(crop_rows, gaps_are_no_likeness)
+{
+    static const uint8_t rows[3][4] = {{R, R, N, A}, {GAP, GAP, GAP, A}, {GAP, GAP, GAP, R}};
+    static const uint32_t order[] = {0, 1, 2};
+    struct msa_source source = {.rows = 3, .length = 4, .msa = rows[0]};
+    struct msa_choice choice = {.clusters = 2, .extra = 1, .cluster_row = order,
+                                .extra_row = order + 2, .masked = rows[0]};
+    uint32_t assignment = 7;
+    msa_assign(&source, &choice, &arena, &assignment);
+    cr_assert(assignment == 0, "nothing in common: the first");
+}
+
 Test(crop_rows, clusters_sum_their_rows_inside_the_crop)
 {
     struct msa_source source = source5();

@@ -32,15 +32,15 @@ static inline void *stage_state(const struct stage *stage, const char *settings,
     return state;
 }
 
-static inline void row_make(struct rng *rng, const uint8_t *query, uint32_t length, bool first,
-                            uint8_t *row)
+/* A row that keeps most of its parent, so that rows form families and clusters differ in size. */
+static inline void row_make(struct rng *rng, const uint8_t *parent, uint32_t length, uint8_t *row)
 {
     for (uint32_t j = 0; j < length; j++) {
         uint32_t u = rng_below(rng, 100);
-        row[j] = first || u < 60 ? query[j]
-                 : u < 75        ? MSA_GAP
-                 : u < 77        ? 20
-                                 : (uint8_t)rng_below(rng, 20);
+        row[j] = u < 70   ? parent[j]
+                 : u < 80 ? MSA_GAP
+                 : u < 82 ? 20
+                          : (uint8_t)rng_below(rng, 20);
     }
 }
 
@@ -55,7 +55,10 @@ static inline void alignment_make(struct sample *sample, struct arena *arena, st
     int32_t *count = arena_alloc(arena, (size_t)rows * length * sizeof *count), deletions = 0;
     for (uint32_t n = 0; n < rows; n++) {
         uint8_t *row = msa + (size_t)n * length;
-        row_make(rng, query, length, n == 0, row);
+        if (n == 0)
+            memcpy(row, query, length);
+        else
+            row_make(rng, msa + (size_t)rng_below(rng, n) * length, length, row);
         for (uint32_t j = 0; j < length; j++) {
             profile[j * MSA_PROFILE + row[j]]++;
             if (n > 0 && rng_below(rng, 25) == 0) {
