@@ -26,8 +26,8 @@ extern const struct command command_run, command_validate, command_stages, comma
 /* True when an argument is -h or --help: the command's help was printed. */
 bool command_help(const struct command *command, int argc, char **argv);
 
-/* Takes "--NAME VALUE" or "--NAME=VALUE" out of argv (*argc shrinks); NULL when it is not there. Says
- * so and ends the program with EXIT_USAGE when the value is missing. */
+/* Takes "--NAME VALUE" or "--NAME=VALUE" out of argv (*argc shrinks); NULL when it is not there.
+ * Says so and ends the program with EXIT_USAGE when the value is missing. */
 const char *command_option(int *argc, char **argv, const char *name);
 
 /* Takes the flag "--NAME" out of argv. */

@@ -1,5 +1,5 @@
-/* Mistakes in a text that a person wrote, gathered so that all are shown in one pass: each with file,
- * line, column, the line itself with the place underlined, and what would be right. */
+/* Mistakes in a text that a person wrote, gathered so that all are shown in one pass: each with
+ * file, line, column, the line itself with the place underlined, and what would be right. */
 #ifndef FOLDMILL_COMPLAINT_H
 #define FOLDMILL_COMPLAINT_H
 
@@ -17,7 +17,8 @@ struct source_text {
     struct span text;
 };
 
-/* A place in a text: line and column count from 1; width in bytes, at least 1. line 0: the whole. */
+/* A place in a text: line and column count from 1; width in bytes, at least 1. line 0: the whole.
+ */
 struct place {
     const struct source_text *source;
     int line, column, width;

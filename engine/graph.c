@@ -103,32 +103,61 @@ static void limits_read(struct graph_reader *reader, const struct yaml_node *map
                  "memory wants a size with its unit, like 512MiB or 4GiB");
 }
 
+/* A stage that cannot be read: stages that name it in their `in` are told nothing of it. */
+static void stage_set_aside(struct graph_reader *reader, const char *name,
+                            const struct yaml_node *map)
+{
+    if (reader->unknown_count == GRAPH_UNKNOWN_MAX)
+        return;
+    reader->unknown[reader->unknown_count] = name;
+    reader->unknown_input[reader->unknown_count++] = yaml_get(map, "in");
+}
+
+/* The mapping of a stage, or NULL: `scan:` with nothing behind it has none; false after a
+ * complaint. */
+static bool stage_map(struct graph_reader *reader, const struct yaml_node *value,
+                      const struct yaml_node **map)
+{
+    struct complaints *complaints = reader->complaints;
+    *map = value->kind == YAML_MAP ? value : NULL;
+    if (!name_is_good(value->key->text)) {
+        complain(complaints, value->key->place,
+                 "a stage's name is at most %d letters, digits, _ and -", GRAPH_NAME_MAX);
+        return false;
+    }
+    if (reader->graph->stage_count == GRAPH_STAGES_MAX) {
+        if (!reader->too_many)
+            complain(complaints, value->key->place, "more than %d stages", GRAPH_STAGES_MAX);
+        reader->too_many = true;
+        return false;
+    }
+    if (!*map && (value->kind != YAML_SCALAR || *value->text)) {
+        complain(complaints, value->place,
+                 "a stage is a mapping (run, in, workers, with, ...); here is %s",
+                 yaml_kind_name(value));
+        return false;
+    }
+    for (int i = 0; i < reader->graph->stage_count; i++)
+        if (strcmp(reader->graph->stages[i].name, value->key->text) == 0)
+            return false; /* the second of its name, told with the keys */
+    return true;
+}
+
 static void stage_read(struct graph_reader *reader, const struct yaml_node *value)
 {
     struct graph *graph = reader->graph;
     const char *name = value->key->text;
     struct place place = value->key->place;
-    if (!name_is_good(name)) {
-        complain(reader->complaints, place,
-                 "a stage's name is at most %d letters, digits, _ and -", GRAPH_NAME_MAX);
-        return;
-    }
-    if (graph->stage_count == GRAPH_STAGES_MAX) {
-        complain(reader->complaints, place, "more than %d stages", GRAPH_STAGES_MAX);
-        return;
-    }
-    const struct yaml_node *map = value->kind == YAML_MAP ? value : NULL;
-    if (!map && (value->kind != YAML_SCALAR || *value->text)) {
-        complain(reader->complaints, value->place,
-                 "a stage is a mapping (run, in, workers, with, ...); here is %s",
-                 yaml_kind_name(value));
+    const struct yaml_node *map;
+    if (!stage_map(reader, value, &map)) {
+        stage_set_aside(reader, name, map);
         return;
     }
     const struct stage *kind = kind_read(reader, name, map, place);
     if (map)
         keys_check(reader, map, stage_keys, "of a stage");
     if (!kind) {
-        reader->unknown[reader->unknown_count++ % GRAPH_STAGES_MAX] = name;
+        stage_set_aside(reader, name, map);
         return;
     }
     struct graph_stage *stage = &graph->stages[graph->stage_count];
@@ -179,11 +208,59 @@ static void graph_read(struct graph_reader *reader, const struct yaml_node *root
         stage_read(reader, value);
 }
 
+/* Puts value under key into a mapping, in place of what is there. */
+static void map_put(struct graph_reader *reader, struct yaml_node *map, const char *key,
+                    struct place place, const struct yaml_node *value)
+{
+    struct yaml_node *node = yaml_get(map, key);
+    if (node) {
+        struct yaml_node *next = node->next, *key_node = node->key;
+        *node = *value;
+        node->next = next;
+        node->key = key_node;
+        return;
+    }
+    node = arena_zero(reader->arena, 1, sizeof *node);
+    *node = *value;
+    node->next = NULL;
+    node->key = arena_zero(reader->arena, 1, sizeof *node);
+    *node->key = (struct yaml_node){.place = place, .text = key};
+    if (map->last)
+        map->last->next = node;
+    else
+        map->first = node;
+    map->last = node;
+    map->count++;
+}
+
+/* The same node as a mapping, if it is one or stands for an empty one (`scan:`); else NULL. */
+static struct yaml_node *as_map(struct yaml_node *node)
+{
+    if (node && node->kind == YAML_SCALAR && !*node->text)
+        node->kind = YAML_MAP;
+    return node && node->kind == YAML_MAP ? node : NULL;
+}
+
+static void no_stage(struct graph_reader *reader, const struct yaml_node *stages,
+                     struct place place, const char *name)
+{
+    const char *names[GRAPH_STAGES_MAX + 1];
+    int count = 0;
+    for (const struct yaml_node *s = stages ? stages->first : NULL; s && count < GRAPH_STAGES_MAX;
+         s = s->next)
+        if (s->key)
+            names[count++] = s->key->text;
+    names[count] = NULL;
+    const char *near = text_suggest(span_of(name), names);
+    complain(reader->complaints, place, "the graph has no stage '%.80s'%s%s%s", name,
+             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 /* One override into the tree: "seed=7", "crop.workers=4", "crop.length=64". */
 static void override_apply(struct graph_reader *reader, struct yaml_node *root, const char *text)
 {
     struct source_text *source = arena_zero(reader->arena, 1, sizeof *source);
-    source->name = arena_printf(reader->arena, "--set");
+    source->name = "--set";
     source->text = span_of(text);
     const char *equal = strchr(text, '=');
     struct place place = {source, 1, 1, (int)strlen(text)};
@@ -192,71 +269,41 @@ static void override_apply(struct graph_reader *reader, struct yaml_node *root, 
         return;
     }
     char *path = arena_text(reader->arena, text, (size_t)(equal - text));
-    struct source_text *value_source = arena_zero(reader->arena, 1, sizeof *value_source);
-    /* Blanks keep the value's column as it is in the option. */
-    char *padded = arena_printf(reader->arena, "%*s%s", (int)(equal + 1 - text), "", equal + 1);
-    value_source->name = source->name;
-    value_source->text = span_of(padded);
+    /* Blanks keep the value's column as it is in the option, which is what complaints show. */
+    source->text = span_of(arena_printf(reader->arena, "%*s%s", (int)(equal + 1 - text), "",
+                                        equal + 1));
     struct yaml_node *value = NULL;
     if (equal[1])
-        value = yaml_parse(value_source, reader->arena, reader->complaints);
+        value = yaml_parse(source, reader->arena, reader->complaints);
+    source->text = span_of(text);
     if (!value) {
         complain(reader->complaints, place, "'%.80s' gets no value that could be read", path);
         return;
     }
     char *dot = strchr(path, '.');
-    if (dot)
-        *dot = 0;
-    struct yaml_node *map = root;
-    const char *key = path;
-    if (dot) {
-        struct yaml_node *stage = yaml_get(yaml_get(root, "stages"), path);
-        bool known = false;
-        for (int i = 0; stage_keys[i]; i++)
-            known |= strcmp(dot + 1, stage_keys[i]) == 0;
-        if (!stage) {
-            complain(reader->complaints, place, "the graph has no stage '%.80s'", path);
-            return;
-        }
-        if (stage->kind != YAML_MAP) { /* `scan:` with nothing behind it */
-            stage->kind = YAML_MAP;
-            stage->text = "";
-        }
-        map = stage;
-        key = dot + 1;
-        if (!known) {
-            map = yaml_get(stage, "with");
-            if (!map) {
-                map = arena_zero(reader->arena, 1, sizeof *map);
-                *map = (struct yaml_node){.kind = YAML_MAP, .place = place, .text = ""};
-                map->key = arena_zero(reader->arena, 1, sizeof *map);
-                *map->key = (struct yaml_node){.place = place, .text = "with"};
-                if (stage->last)
-                    stage->last->next = map;
-                else
-                    stage->first = map;
-                stage->last = map;
-                stage->count++;
-            }
-        }
-    }
-    struct yaml_node *old = yaml_get(map, key);
-    if (old) {
-        struct yaml_node *next = old->next, *key_node = old->key;
-        *old = *value;
-        old->next = next;
-        old->key = key_node;
+    if (!dot) {
+        if (root->kind == YAML_MAP)
+            map_put(reader, root, path, place, value);
         return;
     }
-    value->key = arena_zero(reader->arena, 1, sizeof *value->key);
-    *value->key = (struct yaml_node){.place = place, .text = key};
-    value->next = NULL;
-    if (map->last)
-        map->last->next = value;
-    else
-        map->first = value;
-    map->last = value;
-    map->count++;
+    *dot = 0;
+    struct yaml_node *stages = yaml_get(root, "stages"), *map = yaml_get(stages, path);
+    bool known = false;
+    for (int i = 0; stage_keys[i]; i++)
+        known |= strcmp(dot + 1, stage_keys[i]) == 0;
+    if (!map) {
+        no_stage(reader, stages, place, path);
+        return;
+    }
+    map = as_map(map);
+    if (map && !known) {
+        const struct yaml_node empty = {.kind = YAML_MAP, .place = place, .text = ""};
+        if (!yaml_get(map, "with"))
+            map_put(reader, map, "with", place, &empty);
+        map = as_map(yaml_get(map, "with"));
+    }
+    if (map) /* else the graph says something else there, which is told at its place */
+        map_put(reader, map, dot + 1, place, value);
 }
 
 struct graph *graph_parse(const struct source_text *source, const struct param_roots *roots,
@@ -276,8 +323,7 @@ struct graph *graph_parse(const struct source_text *source, const struct param_r
     for (int i = 0; overrides && i < overrides->count; i++)
         override_apply(reader, root, overrides->text[i]);
     graph_read(reader, root);
-    graph_edges_check(reader);
-    if (complaints->count == before)
+    if (graph_edges_check(reader))
         graph_ports_check(reader);
     if (complaints->count > before)
         return NULL;

@@ -22,10 +22,10 @@ struct graph_stage {
     const char *name;
     const struct stage *kind;
     int input;             /* index of the stage named in `in`; -1: none */
-    const char *split;     /* of the input's samples, when it is a store: "" for all, else its port */
+    const char *split; /* of the input's samples, when it is a store: "" for all, else its port */
     const char *role;      /* `on`; "" when the graph does not say */
     int workers;
-    int queue;             /* items that may wait in front of the stage on one node; 0: by the window */
+    int queue; /* items that may wait in front of the stage on one node; 0: by the window */
     int64_t timeout_ms;    /* 0: none */
     uint64_t memory_bytes; /* 0: no limit */
     void *state;           /* the settings, kind->state_size bytes */
@@ -69,7 +69,8 @@ struct graph *graph_parse(const struct source_text *source, const struct param_r
                           const struct graph_overrides *overrides, struct arena *arena,
                           struct complaints *complaints);
 
-/* Writes the graph with every value filled in and absolute paths: a graph again, of the same hash. */
+/* Writes the graph with every value filled in and absolute paths: a graph again, of the same hash.
+ */
 void graph_write(const struct graph *graph, FILE *out);
 
 /* The line whose sink is the stage of that name; -1: none. */

@@ -40,17 +40,50 @@ static void port_resolve(struct graph_reader *reader, struct graph_stage *stage,
     const char *near = text_suggest(port, store_ports);
     complain(reader->complaints, node->place,
              "a store has the outputs all, train and held_out; '%.*s' is none of them%s%s%s",
-             (int)port.size, port.data, near ? "; did you mean '" : "", near ? near : "",
-             near ? "'?" : "");
+             port.size < 80 ? (int)port.size : 80, port.data, near ? "; did you mean '" : "",
+             near ? near : "", near ? "'?" : "");
 }
 
 static bool is_unknown(const struct graph_reader *reader, struct span name)
 {
-    int count = reader->unknown_count < GRAPH_STAGES_MAX ? reader->unknown_count : GRAPH_STAGES_MAX;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < reader->unknown_count; i++)
         if (span_is(name, reader->unknown[i]))
             return true;
     return false;
+}
+
+/* "store.train": the name, and in port what stands behind the dot (data NULL: no dot). */
+static struct span input_split(const struct yaml_node *node, struct span *port)
+{
+    struct span name = span_of(node->text);
+    const char *dot = memchr(name.data, '.', name.size);
+    *port = (struct span){NULL, 0};
+    if (dot) {
+        *port = span_of(dot + 1);
+        name.size = (size_t)(dot - name.data);
+    }
+    return name;
+}
+
+/* The stage that an `in` names; -1 after a complaint, and where that stage could not be read. */
+static int input_find(struct graph_reader *reader, const struct yaml_node *node, struct span *port)
+{
+    *port = (struct span){NULL, 0};
+    if (node->kind != YAML_SCALAR || !*node->text) {
+        complain(reader->complaints, node->place,
+                 "in wants the name of one stage; here is %s (lines do not join)",
+                 yaml_kind_name(node));
+        return -1;
+    }
+    struct span name = input_split(node, port);
+    int found = stage_named(reader->graph, name);
+    if (found >= 0 || is_unknown(reader, name))
+        return found; /* what is wrong with that stage is told at its own place */
+    const char *near = near_stage(reader->graph, name);
+    complain(reader->complaints, node->place, "there is no stage '%.*s'%s%s%s",
+             name.size < 80 ? (int)name.size : 80, name.data, near ? "; did you mean '" : "",
+             near ? near : "", near ? "'?" : "");
+    return -1;
 }
 
 /* The `in` of stage i. */
@@ -69,30 +102,12 @@ static void input_resolve(struct graph_reader *reader, int i)
         complain(reader->complaints, node->place, "%s begins a line; leave `in` out", stage->name);
         return;
     }
-    if (node->kind != YAML_SCALAR || !*node->text) {
-        complain(reader->complaints, node->place,
-                 "in wants the name of one stage; here is %s (lines do not join)",
-                 yaml_kind_name(node));
-        return;
-    }
-    struct span name = span_of(node->text), port = {NULL, 0};
-    const char *dot = memchr(name.data, '.', name.size);
-    if (dot) {
-        port = span_of(dot + 1);
-        name.size = (size_t)(dot - name.data);
-    }
-    stage->input = stage_named(reader->graph, name);
+    struct span port;
+    stage->input = input_find(reader, node, &port);
     if (stage->input == i) {
         complain(reader->complaints, node->place, "%s cannot feed itself", stage->name);
         stage->input = -1;
-    } else if (stage->input < 0 && is_unknown(reader, name)) {
-        return; /* what is wrong with it was told at its own place */
-    } else if (stage->input < 0) {
-        const char *near = near_stage(reader->graph, name);
-        complain(reader->complaints, node->place, "there is no stage '%.*s'%s%s%s", (int)name.size,
-                 name.data, near ? "; did you mean '" : "", near ? near : "",
-                 near ? "'?" : "");
-    } else if (dot) {
+    } else if (stage->input >= 0 && port.data) {
         port_resolve(reader, stage, node, port);
     }
 }
@@ -129,8 +144,9 @@ static void consumers_check(struct graph_reader *reader, bool inputs_good)
         bool alone = (stage->kind->flags & STAGE_STORE) && stage->input < 0 && !reader->input[i];
         if (consumer[i] < 0 && (!(stage->kind->flags & STAGE_SINK) || alone))
             complain(reader->complaints, stage->place,
-                     alone ? "nothing fills %s and nothing reads it"
-                           : "nothing takes what %s makes; a line ends in a store, train or evaluate",
+                     alone
+                         ? "nothing fills %s and nothing reads it"
+                         : "nothing takes what %s makes; a line ends in a store, train or evaluate",
                      stage->name);
     }
 }
@@ -140,7 +156,8 @@ static bool line_walk(struct graph_reader *reader, int sink, struct graph_line *
 {
     struct graph *graph = reader->graph;
     int backwards[GRAPH_WORK_MAX], count = 0, at = graph->stages[sink].input, after = sink;
-    *line = (struct graph_line){.head = -1, .gather = -1, .sink = sink, .filled_by = -1, .split = ""};
+    *line =
+        (struct graph_line){.head = -1, .gather = -1, .sink = sink, .filled_by = -1, .split = ""};
     if (at >= 0 && (graph->stages[at].kind->flags & STAGE_GATHER)) {
         line->gather = at;
         after = at;
@@ -153,11 +170,7 @@ static bool line_walk(struct graph_reader *reader, int sink, struct graph_line *
             line->split = graph->stages[after].split;
             break;
         }
-        if (steps > graph->stage_count) {
-            complain(reader->complaints, graph->stages[sink].place,
-                     "the stages above %s form a circle", graph->stages[sink].name);
-            return false;
-        }
+        ASSERT(steps <= graph->stage_count); /* circles were looked for */
         if (count == GRAPH_WORK_MAX) {
             complain(reader->complaints, stage->place, "more than %d stages in one line",
                      GRAPH_WORK_MAX);
@@ -196,17 +209,21 @@ static void circles_check(struct graph_reader *reader)
     }
 }
 
-void graph_edges_check(struct graph_reader *reader)
+bool graph_edges_check(struct graph_reader *reader)
 {
     struct graph *graph = reader->graph;
-    int before = reader->complaints->count;
+    int before = reader->complaints->count, start = before;
     for (int i = 0; i < graph->stage_count; i++)
         input_resolve(reader, i);
+    struct span port;
+    for (int i = 0; i < reader->unknown_count; i++)
+        if (reader->unknown_input[i])
+            input_find(reader, reader->unknown_input[i], &port);
     bool inputs_good = reader->complaints->count == before && reader->unknown_count == 0;
     before = reader->complaints->count;
     circles_check(reader);
     if (reader->complaints->count > before)
-        return;
+        return false;
     consumers_check(reader, inputs_good);
     for (int i = 0; i < graph->stage_count; i++) {
         if (!(graph->stages[i].kind->flags & STAGE_SINK) || graph->stages[i].input < 0)
@@ -214,7 +231,7 @@ void graph_edges_check(struct graph_reader *reader)
         if (graph->line_count == GRAPH_LINES_MAX) {
             complain(reader->complaints, graph->stages[i].place, "more than %d lines",
                      GRAPH_LINES_MAX);
-            return;
+            return false;
         }
         if (line_walk(reader, i, &graph->lines[graph->line_count]))
             graph->line_count++;
@@ -231,6 +248,7 @@ void graph_edges_check(struct graph_reader *reader)
                          "every epoch", graph->stages[line->work[w]].name,
                          graph->stages[line->sink].name);
     }
+    return reader->complaints->count == start && reader->unknown_count == 0;
 }
 
 int graph_line_find(const struct graph *graph, const char *sink)

@@ -6,6 +6,8 @@
 #include "engine/graph.h"
 #include "engine/yaml.h"
 
+enum { GRAPH_UNKNOWN_MAX = 1024 }; /* stages that cannot be read: more are forgotten */
+
 struct graph_reader {
     struct graph *graph;
     struct arena *arena;
@@ -13,12 +15,15 @@ struct graph_reader {
     struct param_roots roots;
     const struct yaml_node *node[GRAPH_STAGES_MAX];  /* of each stage's mapping, or NULL */
     const struct yaml_node *input[GRAPH_STAGES_MAX]; /* of each stage's `in`, or NULL */
-    const char *unknown[GRAPH_STAGES_MAX]; /* stages whose kind could not be read */
+    const char *unknown[GRAPH_UNKNOWN_MAX]; /* stages that could not be read, after a complaint */
+    const struct yaml_node *unknown_input[GRAPH_UNKNOWN_MAX]; /* and the `in` of each, or NULL */
     int unknown_count;
+    bool too_many; /* stages, told once */
 };
 
-/* Resolves every `in`, checks the shape of the graph and makes its lines. */
-void graph_edges_check(struct graph_reader *reader);
+/* Resolves every `in`, checks the shape of the graph and makes its lines; false after a complaint,
+ * and where a stage could not be read. */
+bool graph_edges_check(struct graph_reader *reader);
 
 /* Checks, along every line, that each stage finds the fields that it needs. */
 void graph_ports_check(struct graph_reader *reader);

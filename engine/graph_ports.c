@@ -45,7 +45,8 @@ static const char *misfit(const struct port_field *want, const struct port_field
         return "but what reaches it has one axis less; is a batch stage missing before it?";
     if (have->kind != want->kind || have->rank != want->rank)
         return "but what reaches it is of another kind or rank";
-    return have->optional && !want->optional ? "which the stages above it do not always make" : NULL;
+    return have->optional && !want->optional ? "which the stages above it do not always make"
+                                             : NULL;
 }
 
 /* Complains, once, where stage i does not find in flow what its in port wants. */
@@ -152,7 +153,8 @@ void graph_hash(struct graph_reader *reader)
     struct {
         uint64_t seed, line[GRAPH_LINES_MAX];
     } all = {.seed = graph->seed};
-    /* A store's recipe is that of the line that fills it: as many rounds as stores can be chained. */
+    /* A store's recipe is that of the line that fills it: as many rounds as stores can be chained.
+     */
     for (int round = 0; round < graph->line_count; round++)
         for (int i = 0; i < graph->line_count; i++)
             all.line[i] = line_hash(graph, &graph->lines[i]);

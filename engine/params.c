@@ -41,12 +41,24 @@ static bool in_limits(const struct param *row, double value)
     return !has_limits(row) || (value >= row->min && value <= row->max);
 }
 
+/* "{run}" or "{run}/..." */
+static bool path_in_run(const char *path)
+{
+    return strncmp(path, "{run}", 5) == 0 && (path[5] == '/' || !path[5]);
+}
+
+/* A brace at the start that is no {run} is a slip of the pen, not the name of a folder. */
+static bool path_is_good(const char *path)
+{
+    return strlen(path) <= PARAM_TEXT_MAX && (*path != '{' || path_in_run(path));
+}
+
 static const char *path_from(const struct param_roots *roots, const char *path,
                              struct arena *arena)
 {
-    if (strncmp(path, "{run}", 5) == 0 && roots->run)
+    if (path_in_run(path) && roots->run)
         return arena_printf(arena, "%s%s", roots->run, path + 5);
-    if (path[0] == '/' || strncmp(path, "{run}", 5) == 0 || !roots->graph || !*roots->graph)
+    if (path[0] == '/' || path_in_run(path) || !roots->graph || !*roots->graph)
         return arena_text(arena, path, strlen(path));
     return arena_printf(arena, "%s/%s", roots->graph, path);
 }
@@ -96,7 +108,7 @@ static bool scalar_fill(const struct param *row, char *member, const char *text,
         return false;
     case PARAM_TEXT:
     case PARAM_PATH: {
-        if (span.size > PARAM_TEXT_MAX)
+        if (row->type == PARAM_PATH ? !path_is_good(text) : span.size > PARAM_TEXT_MAX)
             return false;
         const char *copy = row->type == PARAM_TEXT || !span.size
                                ? arena_text(arena, text, span.size)
@@ -110,7 +122,7 @@ static bool scalar_fill(const struct param *row, char *member, const char *text,
         if (span.size)
             paths.path[0] = path_from(roots, text, arena);
         memcpy(member, &paths, sizeof paths);
-        return span.size <= PARAM_TEXT_MAX;
+        return path_is_good(text);
     }
     }
     return false;
@@ -129,8 +141,14 @@ static void describe(const struct param *row, char *text, size_t size)
     }
 }
 
+static const char *path_hint(const char *path)
+{
+    return strlen(path) > PARAM_TEXT_MAX ? " (too long)" : " (did you mean '{run}/...'?)";
+}
+
 static void paths_fill(const struct param *row, char *member, const struct yaml_node *list,
-                       const struct param_roots *roots, struct arena *arena, struct complaints *complaints)
+                       const struct param_roots *roots, struct arena *arena,
+                       struct complaints *complaints)
 {
     struct param_paths paths = {0};
     if (list->count > PARAM_PATHS_MAX) {
@@ -138,11 +156,16 @@ static void paths_fill(const struct param *row, char *member, const struct yaml_
                  PARAM_PATHS_MAX);
         return;
     }
+    if (list->count == 0 && !row->fallback)
+        complain(complaints, list->place, "%s must be given; the list is empty", row->name);
     paths.path = arena_zero(arena, (size_t)list->count + 1, sizeof *paths.path);
     for (const struct yaml_node *item = list->first; item; item = item->next) {
         if (item->kind != YAML_SCALAR || !*item->text)
             complain(complaints, item->place, "%s: a path was expected, here is %s", row->name,
                      yaml_kind_name(item));
+        else if (!path_is_good(item->text))
+            complain(complaints, item->place, "%s: '%.80s' is no path%s", row->name, item->text,
+                     path_hint(item->text));
         else
             paths.path[paths.count++] = path_from(roots, item->text, arena);
     }
@@ -150,7 +173,8 @@ static void paths_fill(const struct param *row, char *member, const struct yaml_
 }
 
 static void value_fill(const struct param *row, char *member, const struct yaml_node *value,
-                       const struct param_roots *roots, struct arena *arena, struct complaints *complaints)
+                       const struct param_roots *roots, struct arena *arena,
+                       struct complaints *complaints)
 {
     char wanted[512];
     describe(row, wanted, sizeof wanted);
@@ -163,8 +187,18 @@ static void value_fill(const struct param *row, char *member, const struct yaml_
                  yaml_kind_name(value));
         return;
     }
+    bool path = row->type == PARAM_PATH || row->type == PARAM_PATHS;
+    if (!*value->text && !row->fallback) {
+        complain(complaints, value->place, "%s must be given; it wants %s", row->name, wanted);
+        return;
+    }
     if (scalar_fill(row, member, value->text, value->quoted, roots, arena))
         return;
+    if (path) {
+        complain(complaints, value->place, "%s wants %s; '%.80s' is none%s", row->name, wanted,
+                 value->text, path_hint(value->text));
+        return;
+    }
     const char *near = row->type == PARAM_CHOICE ? text_suggest(span_of(value->text), row->choices)
                                                  : NULL;
     complain(complaints, value->place, "%s wants %s; '%.80s' is not%s%s%s", row->name, wanted,

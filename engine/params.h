@@ -9,7 +9,8 @@
 
 enum { PARAM_PATHS_MAX = 4096, PARAM_TEXT_MAX = 4096 };
 
-/* Where paths of a graph begin: relative ones in the folder of the graph's file, those that start with
+/* Where paths of a graph begin: relative ones in the folder of the graph's file, those that start
+ * with
  * "{run}" in the run's folder (kept as they are while run is NULL). */
 struct param_roots {
     const char *graph, *run;
@@ -23,8 +24,8 @@ void params_fill(const struct param *table, void *state, const struct yaml_node 
                  const struct param_roots *roots, struct place where, struct arena *arena,
                  struct complaints *complaints);
 
-/* Writes the values in state as YAML flow text: "{length: 64, mask: 0.15}". Reading it again gives the
- * same state. only_hashed: without the rows that are free. */
+/* Writes the values in state as YAML flow text: "{length: 64, mask: 0.15}". Reading it again gives
+ * the same state. only_hashed: without the rows that are free. */
 void params_write(const struct param *table, const void *state, bool only_hashed, FILE *out);
 
 /* A table for people: name, type, default, limits, help. */

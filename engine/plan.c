@@ -48,7 +48,8 @@ static void stage_print(const struct plan *plan, int i, const char *does, FILE *
         text_show_duration(timeout, sizeof timeout, (double)stage->timeout_ms / 1e3);
     bool worker = !(stage->kind->flags & (STAGE_SOURCE | STAGE_GATHER | STAGE_SINK));
     fprintf(out, "  %-18s %-10s %-16s %7d %10s %10s%s\n", stage->name, stage->kind->name, does,
-            worker ? stage->workers : 1, memory, timeout, plan->here[i] ? "" : "   not on this node");
+            worker ? stage->workers : 1, memory, timeout,
+            plan->here[i] ? "" : "   not on this node");
 }
 
 /* What the sink says of itself, by the sizes that the stages above it fix. */

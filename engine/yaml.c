@@ -87,8 +87,9 @@ static void node_place(struct builder *builder, struct yaml_node *node)
         }
         const struct yaml_node *before = yaml_get(level->node, node->text);
         if (before)
-            complain(builder->complaints, node->place, "key '%s' stands here twice, first in line %d",
-                     node->text, before->key->place.line);
+            complain(builder->complaints, node->place,
+                     "key '%.80s' stands here twice, first in line %d", node->text,
+                     before->key->place.line);
         level->key = node;
         return;
     }
@@ -126,9 +127,10 @@ static bool take(struct builder *builder, const yaml_event_t *event, int *docume
     bool tagged = (event->type == YAML_SCALAR_EVENT && event->data.scalar.tag) ||
                   (event->type == YAML_SEQUENCE_START_EVENT && event->data.sequence_start.tag) ||
                   (event->type == YAML_MAPPING_START_EVENT && event->data.mapping_start.tag);
-    bool anchored = (event->type == YAML_SCALAR_EVENT && event->data.scalar.anchor) ||
-                    (event->type == YAML_SEQUENCE_START_EVENT && event->data.sequence_start.anchor) ||
-                    (event->type == YAML_MAPPING_START_EVENT && event->data.mapping_start.anchor);
+    bool anchored =
+        (event->type == YAML_SCALAR_EVENT && event->data.scalar.anchor) ||
+        (event->type == YAML_SEQUENCE_START_EVENT && event->data.sequence_start.anchor) ||
+        (event->type == YAML_MAPPING_START_EVENT && event->data.mapping_start.anchor);
     if (tagged || anchored || event->type == YAML_ALIAS_EVENT) {
         complain(builder->complaints, place_of(builder, event),
                  "%s are not part of the graph language; write the value out",

@@ -1,6 +1,6 @@
 /* YAML as a tree of nodes that know where they stand, read with libyaml. Bounded: depth, number of
- * nodes, size of the file. Anchors, aliases, tags and several documents are refused, since a graph needs
- * none of them; a key that stands twice in one mapping is a mistake. */
+ * nodes, size of the file. Anchors, aliases, tags and several documents are refused, since a graph
+ * needs none of them; a key that stands twice in one mapping is a mistake. */
 #ifndef FOLDMILL_YAML_H
 #define FOLDMILL_YAML_H
 
@@ -12,7 +12,7 @@
 enum {
     YAML_DEPTH_MAX = 32,
     YAML_NODES_MAX = 1000000,
-    YAML_KEYS_MAX = 4096, /* in one mapping */
+    YAML_KEYS_MAX = 1024, /* in one mapping: each is compared with all before it */
     YAML_BYTES_MAX = 16 << 20,
 };
 

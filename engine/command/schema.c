@@ -41,9 +41,11 @@ static void stage_schema(FILE *out)
     fputs("        \"with\": {\"type\": [\"object\", \"null\"], \"description\": \"Settings of the "
           "stage's kind.\"}\n      },\n      \"allOf\": [\n", out);
     for (const struct stage *const *s = stage_registry; *s; s++) {
-        fputs("        {\"if\": {\"required\": [\"run\"], \"properties\": {\"run\": {\"const\": ", out);
+        fputs("        {\"if\": {\"required\": [\"run\"], \"properties\": {\"run\": {\"const\": ",
+              out);
         json_string((*s)->name, out);
-        fputs("}}},\n         \"then\": {\"properties\": {\"with\": {\"$ref\": \"#/definitions/", out);
+        fputs("}}},\n         \"then\": {\"properties\": {\"with\": {\"$ref\": \"#/definitions/",
+              out);
         fprintf(out, "%s\"}}}}%s\n", (*s)->name, s[1] ? "," : "");
     }
     fputs("      ]\n", out);
@@ -53,11 +55,13 @@ static void stage_schema(FILE *out)
 static void named_schema(FILE *out)
 {
     for (const struct stage *const *s = stage_registry; *s; s++) {
-        fprintf(out,
-                "        \"%s\": {\"allOf\": [{\"$ref\": \"#/definitions/stage\"}, {\"if\": {\"not\": "
-                "{\"required\": [\"run\"]}},\n          \"then\": {\"properties\": {\"with\": {\"$ref\": "
-                "\"#/definitions/%s\"}}}}]}%s\n",
-                (*s)->name, (*s)->name, s[1] ? "," : "");
+        fprintf(
+            out,
+            "        \"%s\": {\"allOf\": [{\"$ref\": \"#/definitions/stage\"}, {\"if\": {\"not\": "
+            "{\"required\": [\"run\"]}},\n          \"then\": {\"properties\": {\"with\": "
+            "{\"$ref\": "
+            "\"#/definitions/%s\"}}}}]}%s\n",
+            (*s)->name, (*s)->name, s[1] ? "," : "");
     }
 }
 
@@ -66,23 +70,28 @@ static int schema_run(int argc, char **argv)
     if (!command_rest(&command_schema, argc, argv, 0, 0))
         return EXIT_USAGE;
     FILE *out = stdout;
-    fputs("{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
-          "  \"title\": \"Foldmill graph\",\n  \"type\": \"object\",\n"
-          "  \"additionalProperties\": false,\n  \"required\": [\"graph\", \"stages\"],\n"
-          "  \"properties\": {\n"
-          "    \"graph\": {\"type\": \"string\", \"description\": \"Name of the graph; run folders "
-          "carry it.\"},\n"
-          "    \"seed\": {\"type\": \"integer\", \"minimum\": 0, \"default\": 1, \"description\": "
-          "\"Everything random follows from it.\"},\n"
-          "    \"order\": {\"enum\": [\"strict\"], \"description\": \"How steps take samples: in the "
-          "order of their positions.\"},\n"
-          "    \"max_bad\": {\"type\": \"integer\", \"minimum\": 0, \"description\": \"More samples set "
-          "aside than this stop the run; default: the larger of 10 and 0.1 %.\"},\n"
-          "    \"stages\": {\n      \"type\": \"object\",\n      \"minProperties\": 1,\n"
-          "      \"properties\": {\n", out);
+    fputs(
+        "{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
+        "  \"title\": \"Foldmill graph\",\n  \"type\": \"object\",\n"
+        "  \"additionalProperties\": false,\n  \"required\": [\"graph\", \"stages\"],\n"
+        "  \"properties\": {\n"
+        "    \"graph\": {\"type\": \"string\", \"description\": \"Name of the graph; run folders "
+        "carry it.\"},\n"
+        "    \"seed\": {\"type\": \"integer\", \"minimum\": 0, \"default\": 1, \"description\": "
+        "\"Everything random follows from it.\"},\n"
+        "    \"order\": {\"enum\": [\"strict\"], \"description\": \"How steps take samples: in the "
+        "order of their positions.\"},\n"
+        "    \"max_bad\": {\"type\": \"integer\", \"minimum\": 0, \"description\": \"More samples "
+        "set "
+        "aside than this stop the run; default: the larger of 10 and 0.1 %.\"},\n"
+        "    \"stages\": {\n      \"type\": \"object\",\n      \"minProperties\": 1,\n"
+        "      \"properties\": {\n",
+        out);
     named_schema(out);
-    fputs("      },\n      \"additionalProperties\": {\"$ref\": \"#/definitions/stage\"}\n    }\n  },\n"
-          "  \"definitions\": {\n    \"stage\": {\n", out);
+    fputs("      },\n      \"additionalProperties\": {\"$ref\": \"#/definitions/stage\"}\n    }\n  "
+          "},\n"
+          "  \"definitions\": {\n    \"stage\": {\n",
+          out);
     stage_schema(out);
     fputs("    }", out);
     for (const struct stage *const *s = stage_registry; *s; s++) {

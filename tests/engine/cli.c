@@ -36,7 +36,8 @@ Test(cli, help_stands_everywhere)
         cr_assert(run(arguments) == 0 && strstr(output, usage), "%s:\n%s", arguments, output);
     }
     cr_assert(run("--version") == 0 && strncmp(output, "foldmill ", 9) == 0);
-    cr_assert(run("--help") == 0 && !strstr(output, "work "), "the engine's own commands are hidden");
+    cr_assert(run("--help") == 0 && !strstr(output, "work "),
+              "the engine's own commands are hidden");
 }
 
 Test(cli, wrong_use_says_what_is_right_and_exits_2)
@@ -45,13 +46,15 @@ Test(cli, wrong_use_says_what_is_right_and_exits_2)
     cr_assert(run("zzz") == 2 && strstr(output, "foldmill --help"), "%s", output);
     cr_assert(run("validate") == 2 && strstr(output, "an argument is missing"), "%s", output);
     cr_assert(run("validate a b") == 2 && strstr(output, "too many arguments"), "%s", output);
-    cr_assert(run("validate --frob a") == 2 && strstr(output, "unknown option '--frob'"), "%s", output);
+    cr_assert(run("validate --frob a") == 2 && strstr(output, "unknown option '--frob'"), "%s",
+              output);
     cr_assert(run("validate a --set") == 2 && strstr(output, "--set wants a value"), "%s", output);
     cr_assert(run("validate /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
     cr_assert(run("run /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
     cr_assert(run("stages zzz") == 2 && strstr(output, "no stage 'zzz'"), "%s", output);
     cr_assert(run("store ls /nowhere") != 0 && strstr(output, "/nowhere"), "%s", output);
-    cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s", output);
+    cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s",
+              output);
 }
 
 Test(cli, good_use_exits_0)

@@ -16,7 +16,9 @@ static const struct param_roots roots = {.graph = "/g", .run = "/r"};
 #define FILL                                                                                       \
     "  scan: {with: {structures: a}}\n  parse: {in: scan}\n  msa: {in: parse}\n"                   \
     "  store: {in: msa, with: {path: \"{run}/f\"}}\n"
-#define TRAIN "  crop: {in: store.train}\n  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n"
+#define TAKE "  b: {run: batch, in: crop}\n  train: {in: b}\n"
+#define TRAIN                                                                                      \
+    "  crop: {in: store.train}\n  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n"
 
 static const struct graph *parse_set(const char *text, const char *set)
 {
@@ -77,9 +79,9 @@ TestSuite(graph, .init = setup, .fini = teardown);
 Test(graph, keys_and_kinds)
 {
     one("graph: x\nsede: 3\nstages:\n" FILL, "g.yaml:2:1:", "did you mean 'seed'?");
-    one(HEAD FILL "  crop: {in: store.train, worker: 2}\n  train: {in: crop}\n", "g.yaml:8:27:",
+    one(HEAD FILL "  crop: {in: store.train, worker: 2}\n" TAKE, "g.yaml:8:27:",
         "did you mean 'workers'?");
-    one(HEAD FILL "  crop: {in: store.train, with: {lenght: 3}}\n  train: {in: crop}\n",
+    one(HEAD FILL "  crop: {in: store.train, with: {lenght: 3}}\n" TAKE,
         "g.yaml:8:34:", "unknown setting 'lenght'; did you mean 'length'?");
     one(HEAD FILL "  crp: {in: store.train}\n  train: {in: crp}\n", "g.yaml:8:3:",
         "there is no stage of the kind 'crp'; did you mean 'crop'?");
@@ -93,19 +95,20 @@ Test(graph, keys_and_kinds)
 
 Test(graph, values)
 {
-    one(HEAD FILL "  crop: {in: store.train, with: {length: 0}}\n  train: {in: crop}\n",
+    one(HEAD FILL "  crop: {in: store.train, with: {length: 0}}\n" TAKE,
         "g.yaml:8:42:", "a whole number from 1 to 4096; '0' is not");
-    one(HEAD FILL "  crop: {in: store.train, with: {mode: evla}}\n  train: {in: crop}\n",
+    one(HEAD FILL "  crop: {in: store.train, with: {mode: evla}}\n" TAKE,
         "g.yaml:8:40:", "did you mean 'eval'?");
-    one(HEAD FILL "  crop: {in: store.train, with: {length: [1]}}\n  train: {in: crop}\n",
+    one(HEAD FILL "  crop: {in: store.train, with: {length: [1]}}\n" TAKE,
         "g.yaml:8:42:", "here is a list");
-    one(HEAD FILL "  crop: {in: store.train, timeout: 30}\n  train: {in: crop}\n", "g.yaml:8:36:",
+    one(HEAD FILL "  crop: {in: store.train, timeout: 30}\n" TAKE, "g.yaml:8:36:",
         "a time with its unit");
-    one(HEAD FILL "  crop: {in: store.train, memory: 3 apples}\n  train: {in: crop}\n",
+    one(HEAD FILL "  crop: {in: store.train, memory: 3 apples}\n" TAKE,
         "g.yaml:8:35:", "a size with its unit");
-    one(HEAD FILL "  crop: {in: store.train, workers: 0}\n  train: {in: crop}\n", "g.yaml:8:36:",
+    one(HEAD FILL "  crop: {in: store.train, workers: 0}\n" TAKE, "g.yaml:8:36:",
         "a whole number from 1");
-    one(HEAD FILL "  crop: {in: store.train}\n  train: {in: crop, workers: 2}\n", "g.yaml:9:30:",
+    one(HEAD FILL "  crop: {in: store.train}\n  b: {run: batch, in: crop}\n"
+                  "  train: {in: b, workers: 2}\n", "g.yaml:10:27:",
         "train runs in one process only");
     one(HEAD "  scan:\n  parse: {in: scan}\n  store: {in: parse, with: {path: f}}\n", "g.yaml:4:3:",
         "setting 'structures' is missing");
@@ -122,7 +125,8 @@ Test(graph, edges)
         "lines do not join");
     one(HEAD FILL "  crop: {in: crop}\n  train: {in: crop}\n", "g.yaml:8:14:",
         "crop cannot feed itself");
-    one(HEAD FILL "  a: {run: parse, in: b}\n  b: {run: parse, in: a}\n", "g.yaml:8:23:", "a circle");
+    one(HEAD FILL "  a: {run: parse, in: b}\n  b: {run: parse, in: a}\n",
+        "g.yaml:8:23:", "a circle");
     one(HEAD "  scan: {in: store, with: {structures: a}}\n  parse: {in: scan}\n"
              "  store: {in: parse, with: {path: f}}\n", "g.yaml:4:14:", "scan begins a line");
     one(HEAD FILL "  crop: {in: store}\n", "g.yaml:8:3:", "nothing takes what crop makes");
@@ -139,12 +143,14 @@ Test(graph, edges)
 
 Test(graph, what_flows_must_fit)
 {
-    one(HEAD "  scan: {with: {structures: a}}\n  msa: {in: scan}\n  store: {in: msa, with: {path: f}}\n",
+    one(HEAD
+        "  scan: {with: {structures: a}}\n  msa: {in: scan}\n  store: {in: msa, with: {path: f}}\n",
         "g.yaml:5:13:", "msa needs the field sequence:u8[L], which no stage above it makes");
     one(HEAD "  scan: {with: {structures: a}}\n  parse: {in: scan}\n  msa: {in: parse}\n"
              "  crop: {in: msa}\n  store: {in: crop, with: {path: f}}\n", "g.yaml:7:3:",
         "crop is random and cannot stand above the store");
-    one(HEAD FILL "  crop: {in: store}\n  train: {in: crop}\n", "g.yaml:9:15:", "is a batch stage missing");
+    one(HEAD FILL "  crop: {in: store}\n  train: {in: crop}\n",
+        "g.yaml:9:15:", "is a batch stage missing");
 }
 
 Test(graph, all_mistakes_come_in_one_pass_in_order)
@@ -167,8 +173,82 @@ Test(graph, a_stage_of_no_kind_hides_nothing_else)
     cr_assert(!parse(HEAD FILL "  crp: {in: store, wrkers: 2}\n  batch: {in: crp}\n"
                                "  train: {in: batch}\n"));
     char *told = shown();
-    cr_assert(complaints.count == 2 && strstr(told, "'crp'") && strstr(told, "'wrkers'"), "%s", told);
+    cr_assert(complaints.count == 2 && strstr(told, "'crp'") && strstr(told, "'wrkers'"), "%s",
+              told);
     free(told);
+}
+
+Test(graph, a_stage_of_no_kind_still_has_its_input_checked)
+{
+    cr_assert(!parse(HEAD FILL "  crp: {in: stroe.train}\n  batch: {in: crp}\n"
+                               "  train: {in: batch}\n"));
+    char *told = shown();
+    cr_assert(complaints.count == 2 &&
+                  strstr(told, "g.yaml:8:13: error: there is no stage 'stroe'; "
+                               "did you mean 'store'?"),
+              "%s", told);
+    free(told);
+}
+
+Test(graph, what_names_an_unreadable_stage_is_told_nothing)
+{
+    one(HEAD FILL
+        "  my crop: {run: crop, in: store}\n  batch: {in: my crop}\n  train: {in: batch}\n",
+        "g.yaml:8:3:", "a stage's name is at most 47 letters");
+    one(HEAD FILL "  crop: [store]\n  batch: {in: crop}\n  train: {in: batch}\n", "g.yaml:8:9:",
+        "a stage is a mapping");
+    one(HEAD FILL TRAIN "  crop: {in: store}\n",
+        "g.yaml:11:3:", "stands here twice, first in line 8");
+}
+
+Test(graph, misfits_are_told_beside_wrong_settings)
+{
+    cr_assert(!parse(HEAD FILL "  crop: {in: store, with: {length: 0}}\n  train: {in: crop}\n"));
+    char *told = shown();
+    cr_assert(complaints.count == 2 && strstr(told, "'0' is not") && strstr(told, "batch stage"),
+              "%s", told);
+    free(told);
+}
+
+Test(graph, places_count_characters)
+{
+    one(HEAD
+        "  scan: {with: {structures: \"\xc3\xa4\xe4\xb8\xad\"}, wrkers: 1}\n  parse: {in: scan}\n"
+        "  store: {in: parse, with: {path: f}}\n",
+        "g.yaml:4:36:", "did you mean 'workers'?");
+    char *told = shown();
+    cr_assert(strstr(told, "\n                                       ^~~~~~\n"), "the caret:\n%s",
+              told);
+    free(told);
+    one("graph: x\nsede:\t3\nstages:\n" FILL, "g.yaml:2:1:", "did you mean 'seed'?");
+    one("graph: x\nseed:\tq\nstages:\n" FILL, "g.yaml:2:7:", "a whole number");
+    told = shown();
+    cr_assert(strstr(told, "\n    seed: q\n          ^\n"), "a tab is shown as one blank:\n%s",
+              told);
+    free(told);
+    one("\xef\xbb\xbfgraph: x\nseed: q\nstages:\n" FILL, "g.yaml:2:7:", "a whole number");
+}
+
+Test(graph, paths_begin_where_they_should)
+{
+#define STORE(path)                                                                                \
+    HEAD "  scan: {with: {structures: [a, /b, ../c]}}\n  parse: {in: scan}\n"                      \
+         "  store: {in: parse, with: {path: " path "}}\n"
+    const struct {
+        const char *text, *path;
+    } cases[] = {{STORE("f"), "/g/f"}, {STORE("/abs"), "/abs"}, {STORE("\"{run}\""), "/r"},
+                 {STORE("\"{run}/a/b\""), "/r/a/b"}, {STORE("\"x{run}\""), "/g/x{run}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = graph_store_path(&good(cases[i].text)->stages[2]);
+        cr_assert(strcmp(path, cases[i].path) == 0, "%s: %s", cases[i].text, path);
+    }
+    one(STORE("\"{rnu}/f\""), "g.yaml:6:35:", "did you mean '{run}/...'?");
+    one(STORE("\"{run}f\""), "g.yaml:6:35:", "did you mean '{run}/...'?");
+    one(STORE("\"\""), "g.yaml:6:35:", "path must be given");
+    one(HEAD "  scan: {with: {structures: []}}\n  parse: {in: scan}\n"
+             "  store: {in: parse, with: {path: f}}\n", "g.yaml:4:29:", "the list is empty");
+    one(HEAD "  scan: {with: {structures: [a, {b: 1}]}}\n  parse: {in: scan}\n"
+             "  store: {in: parse, with: {path: f}}\n", "g.yaml:4:33:", "here is a mapping");
 }
 
 Test(graph, not_a_graph_at_all)
@@ -196,7 +276,7 @@ Test(graph, overrides)
     const char *const bad[][2] = {{"crop", "wants STAGE.SETTING=VALUE"},
                                   {"crop.length", "wants STAGE.SETTING=VALUE"},
                                   {"crop.length=", "gets no value"},
-                                  {"corp.length=3", "has no stage 'corp'"},
+                                  {"corp.length=3", "no stage 'corp'; did you mean 'crop'?"},
                                   {"crop.lenght=3", "did you mean 'length'?"},
                                   {"crop.length=x", "'x' is not"},
                                   {"crop.length=[", "gets no value"}};
@@ -206,6 +286,37 @@ Test(graph, overrides)
         cr_assert(strstr(told, "--set") && strstr(told, bad[i][1]), "%s:\n%s", bad[i][0], told);
         free(told);
     }
+}
+
+/* The option is shown whole, with the value underlined. */
+Test(graph, a_wrong_override_is_underlined)
+{
+    cr_assert(!parse_set(HEAD FILL TRAIN, "crop.length=many"));
+    char *told = shown();
+    cr_assert(strcmp(told,
+                     "--set:1:13: error: length wants a whole number from 1 to 4096; 'many' is "
+                     "not\n    crop.length=many\n                ^~~~\n") == 0,
+              "%s", told);
+    free(told);
+}
+
+Test(graph, overrides_fill_what_stands_empty_and_hide_nothing)
+{
+    const char *empty = HEAD "  scan: {with: {structures: a}}\n  parse:\n    in: scan\n    with:\n"
+                             "  store: {in: parse, with: {path: f}}\n";
+    uint64_t hash = good(empty)->hash;
+    cr_assert(parse_set(empty, "parse.resolution=2")->hash != hash, "`with:` takes a setting");
+    const char *bare = HEAD "  scan:\n  parse: {in: scan}\n  store: {in: parse, with: {path: f}}\n";
+    cr_assert(!parse(bare) && parse_set(bare, "scan.structures=a"), "so does a bare `scan:`");
+    const char *const wrong[] = {"[a]", "[{b: 1}]", "word", "{with: [a]}", "{with: word}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[256];
+        snprintf(text, sizeof text, HEAD "  scan: %s\n  parse: {in: scan}\n"
+                 "  store: {in: parse, with: {path: f}}\n", wrong[i]);
+        cr_assert(!parse_set(text, "scan.structures=a"), "%s", text);
+        cr_assert(!parse_set(text, "scan.run=scan"), "%s", text);
+    }
+    cr_assert(!parse_set("- a\n", "seed=3") && !parse_set("stages: [a]\n", "a.workers=3"));
 }
 
 Test(graph, lines_are_what_the_edges_say)
@@ -227,17 +338,19 @@ Test(graph, lines_are_what_the_edges_say)
 Test(graph, the_hash_sees_what_matters_and_nothing_else)
 {
     const struct graph *base = good(HEAD FILL TRAIN);
-    cr_assert(good("# a comment\ngraph: other\nseed: 3\nstages:\n"
-                   "  scan: {with: {structures: elsewhere}}\n  parse: {in: scan, workers: 5}\n"
-                   "  msa: {in: parse, timeout: 9s}\n  store: {in: msa, with: {path: there}}\n" TRAIN)
-                  ->hash == base->hash);
+    cr_assert(
+        good("# a comment\ngraph: other\nseed: 3\nstages:\n"
+             "  scan: {with: {structures: elsewhere}}\n  parse: {in: scan, workers: 5}\n"
+             "  msa: {in: parse, timeout: 9s}\n  store: {in: msa, with: {path: there}}\n" TRAIN)
+            ->hash == base->hash);
     cr_assert(good("graph: x\nseed: 4\nstages:\n" FILL TRAIN)->hash != base->hash);
     const struct graph *other = good(HEAD
         "  scan: {with: {structures: a}}\n  parse: {in: scan, with: {resolution: 2}}\n"
         "  msa: {in: parse}\n  store: {in: msa, with: {path: f}}\n" TRAIN);
     cr_assert(other->hash != base->hash && other->stages[3].recipe != base->stages[3].recipe);
-    const struct graph *cropped = good(HEAD FILL "  crop: {in: store.train, with: {length: 9}}\n"
-                                       "  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n");
+    const struct graph *cropped =
+        good(HEAD FILL "  crop: {in: store.train, with: {length: 9}}\n"
+                       "  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n");
     cr_assert(cropped->hash != base->hash, "a crop's length matters");
     cr_assert(cropped->stages[3].recipe == base->stages[3].recipe, "but not to what is stored");
 }

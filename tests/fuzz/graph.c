@@ -1,5 +1,5 @@
-/* Any bytes as a graph file: read or refused with complaints, never a crash; what was read is written
- * out and must be a graph of the same hash. The part behind a 0 byte is an override. */
+/* Any bytes as a graph file: read or refused with complaints, never a crash; what was read is
+ * written out and must be a graph of the same hash. The part behind a 0 byte is an override. */
 #include "engine/graph.h"
 
 #include <stdlib.h>
@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t text_size = zero ? (size_t)(zero - data) : size;
     arena_open(&arena, 0);
     struct span text = {arena_text(&arena, (const char *)data, text_size), text_size};
-    const char *set = zero ? arena_text(&arena, (const char *)zero + 1, size - text_size - 1) : NULL;
+    const char *set =
+        zero ? arena_text(&arena, (const char *)zero + 1, size - text_size - 1) : NULL;
     struct graph_overrides overrides = {&set, set ? 1 : 0};
     const struct graph *graph = parse(text, &overrides, &arena, &complaints);
     FILE *out = open_memstream(&written, &written_size);
