@@ -95,8 +95,8 @@ enum status plot_steps(const char *run_dir, const char *sink, struct error *err)
 {
     char folder[PATH_MAX], script[2 * PATH_MAX + 1024];
     snprintf(folder, sizeof folder, "%s/plots", run_dir);
-    /* Columns 1 to 6 are the engine's own; what the stage reports follows. Each reported number has an
-     * axis range of its own, so each gets a panel. */
+    /* Columns 1 to 6 are the engine's own; what the stage reports follows. Each reported number has
+     * an axis range of its own, so each gets a panel. */
     snprintf(script, sizeof script,
              "table = '%s/%s.tsv'\n"
              "columns = int(system(\"head -n 1 '\".table.\"' | tr '\\t' '\\n' | wc -l\"))\n"
@@ -120,12 +120,14 @@ enum status plot_utilisation(const char *run_dir, const char *sink, struct error
 {
     char folder[PATH_MAX], script[PATH_MAX + 1024];
     snprintf(folder, sizeof folder, "%s/plots", run_dir);
-    snprintf(script, sizeof script,
-             "set title 'utilisation over the run'\nset xlabel 'seconds'\n"
-             "set ylabel 'percent'\nset yrange [0:105]\nset key bottom right noenhanced\n"
-             "plot '%s/metrics.tsv' using 1:(column('%s.busy') > 1 ? 100 : 100 * column('%s.busy')) with lines lw 2 "
-             "lc rgb '#1f5fa8' title '%s computes', "
-             "'' using 1:(100 * column('cpu')) with lines lw 2 lc rgb '#c07020' title 'CPUs busy'\n",
-             run_dir, sink, sink, sink);
+    snprintf(
+        script, sizeof script,
+        "set title 'utilisation over the run'\nset xlabel 'seconds'\n"
+        "set ylabel 'percent'\nset yrange [0:105]\nset key bottom right noenhanced\n"
+        "plot '%s/metrics.tsv' using 1:(column('%s.busy') > 1 ? 100 : 100 * column('%s.busy')) "
+        "with lines lw 2 "
+        "lc rgb '#1f5fa8' title '%s computes', "
+        "'' using 1:(100 * column('cpu')) with lines lw 2 lc rgb '#c07020' title 'CPUs busy'\n",
+        run_dir, sink, sink, sink);
     return plot_make(folder, "utilisation", script, err);
 }

@@ -11,7 +11,8 @@
  * it failed, with its first line of complaint. A run that hangs is ended after 60 s. */
 enum status plot_make(const char *folder, const char *name, const char *script, struct error *err);
 
-/* plots/SINK.png from RUN/SINK.tsv: what its stage reports, and seconds waited and computed, by step. */
+/* plots/SINK.png from RUN/SINK.tsv: what its stage reports, and seconds waited and computed, by
+ * step. */
 enum status plot_steps(const char *run_dir, const char *sink, struct error *err);
 
 /* plots/utilisation.png from RUN/metrics.tsv: share of the CPUs, and of the sink's time that it

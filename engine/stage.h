@@ -130,7 +130,8 @@ struct stage {
     enum status (*open)(void *state, struct stage_context *context, struct error *err);
 
     /* Source: calls emit for every sample (any order; the engine sorts by key) and refuse for
-     * every input that cannot be used, with its reason. Fields "split" (u8[n] text) choose ports. */
+     * every input that cannot be used, with its reason. Fields "split" (u8[n] text) choose ports.
+     */
     enum status (*list)(void *state, struct source *source, struct error *err);
 
     /* One sample. Work stages: in -> out, whose arrays lie in arena or are borrowed from in.
@@ -162,8 +163,8 @@ struct stage {
 
     void (*close)(void *state);
 
-    /* May be NULL. The sizes that the settings fix, by the capital of the out port: size[letter - 'A'];
-     * others are left alone. */
+    /* May be NULL. The sizes that the settings fix, by the capital of the out port: size[letter -
+     * 'A']; others are left alone. */
     void (*sizes)(const void *state, int64_t size[26]);
     /* May be NULL. Prints, in lines of two blanks of indent, what the stage will use beside its
      * samples; size: of its input, 0 where nobody fixed it. For `foldmill validate`. */

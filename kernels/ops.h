@@ -1,8 +1,8 @@
 /* The op table: one row an op, forward and backward. The rows make the argument structs
  * (struct op_linear), the members of struct ops, the cpu prototypes, the description of
  * each (op_describe), the tape's calls (kernels/net/tape.h), and one case each of the generic
- * parity test (backend against backend) and gradient test (against central differences). Adding an op is
- * one row here and a file in kernels/cpu and kernels/cuda. Valid C++: CUDA reads it.
+ * parity test (backend against backend) and gradient test (against central differences). Adding an
+ * op is one row here and a file in kernels/cpu and kernels/cuda. Valid C++: CUDA reads it.
  *
  * A field is F(KIND, name, "sizes"): capitals are sizes that must agree inside the row, numbers
  * are themselves; a star, see Strides. Kinds:

@@ -1,8 +1,9 @@
-/* The evaluation sink: for each checkpoint that training commits, one pass over the held-out samples of
- * its line with the moving average of the weights, without dropout. It writes SINK.losses.tsv, and in
- * the last pass also what the losses are to be held against: the distogram loss of a predictor
- * that knows only sequence separation, fitted on the training chains, and the entropy of the
- * alignments' column profiles; and maps of predicted against true distances. Training never waits. */
+/* The evaluation sink: for each checkpoint that training commits, one pass over the held-out
+ * samples of its line with the moving average of the weights, without dropout. It writes
+ * SINK.losses.tsv, and in the last pass also what the losses are to be held against: the distogram
+ * loss of a predictor that knows only sequence separation, fitted on the training chains, and the
+ * entropy of the alignments' column profiles; and maps of predicted against true distances.
+ * Training never waits. */
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/plot.h"
@@ -120,8 +121,9 @@ static enum status baseline_fit(struct evaluate_state *e, struct error *err)
         if (strcmp(entry->split, "train") == 0) {
             float *beta = arena_alloc(&arena, (size_t)length * 3 * sizeof *beta);
             float *beta_mask = arena_alloc(&arena, (size_t)length * sizeof *beta_mask);
-            geometry_pseudo_beta(&(struct geometry_chain){aatype->data, xyz->data, mask->data, 0, length},
-                                 beta, beta_mask);
+            geometry_pseudo_beta(
+                &(struct geometry_chain){aatype->data, xyz->data, mask->data, 0, length}, beta,
+                beta_mask);
             separation_add(&e->separation, length, beta, beta_mask);
             train++;
         } else {
@@ -379,11 +381,12 @@ static enum status evaluate_feed(void *state, const struct work *work, const str
         return status;
     const struct net_config *config = net_config(e->net);
     if (length != config->length || clusters != config->clusters)
-        return error_set(err, STATUS_INVALID,
-                         "held-out crops have length %lld and %lld rows, the network was trained on "
-                         "%lld and %lld: give both crop stages the same length and clusters",
-                         (long long)length, (long long)clusters, (long long)config->length,
-                         (long long)config->clusters);
+        return error_set(
+            err, STATUS_INVALID,
+            "held-out crops have length %lld and %lld rows, the network was trained on "
+            "%lld and %lld: give both crop stages the same length and clusters",
+            (long long)length, (long long)clusters, (long long)config->length,
+            (long long)config->clusters);
     for (int64_t b = 0; b < samples && status == STATUS_OK; b++) {
         struct arena_mark mark = arena_mark(arena);
         status = sample_evaluate(e, in, b, arena, err);

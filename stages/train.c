@@ -34,7 +34,8 @@ static enum status train_open(void *state, struct stage_context *context, struct
         .ordered = true,
         .shuffled = true,
     };
-    enum status status = network_backend(train->network.backend, train->network.threads, &train->backend, err);
+    enum status status =
+        network_backend(train->network.backend, train->network.threads, &train->backend, err);
     if (status == STATUS_OK)
         log_info("trains on %s: %s", train->backend->name, train->backend->device);
     return status;

@@ -1,5 +1,5 @@
-/* Speed of the structure readers on the example files: MB/s of text and atoms/s, one thread, the file
- * already in memory and unpacked. Beside it what must be done at least: reading every byte. */
+/* Speed of the structure readers on the example files: MB/s of text and atoms/s, one thread, the
+ * file already in memory and unpacked. Beside it what must be done at least: reading every byte. */
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "stages/bio/structure_read.h"
@@ -70,8 +70,8 @@ static double parse(const struct set *set, struct arena *arena, int64_t *atoms, 
         struct structure_wish wish = {.coordinates = true};
         struct error err;
         arena_reset(arena);
-        if (structure_read(set->text[i].content, PDB_EXPERIMENTAL, &wish, arena, &structure, &err) ==
-            STATUS_OK)
+        if (structure_read(set->text[i].content, PDB_EXPERIMENTAL, &wish, arena, &structure,
+                           &err) == STATUS_OK)
             *atoms += structure.atom_count;
         else
             ++*refused;
@@ -87,7 +87,9 @@ int main(int argc, char **argv)
     }
     static struct set sets[] = {
         {.name = "PDB", .folder = "/usr/share/doc/theseus/examples/ldh", .suffix = ".pdb"},
-        {.name = "mmCIF", .folder = "/usr/share/doc/python-biopython-doc/Tests/PDB", .suffix = ".cif"},
+        {.name = "mmCIF",
+         .folder = "/usr/share/doc/python-biopython-doc/Tests/PDB",
+         .suffix = ".cif"},
     };
     struct arena texts, arena;
     arena_open(&texts, 0);

@@ -57,7 +57,8 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
     size_t data_bytes = size > grown ? size : grown;
     if (data_bytes > SIZE_MAX - sizeof(struct arena_block) - ARENA_ALIGN)
         return NULL;
-    size_t bytes = (sizeof(struct arena_block) + data_bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    size_t bytes =
+        (sizeof(struct arena_block) + data_bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     struct arena_block *fresh = aligned_alloc(ARENA_ALIGN, bytes);
     if (!fresh)
         return NULL;
@@ -78,7 +79,8 @@ static void *take(struct arena *arena, size_t size)
     size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (size == 0)
         size = ARENA_ALIGN;
-    if (arena->bytes_max && (size > arena->bytes_max || arena->used_bytes > arena->bytes_max - size))
+    if (arena->bytes_max &&
+        (size > arena->bytes_max || arena->used_bytes > arena->bytes_max - size))
         return NULL;
     struct arena_block *block = block_with_room(arena, size);
     if (!block)

@@ -111,7 +111,8 @@ enum status file_unpack(struct span packed, size_t bytes_max, struct arena *aren
             break;
         }
         if (stream.avail_out > 0) {
-            status = error_set(err, STATUS_CORRUPT, "truncated gzip: it ends after %zu bytes", size);
+            status =
+                error_set(err, STATUS_CORRUPT, "truncated gzip: it ends after %zu bytes", size);
             break;
         }
         if (capacity >= bytes_max) {

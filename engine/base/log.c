@@ -33,8 +33,9 @@ void log_line(enum log_level level, const char *format, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     size_t size = strftime(line, sizeof line, "%Y-%m-%d %H:%M:%S", &local);
-    size += (size_t)snprintf(line + size, sizeof line - size, ".%03ld %s %s%s", now.tv_nsec / 1000000,
-                             names[level], state.who, *state.who ? ": " : "");
+    size +=
+        (size_t)snprintf(line + size, sizeof line - size, ".%03ld %s %s%s", now.tv_nsec / 1000000,
+                         names[level], state.who, *state.who ? ": " : "");
     size_t start = size;
     va_list args;
     va_start(args, format);

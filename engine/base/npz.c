@@ -200,12 +200,13 @@ static enum status member_inflate(struct span *file, uint32_t size, struct arena
 static enum status member_find(struct span content, const char *entry, struct span name,
                                struct arena *arena, struct span *file, struct error *err)
 {
-    uint32_t method = get16(entry + 10), packed = get32(entry + 20), size = get32(entry + 24), at = get32(entry + 42);
+    uint32_t method = get16(entry + 10), packed = get32(entry + 20), size = get32(entry + 24),
+             at = get32(entry + 42);
     if (get16(entry + 8) & 1)
         return error_set(err, STATUS_INVALID, "is encrypted");
     if (method != METHOD_STORED && method != METHOD_DEFLATED)
-        return error_set(err, STATUS_INVALID, "has compression method %u; wanted stored or deflated",
-                         method);
+        return error_set(err, STATUS_INVALID,
+                         "has compression method %u; wanted stored or deflated", method);
     if ((method == METHOD_STORED && packed != size) || size == UINT32_MAX || at == UINT32_MAX)
         return error_set(err, STATUS_LIMIT, "is a zip64 member, or its sizes differ");
     if (at > content.size || content.size - at < LOCAL_BYTES ||

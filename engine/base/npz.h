@@ -45,10 +45,10 @@ struct npz {
     int count;
 };
 
-/* Finds the arrays in content, which must stay as long as npz; tables and what is unpacked come from
- * arena. Errors: STATUS_INVALID (no zip, encrypted members, big-endian, other types), STATUS_CORRUPT
- * (sizes that do not fit, broken deflate), STATUS_LIMIT (too many arrays or axes, zip64, no memory
- * in arena). */
+/* Finds the arrays in content, which must stay as long as npz; tables and what is unpacked come
+ * from arena. Errors: STATUS_INVALID (no zip, encrypted members, big-endian, other types),
+ * STATUS_CORRUPT (sizes that do not fit, broken deflate), STATUS_LIMIT (too many arrays or axes,
+ * zip64, no memory in arena). */
 enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
                       struct error *err);
 

@@ -104,7 +104,8 @@ Test(base, files_plain_gzip_broken)
     arena_open(&arena, 0);
     cr_assert(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/a.txt", folder);
-    cr_assert(file_write_atomic(path, SPAN("hello\nfoldmill\n"), &err) == STATUS_OK, "%s", err.text);
+    cr_assert(file_write_atomic(path, SPAN("hello\nfoldmill\n"), &err) == STATUS_OK, "%s",
+              err.text);
     cr_assert(file_read(path, 1000, &arena, &content, &err) == STATUS_OK);
     cr_assert(span_is(content, "hello\nfoldmill\n"));
     cr_assert(file_read(path, 5, &arena, &content, &err) == STATUS_LIMIT);

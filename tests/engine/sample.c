@@ -66,7 +66,8 @@ Test(sample, need_says_what_was_wanted_and_found)
     sample_add_f32(&sample, &arena, "resolution", 2.5f);
     cr_assert(sample_need(&sample, "resolution", KIND_F32, 0, &field, &err) == STATUS_OK);
     cr_assert(sample_need(&sample, "resolution", KIND_I32, 0, &field, &err) == STATUS_INVALID);
-    cr_assert(strstr(err.text, "resolution is f32 of rank 0, i32 of rank 0 wanted"), "%s", err.text);
+    cr_assert(strstr(err.text, "resolution is f32 of rank 0, i32 of rank 0 wanted"), "%s",
+              err.text);
     cr_assert(sample_need(&sample, "msa", KIND_U8, 2, &field, &err) == STATUS_INVALID);
     cr_assert(sample_open(&sample, SPAN("two words"), &err) == STATUS_INVALID);
     cr_assert(sample_open(&sample, SPAN(""), &err) == STATUS_INVALID);

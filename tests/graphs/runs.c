@@ -1,5 +1,5 @@
-/* The demo's graph on real structures: the bytes of its batches depend neither on the number of workers
- * nor on workers being killed, and a step can be made again. */
+/* The demo's graph on real structures: the bytes of its batches depend neither on the number of
+ * workers nor on workers being killed, and a step can be made again. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

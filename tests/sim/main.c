@@ -1,7 +1,7 @@
 /* The simulator's command: runs seeds, injects faults, prints what happened.
  * usage: sim FIRST COUNT [slow|fast]                    exit status 0: no invariant broke
  *        sim_mutants FIRST COUNT [slow|fast [MUTANT]]   exit status 0: every mutant was caught */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Dispatcher and coordinator of the simulator: the product's objects, what is durable, and what
  * must hold when a record becomes durable. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Time, chance and the network of the simulator; see sim.h. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Sinks of the simulator: the process that fills the store, and the ranks of the trainer with their
  * model; what they see is checked against what the guarantees promise. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include <stdio.h>
 #include <string.h>

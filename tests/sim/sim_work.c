@@ -1,7 +1,7 @@
 /* Workers and the agent of the simulator: processes that do one item after another, own blocks
  * for what they make, say what they hold, die in all ways; and who buries them and starts them
  * again. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -85,9 +85,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
 
 void __syncthreads(void);
 
-/* The 8 bytes through which a lane passes a value. Slots alternate from one exchange to the next, so
- * that one barrier an exchange is enough: host_warp_exchange waits for every lane of the warp and
- * hands back the slot of the other lane. */
+/* The 8 bytes through which a lane passes a value. Slots alternate from one exchange to the next,
+ * so that one barrier an exchange is enough: host_warp_exchange waits for every lane of the warp
+ * and hands back the slot of the other lane. */
 void *host_lane_slot(void);
 const void *host_warp_exchange(int lane_xor);
 
