@@ -35,11 +35,28 @@ struct crop_state {
     const char *name;
 };
 
+/* STATUS_LIMIT when a sample of these settings is larger than samples may be; the settings' own
+ * limits keep the sum far from overflow. */
+static enum status size_check(const struct crop_state *crop, int64_t passes, struct error *err)
+{
+    int64_t k = crop->length, residue = 1 + 4 + ATOMS * 13 + 1; /* bytes, as in the table above */
+    int64_t cell = 3 + 2 + MSA_SYMBOLS * 2 + 4, extra_cell = 1 + 2;
+    int64_t pass = k * (crop->clusters * cell + crop->extra * extra_cell) + crop->clusters * 4;
+    int64_t bytes = k * residue + passes * pass;
+    if ((uint64_t)bytes <= SAMPLE_BYTES_MAX)
+        return STATUS_OK;
+    return error_set(err, STATUS_LIMIT,
+                     "length %lld, clusters %lld and extra %lld make a sample of %lld MB in %lld "
+                     "passes, and %zu MB is the most: make them smaller",
+                     (long long)k, (long long)crop->clusters, (long long)crop->extra,
+                     (long long)(bytes >> 20), (long long)passes, SAMPLE_BYTES_MAX >> 20);
+}
+
 static enum status crop_open(void *state, struct stage_context *context, struct error *err)
 {
-    (void)err;
-    ((struct crop_state *)state)->name = context->name;
-    return STATUS_OK;
+    struct crop_state *crop = state;
+    crop->name = context->name;
+    return size_check(crop, 1, err);
 }
 
 /* The crop's first residue; draws before everything else. */
@@ -227,7 +244,10 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
 {
     const struct crop_state *crop = state;
     struct msa_source source;
-    enum status status = source_read(in, &source, err);
+    int64_t k = crop->length, passes = (int64_t)work->recycles + 1;
+    enum status status = size_check(crop, passes, err);
+    if (status == STATUS_OK)
+        status = source_read(in, &source, err);
     if (status != STATUS_OK)
         return status;
     /* Evaluation sees the same crops every time: not epoch and position enter, but the key. */
@@ -239,7 +259,6 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     window.width = length - window.start < crop->length ? length - window.start
                                                         : (uint32_t)crop->length;
     bool clamped = rng_uniform(&rng) < (float)crop->clamp;
-    int64_t k = crop->length, passes = (int64_t)work->recycles + 1;
     status = copy_residues(in, "aatype", KIND_U8, 1, window, k, out, arena, err);
     if (status == STATUS_OK)
         status = copy_residues(in, "residue_index", KIND_I32, 1, window, k, out, arena, err);
@@ -258,9 +277,11 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     sample_add_f32(out, arena, "use_clamped_fape", clamped ? 1 : 0);
     struct passes all = passes_add(crop, passes, out, arena);
     for (int64_t pass = 0; pass < passes; pass++) {
+        struct arena_mark mark = arena_mark(arena);
         struct rng own =
             rng_open(work->seed, epoch, position, crop->name, DRAW_PASS + (uint32_t)pass);
         pass_make(crop, &source, window, distillation > 0, &own, pass, &all, arena);
+        arena_rewind(arena, mark);
     }
     return STATUS_OK;
 }

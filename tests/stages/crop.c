@@ -446,3 +446,32 @@ Test(crop, refuses_alignments_that_contradict_themselves)
     refused(&chain, "too few starts");
     digest_of(state_of(""), (struct work){0}, &good); /* and the good one is taken */
 }
+
+Test(crop, refuses_settings_that_no_sample_can_hold)
+{
+    struct sample chain, out;
+    struct error err = {0};
+    chain_make(&chain, &arena, "large", 14, 4, 30, 0);
+    char *state = state_of("{length: 2048, clusters: 4096, extra: 0}"); /* 456 MB a pass */
+    struct work work = {.recycles = 2};
+    sample_open(&out, SPAN("large"), NULL);
+    enum status status = stage_crop.feed(state, &work, &chain, &out, &arena, &err);
+    cr_assert(status == STATUS_LIMIT && strstr(err.text, "clusters 4096"), "%s", err.text);
+    cr_assert(strstr(err.text, "3 passes"), "%s", err.text);
+    for (const struct param *row = stage_crop.params; row->name; row++)
+        if (strcmp(row->name, "clusters") == 0)
+            memcpy(state + row->offset, &(int64_t){16384}, sizeof(int64_t));
+    cr_assert(stage_crop.open(state, &context, &err) == STATUS_LIMIT, "%s", err.text);
+}
+
+Test(crop, its_size_is_that_of_the_table)
+{
+    struct sample chain, out;
+    chain_make(&chain, &arena, "size", 15, 9, 30, 0);
+    struct work work = {.recycles = 1};
+    stage_feed(&stage_crop, state_of("{length: 256, clusters: 128, extra: 1024}"), &work, &chain,
+               &out, &arena);
+    size_t residues = 256 * (1 + 4 + 37 * 13 + 1), rest = 5 * 4 + 2 * 8;
+    size_t pass = 256 * (128 * (3 + 2 + 46 + 4) + 1024 * 3) + 128 * 4;
+    cr_assert(sample_bytes(&out) == residues + 2 * pass + rest, "%zu bytes", sample_bytes(&out));
+}
