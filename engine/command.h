@@ -15,8 +15,8 @@ enum exit_code {
 
 struct command {
     const char *name, *summary;
-    const char *help; /* all of `foldmill NAME --help` */
-    bool hidden;      /* the engine's own */
+    const char *help;                  /* all of `foldmill NAME --help` */
+    bool hidden;                       /* the engine's own */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 

@@ -68,42 +68,42 @@ struct port {
 
 /* What a sink stage tells the engine in open: how its line is to be run. */
 struct sink_terms {
-    uint64_t epochs;            /* passes over the list; default 1 */
-    uint64_t steps_max;         /* end after so many steps; 0: no limit */
-    uint32_t recycles_max;      /* each step draws its recycling passes from 0..recycles_max */
-    uint64_t checkpoint_steps;  /* save after every so many steps; 0: never */
-    bool ordered;               /* steps take positions in order (train, evaluate) */
-    bool shuffled;              /* positions are permuted in each epoch */
+    uint64_t epochs;           /* passes over the list; default 1 */
+    uint64_t steps_max;        /* end after so many steps; 0: no limit */
+    uint32_t recycles_max;     /* each step draws its recycling passes from 0..recycles_max */
+    uint64_t checkpoint_steps; /* save after every so many steps; 0: never */
+    bool ordered;              /* steps take positions in order (train, evaluate) */
+    bool shuffled;             /* positions are permuted in each epoch */
 };
 
 /* What the engine lends a stage from open to close. */
 struct stage_context {
-    const char *name;         /* the stage's name in the graph */
-    const char *run_dir;      /* folder of this run: logs, checkpoints, plots */
-    const char *store_path;   /* of the line's head, or of the store stage; NULL if none */
-    uint64_t seed;            /* the graph's seed */
-    int worker;               /* number of this worker among those of the stage */
-    int rank, rank_count;     /* of a sink */
-    int64_t batch_size;       /* samples a step takes on this rank: the gather stage's size, or 1 */
-    uint64_t list_count;      /* samples in the line's frozen list (sinks) */
-    uint64_t list_hash;       /* XXH3-64 of the line's keys in order (sinks) */
-    uint64_t recipe;          /* store sinks: hash over kind, version and settings of every stage
-                                 upstream; with a sample's input_digest it gives store_made */
-    const char *recipe_text;  /* the same for people: "scan 1, parse 1, msa 2"; may be NULL */
-    bool replay;              /* the run only makes batches again; nothing may be written */
-    struct arena *arena;      /* lives as long as the process */
-    struct sink_terms terms;  /* a sink fills it in open */
+    const char *name;        /* the stage's name in the graph */
+    const char *run_dir;     /* folder of this run: logs, checkpoints, plots */
+    const char *store_path;  /* of the line's head, or of the store stage; NULL if none */
+    uint64_t seed;           /* the graph's seed */
+    int worker;              /* number of this worker among those of the stage */
+    int rank, rank_count;    /* of a sink */
+    int64_t batch_size;      /* samples a step takes on this rank: the gather stage's size, or 1 */
+    uint64_t list_count;     /* samples in the line's frozen list (sinks) */
+    uint64_t list_hash;      /* XXH3-64 of the line's keys in order (sinks) */
+    uint64_t recipe;         /* store sinks: hash over kind, version and settings of every stage
+                                upstream; with a sample's input_digest it gives store_made */
+    const char *recipe_text; /* the same for people: "scan 1, parse 1, msa 2"; may be NULL */
+    bool replay;             /* the run only makes batches again; nothing may be written */
+    struct arena *arena;     /* lives as long as the process */
+    struct sink_terms terms; /* a sink fills it in open */
     /* Publishes a number of this step ("loss"), for logs, progress and metrics; names of at most
      * 31 characters, 32 of them a stage. */
     void (*report)(struct stage_context *context, const char *name, double value);
-    void *engine;             /* the engine's own */
+    void *engine; /* the engine's own */
 };
 
 /* Which sample is being made: everything that randomness may depend on. */
 struct work {
     uint64_t seed, epoch, position;
-    uint32_t recycles;        /* recycling passes of the step it is for: make recycles + 1 */
-    uint64_t step;            /* sinks and gather: the step in hand */
+    uint32_t recycles; /* recycling passes of the step it is for: make recycles + 1 */
+    uint64_t step;     /* sinks and gather: the step in hand */
 };
 
 /* The sink's position, kept inside its checkpoint as an opaque blob. */

@@ -20,10 +20,10 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
     enum yaml_kind kind;
-    bool quoted;             /* a scalar in quotes: "4" is no number */
+    bool quoted; /* a scalar in quotes: "4" is no number */
     struct place place;
-    const char *text;        /* scalar, NUL-terminated, without inner NULs; else "" */
-    struct yaml_node *key;   /* of a value in a mapping; else NULL */
+    const char *text;                      /* scalar, NUL-terminated, without inner NULs; else "" */
+    struct yaml_node *key;                 /* of a value in a mapping; else NULL */
     struct yaml_node *first, *last, *next; /* children of a list or a mapping (its values) */
     int count;
 };

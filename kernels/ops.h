@@ -106,17 +106,17 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
 
 /* struct op_NAME: the arguments. */
 #define OP_MEMBER(kind, name, spec) OP_MEMBER_##kind(name)
-#define OP_MEMBER_IN(name) struct tensor name;
-#define OP_MEMBER_OPT(name) struct tensor name;
-#define OP_MEMBER_VAL(name) struct tensor name;
-#define OP_MEMBER_MASK(name) struct tensor name;
-#define OP_MEMBER_IDX(name) struct tensor name;
-#define OP_MEMBER_OUT(name) struct tensor name;
-#define OP_MEMBER_AUX(name) struct tensor name;
-#define OP_MEMBER_IO(name) struct tensor name;
-#define OP_MEMBER_INT(name) int name;
-#define OP_MEMBER_NUM(name) double name;
-#define OP_MEMBER_KEY(name) uint64_t name;
+#define OP_MEMBER_IN(name)          struct tensor name;
+#define OP_MEMBER_OPT(name)         struct tensor name;
+#define OP_MEMBER_VAL(name)         struct tensor name;
+#define OP_MEMBER_MASK(name)        struct tensor name;
+#define OP_MEMBER_IDX(name)         struct tensor name;
+#define OP_MEMBER_OUT(name)         struct tensor name;
+#define OP_MEMBER_AUX(name)         struct tensor name;
+#define OP_MEMBER_IO(name)          struct tensor name;
+#define OP_MEMBER_INT(name)         int name;
+#define OP_MEMBER_NUM(name)         double name;
+#define OP_MEMBER_KEY(name)         uint64_t name;
 #define OP_STRUCT(name, fields)                                                                    \
     struct op_##name {                                                                             \
         fields                                                                                     \
@@ -142,8 +142,8 @@ enum op { OPS(OP_NUMBER, OP_NUMBER, OP_NO_FIELD) OP_COUNT };
 
 /* The rows as one text: two builds agree on all ops when their texts are equal. */
 #define OP_FIELD_TEXT(kind, name, spec) " " #kind " " #name " " spec ";"
-#define OP_ROW_TEXT(name, fields) #name ":" fields "\n"
-#define OPS_TEXT OPS(OP_ROW_TEXT, OP_ROW_TEXT, OP_FIELD_TEXT)
+#define OP_ROW_TEXT(name, fields)       #name ":" fields "\n"
+#define OPS_TEXT                        OPS(OP_ROW_TEXT, OP_ROW_TEXT, OP_FIELD_TEXT)
 
 /* What the rows say, for generic tests and for the tape. */
 enum op_field_kind {

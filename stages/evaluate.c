@@ -33,15 +33,15 @@ struct evaluate_state {
     struct stage_context *context;
     struct backend *device;
     struct net *net;
-    bool running, any;           /* inside a pass; a checkpoint was evaluated */
-    uint64_t step;               /* of that checkpoint */
+    bool running, any; /* inside a pass; a checkpoint was evaluated */
+    uint64_t step;     /* of that checkpoint */
     struct pass_sums sums;
     struct separation separation;
     bool has_baseline;
-    double entropy;              /* of the held-out chains' column profiles; NAN: not known */
-    struct arena process;        /* the histogram, and what lives as long */
+    double entropy;       /* of the held-out chains' column profiles; NAN: not known */
+    struct arena process; /* the histogram, and what lives as long */
     float *logits;
-    int64_t drawn;               /* maps of this pass */
+    int64_t drawn; /* maps of this pass */
 };
 
 static enum status evaluate_open(void *state, struct stage_context *context, struct error *err)
@@ -294,8 +294,8 @@ static enum status map_draw(struct evaluate_state *e, const char *key,
             if (i > j && known)
                 distance = fmin(sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]), 22);
             if (i < j && input->seq_mask[i] > 0 && input->seq_mask[j] > 0)
-                distance = (double)expected_distance(
-                    e->logits + (i * length + j) * NET_DISTOGRAM_BINS);
+                distance =
+                    (double)expected_distance(e->logits + (i * length + j) * NET_DISTOGRAM_BINS);
             fprintf(table, "%lld\t%lld\t%.2f\n", (long long)i, (long long)j, distance);
         }
         fputc('\n', table);
@@ -409,12 +409,27 @@ static void evaluate_close(void *state)
 #define AT(member) offsetof(struct evaluate_state, member)
 
 static const struct param evaluate_params[] = {
-    {.name = "backend", .type = PARAM_CHOICE, .fallback = "auto", .choices = network_backends,
-     .offset = AT(backend), .free = true,
+    {.name = "backend",
+     .type = PARAM_CHOICE,
+     .fallback = "auto",
+     .choices = network_backends,
+     .offset = AT(backend),
+     .free = true,
      .help = "Where the network computes: cuda where there is a device, else cpu."},
-    {.name = "threads", .type = PARAM_INT, .fallback = "1", .min = 0, .max = 1024, .free = true,
-     .offset = AT(threads), .help = "Threads of the cpu backend; 0: one for each core."},
-    {.name = "maps", .type = PARAM_INT, .fallback = "4", .min = 0, .max = MAPS_MAX, .free = true,
+    {.name = "threads",
+     .type = PARAM_INT,
+     .fallback = "1",
+     .min = 0,
+     .max = 1024,
+     .free = true,
+     .offset = AT(threads),
+     .help = "Threads of the cpu backend; 0: one for each core."},
+    {.name = "maps",
+     .type = PARAM_INT,
+     .fallback = "4",
+     .min = 0,
+     .max = MAPS_MAX,
+     .free = true,
      .offset = AT(maps),
      .help = "Samples of the last pass whose predicted and true distances are drawn."},
     {.name = NULL},

@@ -83,8 +83,7 @@ enum status file_unpack(struct span packed, size_t bytes_max, struct arena *aren
     if (packed.size > UINT_MAX)
         return error_set(err, STATUS_LIMIT, "gzip of %zu bytes, the limit is %u", packed.size,
                          UINT_MAX);
-    z_stream stream = {.next_in = (const Bytef *)packed.data,
-                       .avail_in = (uInt)packed.size};
+    z_stream stream = {.next_in = (const Bytef *)packed.data, .avail_in = (uInt)packed.size};
     if (inflateInit2(&stream, 15 + 16) != Z_OK)
         return error_set(err, STATUS_LIMIT, "zlib has no memory");
     size_t capacity = packed.size < bytes_max / 6 ? packed.size * 6 : bytes_max, size = 0;
@@ -138,8 +137,8 @@ enum status file_unpack(struct span packed, size_t bytes_max, struct arena *aren
     return STATUS_OK;
 }
 
-enum status file_read(const char *path, size_t bytes_max, struct arena *arena,
-                      struct span *content, struct error *err)
+enum status file_read(const char *path, size_t bytes_max, struct arena *arena, struct span *content,
+                      struct error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

@@ -7,11 +7,11 @@
 #include <zlib.h>
 
 enum {
-    END_BYTES = 22,      /* end-of-directory record without its comment */
-    ENTRY_BYTES = 46,    /* directory entry without its texts */
-    LOCAL_BYTES = 30,    /* local header without its texts */
+    END_BYTES = 22,   /* end-of-directory record without its comment */
+    ENTRY_BYTES = 46, /* directory entry without its texts */
+    LOCAL_BYTES = 30, /* local header without its texts */
     COMMENT_MAX = 65535,
-    NPY_BYTES = 10,      /* magic, version, length of the header */
+    NPY_BYTES = 10, /* magic, version, length of the header */
     NAME_MAX_BYTES = 512,
     DEFLATE_RATIO_MAX = 1032, /* of deflate's best case */
     TEXT_MAX = 1 << 20,       /* characters of one text element */
@@ -26,10 +26,10 @@ struct kind_name {
 
 /* As numpy writes them; the first character is the byte order, or | where there is none. */
 static const struct kind_name kinds[NPZ_KIND_COUNT] = {
-    [NPZ_BOOL] = {"|b1", 1}, [NPZ_I8] = {"|i1", 1},  [NPZ_U8] = {"|u1", 1},
-    [NPZ_I16] = {"<i2", 2},  [NPZ_U16] = {"<u2", 2}, [NPZ_I32] = {"<i4", 4},
-    [NPZ_U32] = {"<u4", 4},  [NPZ_I64] = {"<i8", 8}, [NPZ_U64] = {"<u8", 8},
-    [NPZ_F16] = {"<f2", 2},  [NPZ_F32] = {"<f4", 4}, [NPZ_F64] = {"<f8", 8},
+    [NPZ_BOOL] = {"|b1", 1}, [NPZ_I8] = {"|i1", 1},     [NPZ_U8] = {"|u1", 1},
+    [NPZ_I16] = {"<i2", 2},  [NPZ_U16] = {"<u2", 2},    [NPZ_I32] = {"<i4", 4},
+    [NPZ_U32] = {"<u4", 4},  [NPZ_I64] = {"<i8", 8},    [NPZ_U64] = {"<u8", 8},
+    [NPZ_F16] = {"<f2", 2},  [NPZ_F32] = {"<f4", 4},    [NPZ_F64] = {"<f8", 8},
     [NPZ_BYTES] = {"|S", 0}, [NPZ_UNICODE] = {"<U", 0},
 };
 
@@ -164,8 +164,7 @@ static enum status npy_parse(struct span file, struct npz_array *array, struct a
         return status;
     size_t bytes = file.size - NPY_BYTES - header;
     uint64_t wanted;
-    if (__builtin_mul_overflow(array->count, array->item_bytes, &wanted) ||
-        wanted != bytes)
+    if (__builtin_mul_overflow(array->count, array->item_bytes, &wanted) || wanted != bytes)
         return error_set(err, STATUS_CORRUPT, "the shape wants %llu elements, found %zu bytes",
                          (unsigned long long)array->count, bytes);
     array->data = file.data + NPY_BYTES + header;
@@ -247,8 +246,7 @@ static enum status end_find(struct span content, uint32_t *count, struct span *d
     return STATUS_OK;
 }
 
-enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
-                      struct error *err)
+enum status npz_parse(struct span content, struct arena *arena, struct npz *npz, struct error *err)
 {
     uint32_t count = 0;
     struct span rest = {0};

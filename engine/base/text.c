@@ -140,9 +140,9 @@ static bool text_with_unit(struct span text, const struct unit *units, double *v
 bool text_bytes(struct span text, uint64_t *bytes)
 {
     static const struct unit units[] = {
-        {"", 1},           {"B", 1},           {"KB", 1e3},         {"MB", 1e6},
-        {"GB", 1e9},       {"TB", 1e12},       {"KiB", 0x1p10},     {"MiB", 0x1p20},
-        {"GiB", 0x1p30},   {"TiB", 0x1p40},    {NULL, 0},
+        {"", 1},         {"B", 1},        {"KB", 1e3},     {"MB", 1e6},
+        {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10}, {"MiB", 0x1p20},
+        {"GiB", 0x1p30}, {"TiB", 0x1p40}, {NULL, 0},
     };
     double value;
     if (!text_with_unit(text, units, &value) || value >= 0x1p63)
@@ -154,8 +154,7 @@ bool text_bytes(struct span text, uint64_t *bytes)
 bool text_duration(struct span text, int64_t *duration_ms)
 {
     static const struct unit units[] = {
-        {"ms", 1},   {"s", 1e3},    {"min", 60e3}, {"m", 60e3},
-        {"h", 36e5}, {"d", 864e5}, {NULL, 0},
+        {"ms", 1}, {"s", 1e3}, {"min", 60e3}, {"m", 60e3}, {"h", 36e5}, {"d", 864e5}, {NULL, 0},
     };
     double value;
     if (!text_with_unit(text, units, &value) || value >= 0x1p62)

@@ -7,21 +7,25 @@ static const struct {
     const char *name, *type, *help;
 } stage_keys[] = {
     {"run", NULL, "Kind of the stage; its own name when left out."},
-    {"in", "\"string\"", "The stage that feeds this one; for a store also STORE.train, "
-                         "STORE.held_out or STORE.all."},
+    {"in", "\"string\"",
+     "The stage that feeds this one; for a store also STORE.train, "
+     "STORE.held_out or STORE.all."},
     {"on", "\"string\"", "Role of the nodes that run this stage."},
     {"workers", "\"integer\"", "Worker processes on a node."},
-    {"queue", "\"integer\"", "Samples that may wait in front of the stage; 0: as many as its sinks "
-                             "ask for."},
-    {"timeout", "\"string\"", "Longest time for one sample, like 30s or 10min; a sample that needs "
-                              "more three times is set aside."},
+    {"queue", "\"integer\"",
+     "Samples that may wait in front of the stage; 0: as many as its sinks "
+     "ask for."},
+    {"timeout", "\"string\"",
+     "Longest time for one sample, like 30s or 10min; a sample that needs "
+     "more three times is set aside."},
     {"memory", "[\"string\", \"integer\"]", "Most memory of one worker, like 4GiB."},
 };
 
 static void stage_schema(FILE *out)
 {
     fputs("      \"type\": [\"object\", \"null\"],\n      \"additionalProperties\": false,\n"
-          "      \"properties\": {\n", out);
+          "      \"properties\": {\n",
+          out);
     for (size_t i = 0; i < sizeof stage_keys / sizeof *stage_keys; i++) {
         fprintf(out, "        \"%s\": {", stage_keys[i].name);
         if (stage_keys[i].type) {
@@ -39,7 +43,8 @@ static void stage_schema(FILE *out)
         fputs("},\n", out);
     }
     fputs("        \"with\": {\"type\": [\"object\", \"null\"], \"description\": \"Settings of the "
-          "stage's kind.\"}\n      },\n      \"allOf\": [\n", out);
+          "stage's kind.\"}\n      },\n      \"allOf\": [\n",
+          out);
     for (const struct stage *const *s = stage_registry; *s; s++) {
         fputs("        {\"if\": {\"required\": [\"run\"], \"properties\": {\"run\": {\"const\": ",
               out);
