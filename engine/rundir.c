@@ -15,7 +15,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { NAME_ROOM = 300 }; /* longest name below a run's directory, with its folder */
+enum {
+    NAME_ROOM = 300,  /* longest name below a run's directory, with its folder */
+    HOLD_TRIES = 100, /* another run may be sweeping just now */
+};
 
 char *rundir_file(const char *path, const char *name, char buffer[PATH_MAX])
 {
@@ -57,6 +60,40 @@ static void empty_folder(const char *path)
         closedir(folder);
 }
 
+/* Holds the folder for as long as the run lives. False: somebody else has it, or removed it. */
+static bool hold_folder(const char *path, int *fd)
+{
+    struct stat held, there;
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) == 0 && fstat(*fd, &held) == 0 &&
+        lstat(path, &there) == 0 && held.st_ino == there.st_ino)
+        return true;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return false;
+}
+
+/* Removes what killed runs left behind: folders that nobody holds. */
+static void sweep(const char *user)
+{
+    DIR *folder = opendir(user);
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        char path[PATH_MAX];
+        int fd;
+        if (entry->d_name[0] == '.' || strlen(user) + strlen(entry->d_name) > PATH_MAX - 2)
+            continue;
+        if (hold_folder(rundir_file(user, entry->d_name, path), &fd)) {
+            empty_folder(path);
+            rmdir(path);
+            close(fd);
+        }
+    }
+    if (folder)
+        closedir(folder);
+}
+
 /* The same run gets the same folder, so that what a killed run left there is found and removed. */
 static enum status make_sockets(struct rundir *rundir, struct error *err)
 {
@@ -77,11 +114,19 @@ static enum status make_sockets(struct rundir *rundir, struct error *err)
     char name[32];
     snprintf(name, sizeof name, "%016llx",
              (unsigned long long)XXH3_64bits(rundir->path, strlen(rundir->path)));
-    rundir_file(user, name, rundir->sockets);
-    status = make_private(rundir->sockets, err);
-    if (status == STATUS_OK)
-        empty_folder(rundir->sockets);
-    return status;
+    sweep(user);
+    for (int i = 0; i < HOLD_TRIES; i++, usleep(10000)) {
+        rundir_file(user, name, rundir->sockets);
+        status = make_private(rundir->sockets, err);
+        if (status != STATUS_OK)
+            return status;
+        if (hold_folder(rundir->sockets, &rundir->hold)) {
+            empty_folder(rundir->sockets);
+            return STATUS_OK;
+        }
+    }
+    rundir->sockets[0] = '\0';
+    return error_set(err, STATUS_BUSY, "the folder %s/%s is held by another run", user, name);
 }
 
 static enum status take_lock(struct rundir *rundir, struct error *err)
@@ -113,7 +158,7 @@ enum status rundir_open(struct rundir *rundir, const char *name, const char *giv
                         struct error *err)
 {
     char wanted[PATH_MAX], path[PATH_MAX];
-    *rundir = (struct rundir){.lock = -1};
+    *rundir = (struct rundir){.lock = -1, .hold = -1};
     if (given) {
         snprintf(wanted, sizeof wanted, "%s", given);
     } else {
@@ -148,7 +193,9 @@ void rundir_close(struct rundir *rundir)
         empty_folder(rundir->sockets);
         rmdir(rundir->sockets);
     }
+    if (rundir->hold >= 0)
+        close(rundir->hold);
     if (rundir->lock >= 0)
         close(rundir->lock);
-    *rundir = (struct rundir){.lock = -1};
+    *rundir = (struct rundir){.lock = -1, .hold = -1};
 }

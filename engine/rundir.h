@@ -13,7 +13,7 @@ struct rundir {
     char path[PATH_MAX];    /* absolute */
     char sockets[PATH_MAX]; /* 0700, ours alone */
     bool fresh;             /* it was made now, or was empty */
-    int lock;
+    int lock, hold;         /* descriptors that are held locked: of path and of sockets */
 };
 
 /* Makes or enters the run's directory (given, or runs/NAME-YYYYMMDD-HHMMSS when given is NULL),
