@@ -17,8 +17,8 @@ struct source_text {
     struct span text;
 };
 
-/* A place in a text: line and column count from 1; width in bytes, at least 1. line 0: the whole.
- */
+/* A place in a text: line and column count from 1, columns and width in characters. line 0: the
+ * whole text. */
 struct place {
     const struct source_text *source;
     int line, column, width;

@@ -31,7 +31,6 @@ static struct place place_of(const struct builder *builder, const yaml_event_t *
 {
     struct place place = {builder->source, bounded(event->start_mark.line) + 1,
                           bounded(event->start_mark.column) + 1, 1};
-    /* libyaml counts characters; the line is shown by bytes, which differ after non-ASCII text. */
     if (event->end_mark.line == event->start_mark.line &&
         event->end_mark.column > event->start_mark.column)
         place.width = bounded(event->end_mark.column - event->start_mark.column);
@@ -173,6 +172,23 @@ static bool take(struct builder *builder, const yaml_event_t *event, int *docume
     return !builder->failed;
 }
 
+/* Where the parser stopped. What cannot be decoded has no mark, only the offset of its byte. */
+static struct place stop_place(const struct source_text *source, const yaml_parser_t *parser)
+{
+    if (parser->error != YAML_READER_ERROR)
+        return (struct place){source, bounded(parser->problem_mark.line) + 1,
+                              bounded(parser->problem_mark.column) + 1, 1};
+    struct place place = {source, 1, 1, 1};
+    for (size_t i = 0; i < parser->problem_offset && i < source->text.size; i++)
+        if (source->text.data[i] == '\n') {
+            place.line++;
+            place.column = 1;
+        } else if (((unsigned char)source->text.data[i] & 0xc0) != 0x80) {
+            place.column++;
+        }
+    return place;
+}
+
 struct yaml_node *yaml_parse(const struct source_text *source, struct arena *arena,
                              struct complaints *complaints)
 {
@@ -190,9 +206,7 @@ struct yaml_node *yaml_parse(const struct source_text *source, struct arena *are
     for (bool more = true; more;) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
-            struct place place = {source, bounded(parser.problem_mark.line) + 1,
-                                  bounded(parser.problem_mark.column) + 1, 1};
-            complain(complaints, place, "not YAML: %s%s%s",
+            complain(complaints, stop_place(source, &parser), "not YAML: %s%s%s",
                      parser.problem ? parser.problem : "unreadable", parser.context ? ", " : "",
                      parser.context ? parser.context : "");
             builder.failed = true;
