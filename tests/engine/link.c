@@ -1,5 +1,6 @@
 /* Links: two frames each way, peers that are not there, full queues, malformed messages. */
 #include "engine/link.h"
+#include "engine/post.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -144,4 +145,44 @@ Test(link, addresses)
               "the network needs keys");
     cr_assert(link_listen(&link, "ipc:///no/such/folder/s", options, &err) == STATUS_IO, "folder");
     link_context_close();
+}
+
+Test(link, a_backlog_keeps_messages_in_order_until_somebody_is_there)
+{
+    struct backlog backlog = {0};
+    struct link *peer;
+    begin(8);
+    link_close(hub, 0);
+    unlink(address + 6);
+    cr_assert(link_connect(&peer, address, (struct link_options){.queue_max = 8}, NULL) ==
+                  STATUS_OK,
+              "connect");
+    char text[3000];
+    memset(text, 'x', sizeof text);
+    for (uint64_t i = 0; i < 500; i++) {
+        struct message message = {
+            .type = MESSAGE_REQ, .seq = i, .size = (uint32_t)(i * 6), .payload = text};
+        backlog_add(&backlog, &message);
+    }
+    cr_assert(!backlog_flush(&backlog, peer), "nobody is there yet");
+    struct error err;
+    cr_assert(link_listen(&hub, address, (struct link_options){.queue_max = 8}, &err) == STATUS_OK,
+              "%s", err.text);
+    uint64_t next = 0, bad = 0;
+    bool sent = false;
+    for (int i = 0; i < 20000 && next < 500; i++) {
+        struct link_message raw;
+        struct message message;
+        sent = backlog_flush(&backlog, peer);
+        while (post_receive(hub, &raw, &message, &bad) == STATUS_OK) {
+            cr_assert(message.seq == next && message.size == next * 6, "in order, whole");
+            next++;
+            link_message_close(&raw);
+        }
+        usleep(500);
+    }
+    cr_assert(sent && next == 500 && bad == 0 && backlog.dropped == 0, "all: %d", (int)next);
+    backlog_free(&backlog);
+    link_close(peer, 0);
+    end();
 }

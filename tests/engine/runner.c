@@ -93,8 +93,8 @@ Test(runner, ports_are_checked_on_both_sides)
     struct runner runner;
     struct error err;
     struct work work = {0};
-    struct sample out, in = make(5), empty;
     arena_open(&arena, 0);
+    struct sample out, in = make(5), empty;
     cr_assert(runner_open(&runner, &stage_twice, NULL, NULL, &err) == STATUS_OK, "opens");
     cr_assert(runner_feed(&runner, &work, &in, &out, &arena, &err) == STATUS_OK, "%s", err.text);
     cr_assert(*(int32_t *)sample_find(&out, "twice")->data == 10, "its own field");
@@ -122,9 +122,9 @@ Test(runner, steps_with_holes)
     struct runner gather;
     struct error err;
     struct work work = {0};
-    struct sample out, a = make(1), b = make(2), c = make(3);
     uint64_t full, again, swapped, hole;
     arena_open(&arena, 0);
+    struct sample out, a = make(1), b = make(2), c = make(3);
     cr_assert(runner_open(&gather, &stage_three, NULL, NULL, &err) == STATUS_OK, "opens");
     const struct sample *all[] = {&a, &b, &c}, *other[] = {&b, &a, &c}, *two[] = {&a, NULL, &c};
     const struct sample *none[] = {NULL, NULL, NULL}, *four[] = {&a, &b, &c, &a};
