@@ -98,9 +98,10 @@ static void limits_read(struct graph_reader *reader, const struct yaml_node *map
         complain(reader->complaints, timeout->place,
                  "timeout wants a time with its unit, like 30s or 10min");
     if (memory && (memory->kind != YAML_SCALAR ||
-                   !text_bytes(span_of(memory->text), &stage->memory_bytes)))
+                   !text_bytes(span_of(memory->text), &stage->memory_bytes) ||
+                   stage->memory_bytes < GRAPH_MEMORY_MIN))
         complain(reader->complaints, memory->place,
-                 "memory wants a size with its unit, like 512MiB or 4GiB");
+                 "memory wants a size with its unit, at least 1MiB, like 512MiB or 4GiB");
 }
 
 /* A stage that cannot be read: stages that name it in their `in` are told nothing of it. */

@@ -16,6 +16,7 @@ enum {
     GRAPH_WORK_MAX = 16,      /* work stages of one line */
     GRAPH_WORKERS_MAX = 1024, /* of one stage */
     GRAPH_NAME_MAX = 47,
+    GRAPH_MEMORY_MIN = 1 << 20, /* bytes of `memory:`; no process lives on less */
 };
 
 struct graph_stage {

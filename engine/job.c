@@ -88,8 +88,7 @@ uint64_t job_max_bad(const struct job *job, uint64_t positions)
 
 size_t job_pool_bytes(const struct job *job, int stage)
 {
-    uint64_t memory = job->graph->stages[stage].memory_bytes;
-    return memory && memory / 4 < PLAN_POOL_BYTES ? (size_t)(memory / 4) : PLAN_POOL_BYTES;
+    return plan_pool_bytes(&job->graph->stages[stage]);
 }
 
 char *job_queue_name(int line, int place, char name[METRICS_NAME_MAX + 1])

@@ -18,6 +18,12 @@ static uint64_t window_of(const struct graph *graph, const struct graph_line *li
     return (window + batch - 1) / batch * batch;
 }
 
+size_t plan_pool_bytes(const struct graph_stage *stage)
+{
+    uint64_t quarter = stage->memory_bytes / 4;
+    return quarter && quarter < PLAN_POOL_BYTES ? (size_t)quarter : PLAN_POOL_BYTES;
+}
+
 void plan_make(const struct graph *graph, const char *role, struct plan *plan)
 {
     *plan = (struct plan){.graph = graph, .processes = 2};
@@ -32,7 +38,7 @@ void plan_make(const struct graph *graph, const char *role, struct plan *plan)
             continue;
         plan->processes += sink ? 1 : stage->workers;
         if (!sink)
-            plan->pool_bytes += PLAN_POOL_BYTES * (size_t)stage->workers;
+            plan->pool_bytes += plan_pool_bytes(stage) * (size_t)stage->workers;
     }
     for (int i = 0; i < graph->line_count; i++)
         plan->lines[i] = (struct plan_line){&graph->lines[i], window_of(graph, &graph->lines[i])};
@@ -52,8 +58,8 @@ static void stage_print(const struct plan *plan, int i, const char *does, FILE *
             plan->here[i] ? "" : "   not on this node");
 }
 
-/* What the sink says of itself, by the sizes that the stages above it fix. */
-static void sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
+/* What the sink says of itself, by the sizes that the stages above it fix; false: it cannot run. */
+static bool sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
 {
     int64_t size[26] = {0};
     struct error err;
@@ -63,13 +69,16 @@ static void sink_describe(const struct graph *graph, const struct graph_line *li
         if (i >= 0 && graph->stages[i].kind->sizes)
             graph->stages[i].kind->sizes(graph->stages[i].state, size);
     }
-    if (sink->kind->describe && sink->kind->describe(sink->state, size, out, &err) != STATUS_OK)
-        fprintf(out, "  %s cannot run so: %s\n", sink->name, err.text);
+    if (!sink->kind->describe || sink->kind->describe(sink->state, size, out, &err) == STATUS_OK)
+        return true;
+    fprintf(out, "  %s cannot run so: %s\n", sink->name, err.text);
+    return false;
 }
 
-void plan_print(const struct plan *plan, FILE *out)
+bool plan_print(const struct plan *plan, FILE *out)
 {
     const struct graph *graph = plan->graph;
+    bool good = true;
     char bytes[32];
     fprintf(out, "graph %s, seed %llu, hash %016llx\n", graph->name,
             (unsigned long long)graph->seed, (unsigned long long)graph->hash);
@@ -92,14 +101,14 @@ void plan_print(const struct plan *plan, FILE *out)
         if (line->gather >= 0)
             stage_print(plan, line->gather, "gathers in sink", out);
         stage_print(plan, line->sink, "sink", out);
-        sink_describe(graph, line, out);
+        good &= sink_describe(graph, line, out);
     }
-    fprintf(out, "\n%d processes; payload pools of %s in shared memory", plan->processes,
+    fprintf(out, "\n%d processes; payload pools of %s in shared memory\n", plan->processes,
             text_show_bytes(bytes, sizeof bytes, plan->pool_bytes));
-    fputs("\n", out);
     for (int i = 0; i < graph->stage_count; i++)
         if (graph->stages[i].kind->flags & STAGE_STORE)
             fprintf(out, "store %s: %s%s\n", graph->stages[i].name,
                     graph_store_path(&graph->stages[i]),
                     graph->stages[i].input < 0 ? " (replayed: nothing fills it)" : "");
+    return good;
 }

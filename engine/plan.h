@@ -14,6 +14,9 @@ enum {
 
 #define PLAN_POOL_BYTES ((size_t)64 << 20) /* payload pool of a worker without a `memory:` */
 
+/* Payload pool of one worker of a stage: a quarter of its `memory:`, at most PLAN_POOL_BYTES. */
+size_t plan_pool_bytes(const struct graph_stage *stage);
+
 struct plan_line {
     const struct graph_line *line;
     uint64_t window;  /* positions that its sink asks for ahead */
@@ -30,7 +33,8 @@ struct plan {
 /* role "": a node that runs everything; else stages with that `on`, and those without one. */
 void plan_make(const struct graph *graph, const char *role, struct plan *plan);
 
-/* The plan as a table for people. */
-void plan_print(const struct plan *plan, FILE *out);
+/* The plan as a table for people; false when a sink says that it cannot run so (the table tells
+ * why). */
+bool plan_print(const struct plan *plan, FILE *out);
 
 #endif

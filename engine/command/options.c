@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OPTIONS_MAX = 32, OPTION_BYTES = 32 }; /* named in one command's help */
+
 bool command_help(const struct command *command, int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -70,12 +72,39 @@ int command_sets(int *argc, char **argv, const char **sets, int max)
     return count;
 }
 
+/* The option of the command's help that is nearest to text ("--stes"), as "--sets"; NULL: none is.
+ */
+static const char *option_near(const struct command *command, const char *text, char *near,
+                               size_t size)
+{
+    char words[OPTIONS_MAX][OPTION_BYTES];
+    const char *names[OPTIONS_MAX + 1];
+    int count = 0;
+    for (const char *at = command->help; count < OPTIONS_MAX && (at = strstr(at, "--")); at += 2) {
+        size_t length = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+        if (length == 2 || length >= OPTION_BYTES)
+            continue;
+        memcpy(words[count], at, length);
+        words[count][length] = 0;
+        names[count] = words[count];
+        count++;
+    }
+    names[count] = NULL;
+    const char *found = text_suggest((struct span){text, strcspn(text, "=")}, names);
+    if (found)
+        snprintf(near, size, "%s", found);
+    return found ? near : NULL;
+}
+
 bool command_rest(const struct command *command, int argc, char **argv, int least, int most)
 {
     for (int i = 1; i < argc; i++)
         if (argv[i][0] == '-' && argv[i][1]) {
-            fprintf(stderr, "foldmill %s: unknown option '%s'; see foldmill %s --help\n",
-                    command->name, argv[i], command->name);
+            char room[OPTION_BYTES];
+            const char *near = option_near(command, argv[i], room, sizeof room);
+            fprintf(stderr, "foldmill %s: unknown option '%s'%s%s%s; see foldmill %s --help\n",
+                    command->name, argv[i], near ? "; did you mean '" : "", near ? near : "",
+                    near ? "'?" : "", command->name);
             return false;
         }
     if (argc - 1 >= least && argc - 1 <= most)

@@ -46,8 +46,15 @@ static int stages_run(int argc, char **argv)
     }
     const struct stage *stage = stage_find(span_of(argv[1]));
     if (!stage) {
-        fprintf(stderr, "foldmill stages: there is no stage '%s'; `foldmill stages` lists them\n",
-                argv[1]);
+        const char *names[GRAPH_STAGES_MAX + 1];
+        int count = 0;
+        for (const struct stage *const *s = stage_registry; *s && count < GRAPH_STAGES_MAX; s++)
+            names[count++] = (*s)->name;
+        names[count] = NULL;
+        const char *near = text_suggest(span_of(argv[1]), names);
+        fprintf(stderr, "foldmill stages: there is no stage '%s'%s%s%s\n", argv[1],
+                near ? "; did you mean '" : "; `foldmill stages` lists them", near ? near : "",
+                near ? "'?" : "");
         return EXIT_USAGE;
     }
     printf("%s: %s\n\nkind: ", stage->name, stage->summary);

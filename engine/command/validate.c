@@ -2,7 +2,27 @@
 #include "engine/command.h"
 #include "engine/plan.h"
 
+#include <string.h>
+
 enum { SETS_MAX = 256 };
+
+/* Complains about a role that no stage names, which would be a slip of the pen. */
+static bool role_is_known(const struct graph *graph, const char *role)
+{
+    const char *names[GRAPH_STAGES_MAX + 1];
+    int count = 0;
+    for (int i = 0; i < graph->stage_count; i++) {
+        if (strcmp(graph->stages[i].role, role) == 0)
+            return true;
+        if (*graph->stages[i].role)
+            names[count++] = graph->stages[i].role;
+    }
+    names[count] = NULL;
+    const char *near = text_suggest(span_of(role), names);
+    fprintf(stderr, "foldmill validate: no stage of the graph says `on: %s`%s%s%s\n", role,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return false;
+}
 
 static int validate_run(int argc, char **argv)
 {
@@ -17,11 +37,15 @@ static int validate_run(int argc, char **argv)
     complaints_open(&complaints, &arena);
     int code = EXIT_GOOD;
     const struct graph *graph = graph_load(argv[1], &overrides, NULL, &arena, &complaints);
-    if (graph) {
+    if (graph && role && !role_is_known(graph, role)) {
+        code = EXIT_USAGE;
+    } else if (graph) {
         struct plan plan;
         plan_make(graph, role ? role : "", &plan);
-        plan_print(&plan, stdout);
-        puts("ok");
+        if (plan_print(&plan, stdout))
+            puts("ok");
+        else
+            code = EXIT_USAGE;
     } else {
         complaints_print(&complaints, stderr);
         fprintf(stderr, "%s: %d mistake%s; nothing was started\n", argv[1], complaints.count,

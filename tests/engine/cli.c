@@ -51,6 +51,16 @@ Test(cli, wrong_use_says_what_is_right_and_exits_2)
     cr_assert(run("validate a --set") == 2 && strstr(output, "--set wants a value"), "%s", output);
     cr_assert(run("validate /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
     cr_assert(run("run /nowhere.yaml") == 2 && strstr(output, "/nowhere.yaml"), "%s", output);
+    cr_assert(run("validate --roel gpu a") == 2 && strstr(output, "did you mean '--role'?"), "%s",
+              output);
+    cr_assert(run("run a --quite") == 2 && strstr(output, "did you mean '--quiet'?"), "%s", output);
+    cr_assert(run("stages corp") == 2 && strstr(output, "did you mean 'crop'?"), "%s", output);
+    cr_assert(
+        run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --set crop.lenght=3") == 2 &&
+            strstr(output, "--set:1:1: error: unknown setting 'lenght'; did you mean 'length'?"),
+        "%s", output);
+    cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --role gpu") == 2 &&
+                  strstr(output, "no stage of the graph says `on: gpu`"), "%s", output);
     cr_assert(run("stages zzz") == 2 && strstr(output, "no stage 'zzz'"), "%s", output);
     cr_assert(run("store ls /nowhere") != 0 && strstr(output, "/nowhere"), "%s", output);
     cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s",

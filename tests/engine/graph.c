@@ -105,6 +105,8 @@ Test(graph, values)
         "a time with its unit");
     one(HEAD FILL "  crop: {in: store.train, memory: 3 apples}\n" TAKE,
         "g.yaml:8:35:", "a size with its unit");
+    one(HEAD FILL "  crop: {in: store.train, memory: 3KiB}\n" TAKE, "g.yaml:8:35:",
+        "at least 1MiB");
     one(HEAD FILL "  crop: {in: store.train, workers: 0}\n" TAKE, "g.yaml:8:36:",
         "a whole number from 1");
     one(HEAD FILL "  crop: {in: store.train}\n  b: {run: batch, in: crop}\n"
@@ -353,4 +355,64 @@ Test(graph, the_hash_sees_what_matters_and_nothing_else)
                        "  batch: {in: crop, with: {size: 2}}\n  train: {in: batch}\n");
     cr_assert(cropped->hash != base->hash, "a crop's length matters");
     cr_assert(cropped->stages[3].recipe == base->stages[3].recipe, "but not to what is stored");
+}
+
+/* Written out with all values, a graph is the same graph, also with texts that YAML reads in its
+ * way. */
+Test(graph, what_is_written_comes_back)
+{
+    const char *text =
+        "graph: x-1\nseed: 9223372036854775807\nmax_bad: 0\nstages:\n"
+        "  scan: {with: {structures: [\"/a b\", \"/#\", \"/: -\", \"/\\x07\\\"\\\\\"]}}\n"
+        "  parse: {in: scan, on: cpu, workers: 3, queue: 5, timeout: 1500ms, memory: 3GiB}\n"
+        "  msa: {in: parse}\n  store: {in: msa, with: {path: \"/\\u00e4{run}\"}}\n"
+        "  other: {run: crop, in: store.held_out, with: {mask: 0.1234567890123}}\n"
+        "  batch: {in: other}\n  evaluate: {in: batch}\n";
+    const struct graph *graph = good(text);
+    char *first = NULL, *second = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&first, &size);
+    graph_write(graph, out);
+    fclose(out);
+    const struct graph *again = good(first);
+    out = open_memstream(&second, &size);
+    graph_write(again, out);
+    fclose(out);
+    cr_assert(strcmp(first, second) == 0, "%s became\n%s", first, second);
+    cr_assert(again->hash == graph->hash && again->seed == INT64_MAX && again->max_bad == 0);
+    const struct graph_stage *parse_stage = &again->stages[1];
+    cr_assert(strcmp(parse_stage->role, "cpu") == 0 && parse_stage->workers == 3 &&
+              parse_stage->queue == 5 && parse_stage->timeout_ms == 1500 &&
+              parse_stage->memory_bytes == (uint64_t)3 << 30);
+    cr_assert(strcmp(again->lines[graph_line_find(again, "evaluate")].split, "held_out") == 0);
+    free(first);
+    free(second);
+}
+
+/* Stores can be chained: the second one's recipe follows from what fills the first. */
+Test(graph, recipes_reach_through_stores)
+{
+#define CHAIN(resolution, queue)                                                                   \
+    HEAD "  scan: {with: {structures: a}}\n"                                                       \
+         "  parse: {in: scan, " queue "with: {resolution: " resolution "}}\n"                     \
+         "  one: {run: store, in: parse, with: {path: a}}\n  msa: {in: one}\n"                    \
+         "  two: {run: store, in: msa, with: {path: b}}\n"
+    const struct graph *base = good(CHAIN("1", ""));
+    cr_assert(base->line_count == 2 && base->lines[graph_line_find(base, "two")].filled_by ==
+                                           graph_line_find(base, "one"));
+    const struct graph *queue = good(CHAIN("1", "queue: 7, memory: 1GiB, ")),
+                       *other = good(CHAIN("2", ""));
+    cr_assert(queue->hash == base->hash && other->hash != base->hash);
+    cr_assert(other->stages[2].recipe != base->stages[2].recipe &&
+              other->stages[4].recipe != base->stages[4].recipe);
+    one(HEAD "  a: {run: store, in: p, with: {path: a}}\n  q: {run: msa, in: a}\n"
+             "  b: {run: store, in: q, with: {path: b}}\n  p: {run: msa, in: b}\n",
+        "g.yaml:4:23:", "a circle");
+}
+
+Test(graph, replay_reads_a_store_that_nothing_fills)
+{
+    const struct graph *graph = good("graph: x\nstages:\n  store: {with: {path: f}}\n" TRAIN);
+    cr_assert(graph->line_count == 1 && graph->lines[0].filled_by < 0 && graph->lines[0].head == 0);
+    cr_assert(graph->seed == 1 && graph->max_bad == -1);
 }

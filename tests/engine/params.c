@@ -1,5 +1,5 @@
-/* Settings by table: every type with good and bad values, limits, texts that come back as they were,
- * and what the rows say in help and schema. */
+/* Settings by table: every type with good and bad values, limits, texts that come back as they
+ * were, and what the rows say in help and schema. */
 #include "engine/params.h"
 
 #include <criterion/criterion.h>
@@ -189,16 +189,18 @@ Test(params, too_long_and_too_many)
 
 Test(params, written_values_come_back)
 {
-    cr_assert(fill("{flag: on, count: 9, rate: 0.3333333333333333, room_bytes: 1000, wait_ms: 7ms,\n"
-                   " label: \"a \\\"quoted\\\" \\\\ line\\nand \\u00e4: {#}\", file: \"/with blank\",\n"
-                   " mode: slow, inputs: [\"/- x\", \"/y, z\"]}") == 0);
+    cr_assert(
+        fill("{flag: on, count: 9, rate: 0.3333333333333333, room_bytes: 1000, wait_ms: 7ms,\n"
+             " label: \"a \\\"quoted\\\" \\\\ line\\nand \\u00e4: {#}\", file: \"/with blank\",\n"
+             " mode: slow, inputs: [\"/- x\", \"/y, z\"]}") == 0);
     char *first = printed(all_values);
     double rate = knobs.rate;
     cr_assert(fill(first) == 0, "%s", first);
     char *second = printed(all_values);
     cr_assert(strcmp(first, second) == 0, "%s became %s", first, second);
     cr_assert(memcmp(&rate, &knobs.rate, sizeof rate) == 0, "to the last bit");
-    cr_assert(strcmp(knobs.label, "a \"quoted\" \\ line\nand \xc3\xa4: {#}") == 0, "%s", knobs.label);
+    cr_assert(strcmp(knobs.label, "a \"quoted\" \\ line\nand \xc3\xa4: {#}") == 0, "%s",
+              knobs.label);
     char *hashed = printed(hashed_values);
     cr_assert(strstr(first, "label: ") && !strstr(hashed, "label: "), "free ones are left out");
     free(first);

@@ -1,4 +1,5 @@
-/* The tree under graph files: shapes, places, and each limit told at the place where it is crossed. */
+/* The tree under graph files: shapes, places, and each limit told at the place where it is crossed.
+ */
 #include "engine/yaml.h"
 
 #include <criterion/criterion.h>
@@ -55,7 +56,8 @@ static void at(const struct yaml_node *node, int line, int column, int width)
 
 Test(yaml, a_tree_with_places)
 {
-    const struct yaml_node *root = parse("a: 1\nbb:\n  - x\n  - \"2\"\n  - {c: d e}\n'q': |\n  text\n");
+    const struct yaml_node *root =
+        parse("a: 1\nbb:\n  - x\n  - \"2\"\n  - {c: d e}\n'q': |\n  text\n");
     cr_assert(root && complaints.count == 0 && root->kind == YAML_MAP && root->count == 3);
     at(yaml_get(root, "a"), 1, 4, 1);
     at(yaml_get(root, "a")->key, 1, 1, 1);
