@@ -1,6 +1,5 @@
 /* What every stage must keep, checked for all that are registered without anyone writing it: its
- * table, its ports, its flags and its callbacks fit together; and an empty sample is refused with a
- * reason, not a crash. */
+ * table, its ports, its flags and its callbacks fit together. */
 #include "engine/params.h"
 #include "engine/port.h"
 
@@ -8,6 +7,8 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+
+#define DOUBLE_EXACT 9007199254740992.0 /* 2^53 */
 
 enum { NAME_MAX_BYTES = 47, SUMMARY_MAX = 100, ROWS_MAX = 128 };
 
@@ -34,6 +35,14 @@ static size_t member_size(enum param_type type)
     return 0;
 }
 
+static const struct param *row_named(const struct stage *stage, const char *name)
+{
+    for (const struct param *row = stage->params; row && row->name; row++)
+        if (strcmp(row->name, name) == 0)
+            return row;
+    return NULL;
+}
+
 static void row_check(const struct stage *stage, const struct param *row)
 {
     const char *where = stage->name;
@@ -50,6 +59,17 @@ static void row_check(const struct stage *stage, const struct param *row)
     cr_assert(row->min <= row->max, "%s.%s: limits are the wrong way round", where, row->name);
     cr_assert((row->type == PARAM_CHOICE) == (row->choices != NULL), "%s.%s: choices", where,
               row->name);
+    for (const char *c = row->help; *c; c++)
+        cr_assert((unsigned char)*c >= 0x20, "%s.%s: help is one line", where, row->name);
+    /* `--set STAGE.KEY=...` tells the keys of a stage and its settings apart by name alone. */
+    static const char *const taken[] = {"run",     "in",     "on",  "workers", "queue",
+                                        "timeout", "memory", "with"};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        cr_assert(strcmp(row->name, taken[i]) != 0, "%s.%s is a key of every stage", where,
+                  row->name);
+    if (row->type == PARAM_INT)
+        cr_assert(row->min >= -DOUBLE_EXACT && row->max <= DOUBLE_EXACT,
+                  "%s.%s: limits that a double cannot hold", where, row->name);
     for (const struct param *other = stage->params; other != row; other++) {
         cr_assert(strcmp(other->name, row->name) != 0, "%s.%s stands twice", where, row->name);
         cr_assert(other->offset + member_size(other->type) <= row->offset ||
@@ -83,6 +103,15 @@ Test(conformance, tables_ports_flags_and_callbacks_fit_together)
         cr_assert(!gather || stage->drain, "%s: a gather stage gives what is left", stage->name);
         cr_assert(!store || (sink && stage->drain && (stage->flags & STAGE_SINGLE)),
                   "%s: a store is a sink with one writer", stage->name);
+        cr_assert(store == (stage->store != NULL), "%s: store is for stores", stage->name);
+        const struct param *path = row_named(stage, "path"), *size = row_named(stage, "size");
+        cr_assert(!store || (path && path->type == PARAM_PATH && path->free && !path->fallback),
+                  "%s: a store's `path` must be given and is not hashed", stage->name);
+        cr_assert(!gather || (size && size->type == PARAM_INT && size->min >= 1),
+                  "%s: a gather stage has a `size` of at least 1", stage->name);
+        cr_assert(!(stage->flags & STAGE_RANDOM) || (!source && !store),
+                  "%s: lists and stores are not random", stage->name);
+        cr_assert(!stage->next || sink, "%s: sinks have passes", stage->name);
         cr_assert(!stage->save == !stage->load, "%s: what is saved can be loaded", stage->name);
         cr_assert(!stage->save || sink, "%s: sinks have checkpoints", stage->name);
         cr_assert(sink || source || out.count > 0, "%s gives something", stage->name);
