@@ -4,6 +4,7 @@
 #include "engine/shm.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/digest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +18,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define XXH_STATIC_LINKING_ONLY /* the state of a running digest lies on the stack */
-#include <xxhash.h>
-#ifdef __x86_64__
-#include <xxh_x86dispatch.h> /* the widest vectors of this processor: twice as fast */
-#endif
 
 enum {
     RETURNS_BYTES = SHM_BLOCKS_MAX * sizeof(uint32_t),
@@ -353,11 +348,6 @@ int shm_pool_reclaim(struct shm_pool *pool, int64_t age_ms)
     return sweep(pool, clock_ms() - age_ms);
 }
 
-uint64_t shm_digest(const void *data, size_t bytes)
-{
-    return XXH3_64bits(data, bytes);
-}
-
 enum status shm_view_open(struct shm_view **view, struct shm_fds fds, struct error *err)
 {
     void *memory = NULL, *returns = NULL;
@@ -396,18 +386,8 @@ enum status shm_view_copy(struct shm_view *view, const struct shm_descriptor *de
                          "a payload of %llu bytes at %llu lies outside its pool of %zu bytes",
                          (unsigned long long)descriptor->bytes,
                          (unsigned long long)descriptor->offset, view->bytes);
-    const unsigned char *from = view->memory + descriptor->offset;
-    unsigned char *copy = to;
     size_t bytes = (size_t)descriptor->bytes;
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    XXH3_64bits_reset(&state);
-    for (size_t at = 0; at < bytes; at += SHM_CHUNK_BYTES) {
-        size_t part = bytes - at < SHM_CHUNK_BYTES ? bytes - at : SHM_CHUNK_BYTES;
-        memcpy(copy + at, from + at, part);
-        XXH3_64bits_update(&state, copy + at, part);
-    }
-    uint64_t digest = XXH3_64bits_digest(&state);
+    uint64_t digest = digest_copy(to, view->memory + descriptor->offset, bytes);
     shm_view_return(view, descriptor);
     if (digest != descriptor->digest)
         return error_set(err, STATUS_CORRUPT, "a payload of %zu bytes changed on its way", bytes);

@@ -17,7 +17,6 @@ enum {
     SHM_BLOCKS_MAX = 1024,     /* blocks of one pool in use at a time */
     SHM_GRAIN_BYTES = 4096,    /* blocks start and end on pages */
     SHM_INLINE_MAX = 4096,     /* payloads up to this size travel in the message */
-    SHM_CHUNK_BYTES = 1 << 16, /* copied and digested at a time: stays in the second-level cache */
     SHM_DESCRIPTOR_BYTES = 40,
 };
 
@@ -51,7 +50,7 @@ struct shm_block {
 struct shm_descriptor {
     uint64_t inc; /* of the producer */
     uint64_t offset, bytes;
-    uint64_t digest;    /* XXH3-64 of the payload */
+    uint64_t digest;    /* digest_bytes of the payload */
     uint32_t slot, use; /* say to the producer which block comes back */
 };
 
@@ -76,8 +75,6 @@ void shm_pool_drop(struct shm_pool *pool, const struct shm_block *block);
 /* Takes back blocks that were given out more than age_ms ago: their message was lost with a
  * dispatcher or a consumer. Returns how many. */
 int shm_pool_reclaim(struct shm_pool *pool, int64_t age_ms);
-/* XXH3-64 of a payload, as a descriptor carries it. */
-uint64_t shm_digest(const void *data, size_t bytes);
 
 struct shm_view;
 

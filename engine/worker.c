@@ -2,6 +2,7 @@
 #include "engine/worker.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/digest.h"
 #include "engine/base/log.h"
 #include "engine/post.h"
 #include "engine/rundir.h"
@@ -327,7 +328,7 @@ static void send_sample(struct worker *worker, struct message *message, struct o
     message->size = (uint32_t)size;
     if (in_block) {
         struct shm_descriptor descriptor = {
-            worker->life.inc, block.offset, size, shm_digest(block.data, size),
+            worker->life.inc, block.offset, size, digest_bytes(block.data, size),
             block.slot,       block.use};
         shm_descriptor_encode(&descriptor, bytes);
         message->payload = bytes;

@@ -2,6 +2,7 @@
  * stages which do next to nothing; all processes of the run, the dispatcher too), and a payload's
  * way through shared memory (copy, digest, give back) against memcpy. */
 #include "engine/base/clock.h"
+#include "engine/base/digest.h"
 #include "engine/base/file.h"
 #include "engine/shm.h"
 
@@ -110,7 +111,7 @@ static void bench_shm(size_t bytes)
                 exit(1);
             memset(block.data, i, bytes);
             struct shm_descriptor descriptor = {
-                1, block.offset, bytes, shm_digest(block.data, bytes), block.slot, block.use};
+                1, block.offset, bytes, digest_bytes(block.data, bytes), block.slot, block.use};
             int64_t from = clock_ns();
             if (shm_view_copy(view, &descriptor, copy, &err) != STATUS_OK)
                 exit(1);

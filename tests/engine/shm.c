@@ -1,6 +1,8 @@
 /* Pools of payload blocks: sealed and fixed, blocks that come back, reuse found by the digest. */
 #include "engine/shm.h"
 
+#include "engine/base/digest.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +36,7 @@ static struct shm_descriptor describe(const struct shm_block *block)
     return (struct shm_descriptor){.inc = 7,
                                    .offset = block->offset,
                                    .bytes = block->bytes,
-                                   .digest = shm_digest(block->data, block->bytes),
+                                   .digest = digest_bytes(block->data, block->bytes),
                                    .slot = block->slot,
                                    .use = block->use};
 }
