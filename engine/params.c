@@ -10,10 +10,14 @@ enum { NAMES_MAX = 128 };
 static const char *type_name(const struct param *row)
 {
     static const char *const names[] = {
-        [PARAM_BOOL] = "true or false",  [PARAM_INT] = "a whole number",
-        [PARAM_FLOAT] = "a number",      [PARAM_TEXT] = "text",
-        [PARAM_CHOICE] = "one of",       [PARAM_BYTES] = "a size like 512MiB",
-        [PARAM_DURATION] = "a time like 30s", [PARAM_PATH] = "a path",
+        [PARAM_BOOL] = "true or false",
+        [PARAM_INT] = "a whole number",
+        [PARAM_FLOAT] = "a number",
+        [PARAM_TEXT] = "text",
+        [PARAM_CHOICE] = "one of",
+        [PARAM_BYTES] = "a size like 512MiB",
+        [PARAM_DURATION] = "a time like 30s",
+        [PARAM_PATH] = "a path",
         [PARAM_PATHS] = "a path or a list of paths",
     };
     return names[row->type];
@@ -53,8 +57,7 @@ static bool path_is_good(const char *path)
     return strlen(path) <= PARAM_TEXT_MAX && (*path != '{' || path_in_run(path));
 }
 
-static const char *path_from(const struct param_roots *roots, const char *path,
-                             struct arena *arena)
+static const char *path_from(const struct param_roots *roots, const char *path, struct arena *arena)
 {
     if (path_in_run(path) && roots->run)
         return arena_printf(arena, "%s%s", roots->run, path + 5);
@@ -134,8 +137,8 @@ static void describe(const struct param *row, char *text, size_t size)
     int used = snprintf(text, size, "%s", type_name(row));
     if (row->type == PARAM_CHOICE) {
         for (int i = 0; row->choices[i] && used > 0 && (size_t)used < size; i++)
-            used += snprintf(text + used, size - (size_t)used, "%s%s", i ? ", " : " ",
-                             row->choices[i]);
+            used +=
+                snprintf(text + used, size - (size_t)used, "%s%s", i ? ", " : " ", row->choices[i]);
     } else if (has_limits(row) && used > 0 && (size_t)used < size) {
         snprintf(text + used, size - (size_t)used, " from %.15g to %.15g", row->min, row->max);
     }
@@ -199,8 +202,8 @@ static void value_fill(const struct param *row, char *member, const struct yaml_
                  value->text, path_hint(value->text));
         return;
     }
-    const char *near = row->type == PARAM_CHOICE ? text_suggest(span_of(value->text), row->choices)
-                                                 : NULL;
+    const char *near =
+        row->type == PARAM_CHOICE ? text_suggest(span_of(value->text), row->choices) : NULL;
     complain(complaints, value->place, "%s wants %s; '%.80s' is not%s%s%s", row->name, wanted,
              value->text, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
@@ -265,11 +268,37 @@ void params_fill(const struct param *table, void *state, const struct yaml_node 
     }
 }
 
+/* Whether UTF-8 text begins with a character that YAML does not take as it is inside quotes (other
+ * line ends, which it folds, and what it does not print): its bytes, and the character. */
+static int unprintable(const unsigned char *text, unsigned *character)
+{
+    if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] < 0xa0) {
+        *character = text[1];
+        return 2;
+    }
+    bool three = (text[0] & 0xf0) == 0xe0 && text[1] && text[2];
+    if (!three)
+        return 0;
+    *character = (text[0] & 0xfu) << 12 | (text[1] & 0x3fu) << 6 | (text[2] & 0x3fu);
+    static const unsigned known[] = {0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (*character == known[i])
+            return 3;
+    return 0;
+}
+
 void json_string(const char *text, FILE *out)
 {
+    unsigned character;
     fputc('"', out);
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
+        int bytes = unprintable((const unsigned char *)text, &character);
+        if (bytes) {
+            fprintf(out, "\\u%04x", character);
+            text += bytes - 1;
+            continue;
+        }
         if (c == '"' || c == '\\')
             fprintf(out, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)
@@ -362,10 +391,14 @@ void params_help(const struct param *table, FILE *out)
 void params_schema(const struct param *table, FILE *out)
 {
     static const char *const types[] = {
-        [PARAM_BOOL] = "\"boolean\"",  [PARAM_INT] = "\"integer\"",
-        [PARAM_FLOAT] = "\"number\"",  [PARAM_TEXT] = "\"string\"",
-        [PARAM_CHOICE] = "\"string\"", [PARAM_BYTES] = "[\"string\", \"integer\"]",
-        [PARAM_DURATION] = "\"string\"", [PARAM_PATH] = "\"string\"",
+        [PARAM_BOOL] = "\"boolean\"",
+        [PARAM_INT] = "\"integer\"",
+        [PARAM_FLOAT] = "\"number\"",
+        [PARAM_TEXT] = "\"string\"",
+        [PARAM_CHOICE] = "\"string\"",
+        [PARAM_BYTES] = "[\"string\", \"integer\"]",
+        [PARAM_DURATION] = "\"string\"",
+        [PARAM_PATH] = "\"string\"",
         [PARAM_PATHS] = "[\"string\", \"array\"]",
     };
     const char *between = "";
@@ -391,8 +424,8 @@ void params_schema(const struct param *table, FILE *out)
             fputs(", \"maximum\": ", out);
             write_double(row->max, out);
         }
-        if (row->fallback && (row->type == PARAM_INT || row->type == PARAM_FLOAT ||
-                              row->type == PARAM_BOOL))
+        if (row->fallback &&
+            (row->type == PARAM_INT || row->type == PARAM_FLOAT || row->type == PARAM_BOOL))
             fprintf(out, ", \"default\": %s", row->fallback);
         fputs("}", out);
         between = ", ";

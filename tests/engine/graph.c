@@ -363,7 +363,8 @@ Test(graph, what_is_written_comes_back)
 {
     const char *text =
         "graph: x-1\nseed: 9223372036854775807\nmax_bad: 0\nstages:\n"
-        "  scan: {with: {structures: [\"/a b\", \"/#\", \"/: -\", \"/\\x07\\\"\\\\\"]}}\n"
+        "  scan: {with: {structures: [\"/a b\", \"/#\", \"/: -\", \"/\\x07\\\"\\\\\",\n"
+        "    \"/a\\N b\\L c\\P d\\x80 e\\ufeff f\\uffff\"]}}\n"
         "  parse: {in: scan, on: cpu, workers: 3, queue: 5, timeout: 1500ms, memory: 3GiB}\n"
         "  msa: {in: parse}\n  store: {in: msa, with: {path: \"/\\u00e4{run}\"}}\n"
         "  other: {run: crop, in: store.held_out, with: {mask: 0.1234567890123}}\n"

@@ -1,5 +1,6 @@
 /* Any bytes as a graph file: read or refused with complaints, never a crash; what was read is
- * written out and must be a graph of the same hash. The part behind a 0 byte is an override. */
+ * written out and must be a graph of the same hash, which writes the same text. The part behind a 0
+ * byte is an override. */
 #include "engine/graph.h"
 
 #include <stdlib.h>
@@ -42,6 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!again || again->hash != graph->hash)
             complaints_print(&complaints, stderr);
         ASSERT(again && again->hash == graph->hash);
+        char *twice = NULL;
+        size_t twice_size = 0;
+        FILE *second = open_memstream(&twice, &twice_size);
+        ASSERT(second);
+        graph_write(again, second);
+        fclose(second);
+        ASSERT(twice_size == written_size && memcmp(twice, written, twice_size) == 0);
+        free(twice);
     } else {
         ASSERT(complaints.count > 0);
         complaints_print(&complaints, out);
