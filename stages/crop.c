@@ -18,6 +18,7 @@
  *   extra_msa u8[P,E,K], extra_deletion_matrix i16[P,E,K], extra_rows i32[P]
  *   resolution is_distillation use_clamped_fape   f32[] */
 #include "engine/stage.h"
+#include "stages/bio/msa_assign.h"
 #include "stages/bio/msa_cluster.h"
 
 #include <string.h>

@@ -4,6 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/params.h"
 #include "stages/bio/expand.h"
+#include "stages/bio/msa_assign.h"
 #include "stages/bio/msa_cluster.h"
 
 #include <stdio.h>

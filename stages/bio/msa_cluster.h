@@ -1,22 +1,9 @@
-/* Nearest cluster of each extra row, and what each cluster holds (data path, sections 7.5, 7.6):
- * exact integers. The assignment looks at all columns, the summary at the crop's alone. */
+/* What each cluster of alignment rows holds (data path, section 7.6), in the crop's columns: exact
+ * integers. Which rows it holds: msa_assign.h. */
 #ifndef STAGES_BIO_MSA_CLUSTER_H
 #define STAGES_BIO_MSA_CLUSTER_H
 
 #include "stages/bio/msa_sample.h"
-
-/* assignment[choice->extra]: the cluster with the most columns of equal symbols, gaps and [MASK]
- * not counted, the lowest on ties. Picks AVX-512, AVX2 or plain C by the processor; all give the
- * same. */
-void msa_assign(const struct msa_source *source, const struct msa_choice *choice,
-                struct arena *arena, uint32_t *assignment);
-
-/* The ways to count equal bytes a[n] == b[n]; n is a multiple of 64. NULL where the processor
- * cannot. */
-typedef uint32_t count_equal_fn(const uint8_t *a, const uint8_t *b, size_t n);
-count_equal_fn *count_equal_plain(void);
-count_equal_fn *count_equal_avx2(void);
-count_equal_fn *count_equal_avx512(void);
 
 /* Sums over each cluster: itself (after masking) and the extra rows assigned to it, in columns
  * [start, start + width): counts[clusters, width, 23] of symbols, deletions[clusters, width] of

@@ -7,6 +7,7 @@
 #include "tests/stages/features.h"
 #include "stages/bio/expand.h"
 #include "stages/bio/geometry.h"
+#include "stages/bio/msa_assign.h"
 #include "stages/bio/msa_cluster.h"
 
 #include <dirent.h>

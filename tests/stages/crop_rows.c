@@ -2,6 +2,7 @@
  * step alone. */
 #include "tests/stages/crops.h"
 #include "stages/bio/expand.h"
+#include "stages/bio/msa_assign.h"
 #include "stages/bio/msa_cluster.h"
 
 #include <math.h>
@@ -81,29 +82,6 @@ Test(crop_rows, masked_symbols_are_those_drawn)
     msa_apply_mask(&source, (uint32_t[]){1, 0}, 2, (uint8_t[]){0, 1, 0, 1, 0, 0},
                    (uint8_t[]){9, 22, 9, 8, 9, 9}, masked);
     cr_assert(memcmp(masked, (uint8_t[]){4, 22, 6, 8, 2, 3}, 6) == 0);
-}
-
-Test(crop_rows, every_way_to_count_equal_bytes_counts_the_same)
-{
-    count_equal_fn *const ways[] = {count_equal_avx2(), count_equal_avx512()};
-    static const size_t sizes[] = {0, 64, 128, 192, 1024, 252 * 32, 252 * 32 + 64, 40000 / 64 * 64};
-    static uint8_t a[40000], b[40000];
-    struct rng rng = rng_open(1, 0, 0, "bytes", 0);
-    for (size_t i = 0; i < sizeof a; i++) {
-        a[i] = (uint8_t)rng_below(&rng, 22);
-        b[i] = rng_below(&rng, 3) ? a[i] : (uint8_t)rng_below(&rng, 256);
-    }
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-        uint32_t want = 0;
-        for (size_t i = 0; i < sizes[s]; i++)
-            want += a[i] == b[i];
-        cr_assert(count_equal_plain()(a, b, sizes[s]) == want);
-        for (int w = 0; w < 2; w++) /* the processor may lack one */
-            if (ways[w]) {
-                cr_assert(ways[w](a, b, sizes[s]) == want, "way %d, %zu bytes", w, sizes[s]);
-                cr_assert(ways[w](a, a, sizes[s]) == sizes[s], "all equal");
-            }
-    }
 }
 
 /* Clusters A R - X [M] and R R - N A; three extra rows. */
