@@ -101,7 +101,7 @@ Test(adam, the_rate_rises_and_falls, .init = setup, .fini = teardown)
 Test(adam, skips_what_is_not_finite_or_empty, .init = setup, .fini = teardown)
 {
     struct adam_config config = adam_config_default();
-    const double bad[3] = {NAN, INFINITY, -INFINITY};
+    const double bad[3] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (int i = 0; i < 3; i++) {
         gradient(1, bad[i], 1);
         struct adam_result r = adam_step(&config, &buffers, norm, 1, 1, 0);
