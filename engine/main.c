@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
     &command_replay,
     &command_why,
     &command_store,
+    &command_doctor,
     &command_work,
 };
 

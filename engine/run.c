@@ -5,6 +5,7 @@
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/command.h"
+#include "engine/doctor.h"
 #include "engine/list.h"
 #include "engine/run_state.h"
 #include "engine/store.h"
@@ -183,12 +184,34 @@ static void raise_file_limit(void)
     }
 }
 
+/* Stops on what would stop the run later; the rest goes to the log. */
+static enum status preflight(struct run *run, struct error *err)
+{
+    static struct doctor_facts facts;
+    static struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
+    enum status status = STATUS_OK;
+    doctor_add_path(&facts, run->dir.path, false);
+    doctor_need(&facts, &run->job.plan);
+    doctor_measure(&facts, "");
+    int count = doctor_judge(&facts, findings);
+    for (int i = 0; i < count; i++) {
+        if (findings[i].verdict == DOCTOR_WARNING)
+            log_info("doctor: %s: %s", findings[i].name, findings[i].text);
+        if (findings[i].verdict == DOCTOR_FAILURE && status == STATUS_OK)
+            status = error_set(err, STATUS_INVALID, "%s: %s (foldmill doctor tells all)",
+                               findings[i].name, findings[i].text);
+    }
+    return status;
+}
+
 static enum status run_open(struct run *run, struct graph *graph, struct error *err)
 {
     raise_file_limit();
     enum status status = settle_graph(run, graph, err);
     if (status == STATUS_OK)
         status = run_report_open(run, err);
+    if (status == STATUS_OK)
+        status = preflight(run, err);
     if (status == STATUS_OK)
         status = make_lists(run, err);
     if (status == STATUS_OK)

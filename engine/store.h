@@ -171,4 +171,8 @@ enum status store_verify(struct store *store,
                          void (*alive)(void *user), void *user, struct store_report *report,
                          struct error *err);
 
+/* The name of a file system on which a store loses data (NFS, Lustre, ...), by statfs(2)'s f_type;
+ * NULL: it is none of those. */
+const char *store_remote_disk(unsigned long type);
+
 #endif

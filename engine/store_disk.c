@@ -26,17 +26,25 @@ static const struct {
 
 enum { OVERLAY = 0x794c7630 };
 
+const char *store_remote_disk(unsigned long type)
+{
+    for (size_t i = 0; i < sizeof remote_disks / sizeof *remote_disks; i++)
+        if (type == remote_disks[i].type)
+            return remote_disks[i].name;
+    return NULL;
+}
+
 enum status store_check_disk(const char *path, bool writing, struct error *err)
 {
     struct statfs info;
     if (statfs(path, &info) != 0)
         return error_set(err, STATUS_IO, "store %s: %s", path, strerror(errno));
     unsigned long type = (unsigned long)info.f_type & 0xffffffffu;
-    for (size_t i = 0; i < sizeof remote_disks / sizeof *remote_disks; i++)
-        if (type == remote_disks[i].type)
-            return error_set(err, STATUS_INVALID,
-                             "store %s lies on %s, where LMDB loses data: put it on a local disk",
-                             path, remote_disks[i].name);
+    const char *remote = store_remote_disk(type);
+    if (remote)
+        return error_set(err, STATUS_INVALID,
+                         "store %s lies on %s, where LMDB loses data: put it on a local disk", path,
+                         remote);
     if (type == OVERLAY && writing)
         log_warn("store %s lies on an overlay: it will be gone with the container", path);
     return STATUS_OK;
