@@ -8,8 +8,9 @@
 #include "stages/bio/residue.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
-enum { PATH_BYTES_MAX = 4096, FILES_MAX = 1000, SPECIES_BYTES = 5 };
+enum { PATH_BYTES_MAX = 4096, FILES_MAX = 1000 };
 
 enum { MISSING_REFUSE, MISSING_ALONE };
 
@@ -66,21 +67,80 @@ static enum status family_read(struct msa_state *msa, const char *path, struct s
     return status == STATUS_OK ? status : error_prefix(err, "%s", path);
 }
 
-/* One of the chain's own alignments: its first row is the chain. */
-static enum status own_read(struct msa_state *msa, const char *path, struct span sequence,
-                            struct alignment *view, struct error *err)
+/* Rows of one of the chain's own A3M files, on their way to the features. */
+struct own {
+    struct msa_builder *builder;
+    struct span sequence;
+    bool begun; /* the first row was the chain */
+};
+
+static enum status own_row(void *user, const struct alignment_row *row, struct error *err)
 {
-    struct alignment raw;
+    struct own *own = user;
+    enum status status = STATUS_OK;
+    if (!own->begun)
+        status = alignment_check_row(row, own->sequence.data, (int)own->sequence.size, err);
+    own->begun = true;
+    return status == STATUS_OK ? msa_add_row(own->builder, row, err) : status;
+}
+
+/* Adds one of the chain's own alignments, whose first row is the chain. A3M goes row by row:
+ * neither the text nor a second form of it is ever in memory as a whole. */
+static enum status own_read(struct msa_state *msa, const char *path, struct span sequence,
+                            struct msa_builder *builder, struct error *err)
+{
     enum alignment_format format;
-    enum status status = raw_read(path, &msa->scratch, &raw, &format, err);
+    enum status status = alignment_format_of(span_of(path), &format, err);
     if (status != STATUS_OK)
-        return status;
-    *view = raw;
-    if (format == ALIGNMENT_STOCKHOLM || format == ALIGNMENT_CLUSTAL)
-        status = alignment_project(&raw, 0, &msa->scratch, view, err);
-    if (status == STATUS_OK)
-        status = alignment_check_query(view, sequence.data, (int)sequence.size, err);
-    return status == STATUS_OK ? status : error_prefix(err, "%s", path);
+        return err->status = STATUS_REFUSED;
+    struct alignment raw, view;
+    if (format == ALIGNMENT_A3M || format == ALIGNMENT_A2M) {
+        struct own own = {.builder = builder, .sequence = sequence};
+        struct lines lines;
+        status = lines_open(&lines, path, 0, UINT64_MAX, ALIGNMENT_BYTES_MAX, &msa->scratch, err);
+        bool read = status == STATUS_OK;
+        if (read)
+            status = a3m_rows(&lines, format == ALIGNMENT_A2M, &msa->scratch, own_row, &own, err);
+        if (status != STATUS_OK && !span_starts(span_of(err->text), path))
+            error_prefix(err, "%s", path);
+        lines_close(&lines);
+    } else {
+        status = raw_read(path, &msa->scratch, &raw, &format, err);
+        if (status != STATUS_OK)
+            return status;
+        status = alignment_project(&raw, 0, &msa->scratch, &view, err);
+        if (status == STATUS_OK)
+            status = alignment_check_query(&view, sequence.data, (int)sequence.size, err);
+        if (status == STATUS_OK)
+            status = msa_add(builder, &view, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
+    }
+    return status == STATUS_OK ? status : (err->status = STATUS_REFUSED);
+}
+
+/* Room for the rows of all files, by the files' sizes, so that they need not be moved: a row takes
+ * more bytes in its file than in memory; in a packed file perhaps an eighth. */
+static void rows_reserve(struct span paths, struct msa_builder *builder)
+{
+    enum { PACKED_TIMES = 8 };
+    uint64_t bytes = 0;
+    struct span line;
+    while (span_line(&paths, &line)) {
+        char path[PATH_BYTES_MAX];
+        struct stat info;
+        if (line.size == 0 || line.size >= sizeof path)
+            continue;
+        memcpy(path, line.data, line.size);
+        path[line.size] = 0;
+        bool packed = line.size > 3 && memcmp(path + line.size - 3, ".gz", 3) == 0;
+        if (stat(path, &info) == 0 && info.st_size > 0)
+            bytes += (uint64_t)info.st_size * (packed ? PACKED_TIMES : 1);
+    }
+    struct error ignored; /* without this room, the builder takes it as it comes */
+    if (bytes > SAMPLE_BYTES_MAX)
+        bytes = SAMPLE_BYTES_MAX;
+    msa_reserve(builder, (int64_t)(bytes / (uint64_t)builder->length) + 1, &ignored);
 }
 
 /* Adds the rows of all files, a line each in paths. */
@@ -102,13 +162,13 @@ static enum status files_read(struct msa_state *msa, struct span paths, struct s
         memcpy(path, line.data, line.size);
         path[line.size] = 0;
         enum status status = row.size ? family_read(msa, path, row, sequence, &view, err)
-                                      : own_read(msa, path, sequence, &view, err);
+                                      : own_read(msa, path, sequence, builder, err);
         if (status == STATUS_REFUSED && row.size) { /* it may be in another family's file */
             if (!first.status)
                 first = *err;
             continue;
         }
-        if (status == STATUS_OK)
+        if (status == STATUS_OK && row.size)
             status = msa_add(builder, &view, err);
         if (status != STATUS_OK)
             return status;
@@ -122,14 +182,20 @@ static enum status files_read(struct msa_state *msa, struct span paths, struct s
 }
 
 /* The features as fields of the sample. */
-static void fields_add(const struct msa_state *state, const struct msa *msa, struct sample *out,
-                       struct arena *arena)
+static enum status fields_add(const struct msa *msa, struct sample *out, struct arena *arena,
+                              struct error *err)
 {
-    size_t rows = (size_t)msa->rows, length = (size_t)msa->length;
+    size_t rows = (size_t)msa->rows;
     int64_t deletions = msa->deletion_start[rows];
     size_t deletion_bytes = (size_t)deletions * sizeof *msa->deletion_column;
-    memcpy(sample_add_2(out, arena, "msa", KIND_U8, msa->rows, msa->length), msa->symbol,
-           rows * length);
+    const struct field symbols = {.name = "msa",
+                                  .kind = KIND_U8,
+                                  .rank = 2,
+                                  .size = {msa->rows, msa->length},
+                                  .data = msa->symbol};
+    enum status status = sample_put(out, &symbols, err);
+    if (status != STATUS_OK)
+        return status;
     memcpy(sample_add_1(out, arena, "deletion_start", KIND_I32, msa->rows + 1), msa->deletion_start,
            (rows + 1) * sizeof *msa->deletion_start);
     int32_t *column = sample_add_1(out, arena, "deletion_column", KIND_I32, deletions);
@@ -141,14 +207,11 @@ static void fields_add(const struct msa_state *state, const struct msa *msa, str
     sample_add_i32(out, arena, "num_alignments", msa->rows);
     msa_profile(msa,
                 sample_add_2(out, arena, "hhblits_profile", KIND_I32, msa->length, SYMBOL_COUNT));
-    if (!state->species)
-        return;
-    char *species =
-        sample_add_2(out, arena, "msa_species_identifiers", KIND_U8, msa->rows, SPECIES_BYTES);
-    for (size_t row = 0; row < rows; row++) {
-        struct span id = species_id(msa->description[row]);
-        memcpy(species + row * SPECIES_BYTES, id.data, id.size);
-    }
+    if (msa->species)
+        memcpy(
+            sample_add_2(out, arena, "msa_species_identifiers", KIND_U8, msa->rows, SPECIES_BYTES),
+            msa->species, rows * SPECIES_BYTES);
+    return STATUS_OK;
 }
 
 static enum status msa_feed(void *state, const struct work *work, const struct sample *in,
@@ -163,10 +226,16 @@ static enum status msa_feed(void *state, const struct work *work, const struct s
         return error_set(err, STATUS_REFUSED, "the chain has no residues");
     arena_reset(&msa->scratch);
     msa_open(&builder, (int)sequence.size, &msa->scratch);
-    enum status status = files_read(msa, sample_text(in, "alignment"), sample_text(in, "row"),
-                                    sequence, &builder, err);
-    if (status == STATUS_OK && msa->rows_max)
-        msa_cut(&builder, msa->rows_max);
+    builder.symbol_arena = arena; /* where the field will stand */
+    builder.with_species = msa->species;
+    /* One row more than fits a sample is enough to refuse it. */
+    builder.rows_max = (int64_t)(SAMPLE_BYTES_MAX / 2 / sequence.size) + 1;
+    if (msa->rows_max && msa->rows_max < builder.rows_max)
+        builder.rows_max = msa->rows_max;
+    struct span files = sample_text(in, "alignment"), row = sample_text(in, "row");
+    if (row.size == 0)
+        rows_reserve(files, &builder);
+    enum status status = files_read(msa, files, row, sequence, &builder, err);
     if (status == STATUS_OK)
         status = msa_finish(&builder, &features, err);
     if (status != STATUS_OK)
@@ -177,8 +246,7 @@ static enum status msa_feed(void *state, const struct work *work, const struct s
         return error_set(err, STATUS_REFUSED,
                          "%d alignment rows of %d columns are too many for a sample: set rows_max",
                          features.rows, features.length);
-    fields_add(msa, &features, out, arena);
-    return STATUS_OK;
+    return fields_add(&features, out, arena, err);
 }
 
 static void msa_stage_close(void *state)

@@ -72,13 +72,18 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
     return arena->current = fresh;
 }
 
+/* What a thing of size bytes takes. */
+static size_t rounded(size_t size)
+{
+    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    return size ? size : ARENA_ALIGN;
+}
+
 static void *take(struct arena *arena, size_t size)
 {
     if (size > SIZE_MAX - ARENA_ALIGN)
         return NULL;
-    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
-    if (size == 0)
-        size = ARENA_ALIGN;
+    size = rounded(size);
     if (arena->bytes_max &&
         (size > arena->bytes_max || arena->used_bytes > arena->bytes_max - size))
         return NULL;
@@ -115,6 +120,17 @@ void *arena_try(struct arena *arena, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
     return take(arena, bytes);
+}
+
+void arena_trim(struct arena *arena, const void *data, size_t taken, size_t size)
+{
+    struct arena_block *block = arena->current;
+    ASSERT_INT(size, <=, taken);
+    size_t back = rounded(taken) - rounded(size);
+    if (!block || block->data + block->used != (const unsigned char *)data + rounded(taken))
+        return;
+    block->used -= back;
+    arena->used_bytes -= back;
 }
 
 char *arena_text(struct arena *arena, const char *text, size_t size)

@@ -16,9 +16,9 @@ struct arena_block;
 
 struct arena {
     struct arena_block *first, *current;
-    size_t used_bytes;  /* given out since the last reset */
-    size_t bytes_max;   /* limit on used_bytes; 0 = none */
-    size_t peak_bytes;  /* largest used_bytes ever */
+    size_t used_bytes; /* given out since the last reset */
+    size_t bytes_max;  /* limit on used_bytes; 0 = none */
+    size_t peak_bytes; /* largest used_bytes ever */
 };
 
 struct arena_mark {
@@ -45,6 +45,10 @@ void *arena_zero(struct arena *arena, size_t count, size_t size);
 /* As arena_alloc, but returns NULL when memory, the limit or the product count * size is too
  * large: use it for sizes that come from the outside. */
 void *arena_try(struct arena *arena, size_t count, size_t size);
+
+/* Gives back what lies above size of data[taken], which the arena gave; does nothing when something
+ * was taken after it. So an array can be taken at its largest: pages never touched cost nothing. */
+void arena_trim(struct arena *arena, const void *data, size_t taken, size_t size);
 
 /* A copy of the first size bytes of text, ended by a NUL. */
 char *arena_text(struct arena *arena, const char *text, size_t size);

@@ -1,46 +1,54 @@
 /* A3M, A2M and aligned FASTA: a header line with '>' for each row, its letters below. */
 #include "stages/bio/alignment.h"
+#include "stages/bio/letters.h"
 #include "stages/bio/names.h"
 
 #include <string.h>
 
 struct reader {
     struct arena *arena;
-    struct alignment *alignment;
+    alignment_row_fn *take;
+    void *user;
     bool dots; /* '.' is skipped (A2M) */
     int64_t line;
-    size_t size;      /* letters of all rows so far */
-    size_t row_begin; /* where the current row's begin */
-    int32_t inserted; /* residues since the last column of the current row */
-    int description_capacity, start_capacity, insertion_count, insertion_capacity;
+    int rows, width; /* of the first row */
+    struct letters letters;
+    char *description; /* of the current row */
+    size_t description_size, description_room;
 };
 
-static int cut(struct span text, int most)
+static int cut(size_t size, int most)
 {
-    return text.size < (size_t)most ? (int)text.size : most;
+    return size < (size_t)most ? (int)size : most;
 }
 
-/* Checks the current row's width. */
+/* Checks the current row's width and gives the row away. */
 static enum status row_end(struct reader *reader, struct error *err)
 {
-    struct alignment *a = reader->alignment;
-    if (a->rows == 0)
+    if (reader->rows == 0)
         return STATUS_OK;
-    size_t width = reader->size - reader->row_begin;
-    struct span name = a->description[a->rows - 1];
-    if (a->rows == 1) {
+    size_t width = reader->letters.size;
+    int shown = cut(reader->description_size, 60);
+    if (reader->rows == 1) {
         if (width == 0 || width > ALIGNMENT_WIDTH_MAX)
             return error_set(err, STATUS_REFUSED, "row 1 (%.*s) has %zu columns, wanted 1 to %d",
-                             cut(name, 60), name.data, width, ALIGNMENT_WIDTH_MAX);
-        a->width = (int)width;
+                             shown, reader->description, width, ALIGNMENT_WIDTH_MAX);
+        reader->width = (int)width;
     }
-    if (width != (size_t)a->width)
+    if (width != (size_t)reader->width)
         return error_set(err, STATUS_REFUSED,
                          "line %lld: row %d (%.*s) ends with %zu columns, the first row has %d "
                          "(not aligned, or truncated)",
-                         (long long)reader->line, a->rows, cut(name, 60), name.data, width,
-                         a->width);
-    return STATUS_OK;
+                         (long long)reader->line, reader->rows, shown, reader->description, width,
+                         reader->width);
+    struct alignment_row row = {
+        .description = {reader->description, reader->description_size},
+        .letters = reader->letters.letter,
+        .width = reader->width,
+        .insertion = reader->letters.insertion,
+        .insertions = reader->letters.insertion_count,
+    };
+    return reader->take(reader->user, &row, err);
 }
 
 static enum status row_begin(struct reader *reader, struct span description, struct error *err)
@@ -48,60 +56,106 @@ static enum status row_begin(struct reader *reader, struct span description, str
     enum status status = row_end(reader, err);
     if (status != STATUS_OK)
         return status;
-    struct alignment *a = reader->alignment;
-    struct span *descriptions = array_grow(reader->arena, a->description, a->rows,
-                                           &reader->description_capacity, sizeof *descriptions);
-    int32_t *start = array_grow(reader->arena, a->insertion_start, a->rows, &reader->start_capacity,
-                                sizeof *start);
-    if (!descriptions || !start || a->rows == ALIGNMENT_ROWS_MAX)
-        return error_set(err, STATUS_LIMIT, "line %lld: no room for more than %d rows",
-                         (long long)reader->line, a->rows);
-    a->description = descriptions;
-    a->insertion_start = start;
-    descriptions[a->rows] = description;
-    start[a->rows++] = reader->insertion_count;
-    reader->row_begin = reader->size;
-    reader->inserted = 0;
-    return STATUS_OK;
-}
-
-/* A column with insertions before it. */
-static enum status insertion_add(struct reader *reader, struct error *err)
-{
-    struct alignment *a = reader->alignment;
-    struct insertion *array = array_grow(reader->arena, a->insertion, reader->insertion_count,
-                                         &reader->insertion_capacity, sizeof *array);
-    if (!array)
-        return error_set(err, STATUS_LIMIT, "line %lld: no memory for insertions",
+    if (description.size && memchr(description.data, 0, description.size))
+        return error_set(err, STATUS_REFUSED, "line %lld: not a text file: it holds zero bytes",
                          (long long)reader->line);
-    a->insertion = array;
-    array[reader->insertion_count++] =
-        (struct insertion){(int32_t)(reader->size - reader->row_begin), reader->inserted};
-    reader->inserted = 0;
+    if (description.size > reader->description_room) {
+        reader->description_room = 2 * description.size;
+        reader->description = arena_try(reader->arena, reader->description_room, 1);
+    }
+    if ((!reader->description && description.size) || reader->rows == ALIGNMENT_ROWS_MAX)
+        return error_set(err, STATUS_LIMIT, "line %lld: no room for more than %d rows",
+                         (long long)reader->line, reader->rows);
+    if (description.size)
+        memcpy(reader->description, description.data, description.size);
+    reader->description_size = description.size;
+    reader->letters.size = 0;
+    reader->letters.insertion_count = 0;
+    reader->letters.inserted = 0;
+    reader->rows++;
     return STATUS_OK;
 }
 
 static enum status letters_read(struct reader *reader, struct span line, struct error *err)
 {
-    char *letters = reader->alignment->letters;
-    for (size_t i = 0; i < line.size; i++) {
-        char c = line.data[i];
-        if ((c >= 'A' && c <= 'Z') || c == '-') {
-            if (reader->inserted) {
-                enum status status = insertion_add(reader, err);
-                if (status != STATUS_OK)
-                    return status;
-            }
-            letters[reader->size++] = c;
-        } else if (c >= 'a' && c <= 'z') {
-            reader->inserted++;
-        } else if (c != '.' || !reader->dots) {
-            return error_set(err, STATUS_REFUSED,
-                             "line %lld: character 0x%02x%s in an alignment row; wanted letters "
-                             "and '-'",
-                             (long long)reader->line, (unsigned)(unsigned char)c,
-                             c == '.' ? " ('.': is it A2M? then name it .a2m)" : "");
-        }
+    if (!letters_reserve(&reader->letters, line.size, reader->arena))
+        return error_set(err, STATUS_LIMIT, "line %lld: no memory for %zu letters",
+                         (long long)reader->line, line.size);
+    size_t taken = letters_take(&reader->letters, line.data, line.size, reader->dots);
+    if (taken == line.size)
+        return STATUS_OK;
+    char c = line.data[taken];
+    return error_set(err, STATUS_REFUSED,
+                     "line %lld: character 0x%02x%s in an alignment row; wanted letters and '-'",
+                     (long long)reader->line, (unsigned)(unsigned char)c,
+                     c == '.' ? " ('.': is it A2M? then name it .a2m)" : "");
+}
+
+enum status a3m_rows(struct lines *lines, bool dots, struct arena *arena, alignment_row_fn *take,
+                     void *user, struct error *err)
+{
+    struct reader reader = {.arena = arena, .take = take, .user = user, .dots = dots};
+    struct span line;
+    enum status status;
+    while ((status = lines_next(lines, &line, err)) == STATUS_OK) {
+        reader.line++;
+        line = span_trim(line);
+        if (line.size == 0 || *line.data == '#')
+            continue;
+        if (*line.data == '>')
+            status = row_begin(&reader, (struct span){line.data + 1, line.size - 1}, err);
+        else if (reader.rows == 0)
+            status = error_set(err, STATUS_REFUSED,
+                               "line %lld begins with \"%.*s\", wanted a header line with >",
+                               (long long)reader.line, cut(line.size, 20), line.data);
+        else
+            status = letters_read(&reader, line, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (status == STATUS_EMPTY)
+        status = row_end(&reader, err);
+    if (status == STATUS_OK && reader.rows == 0)
+        return error_set(err, STATUS_REFUSED, "no rows: wanted header lines with >");
+    return status;
+}
+
+/* Rows into an alignment. */
+struct keeper {
+    struct arena *arena;
+    struct alignment *alignment;
+    size_t letters_room;
+    int row_room, start_room, insertions, insertion_room;
+};
+
+static enum status row_keep(void *user, const struct alignment_row *row, struct error *err)
+{
+    struct keeper *keeper = user;
+    struct alignment *a = keeper->alignment;
+    size_t width = (size_t)row->width, size = (size_t)a->rows * width;
+    struct span *descriptions =
+        array_grow(keeper->arena, a->description, a->rows, &keeper->row_room, sizeof *descriptions);
+    int32_t *start =
+        array_grow(keeper->arena, a->insertion_start, a->rows, &keeper->start_room, sizeof *start);
+    char *description = arena_try(keeper->arena, row->description.size, 1);
+    if (!descriptions || !start || !description)
+        return error_set(err, STATUS_LIMIT, "no memory for more than %d rows", a->rows);
+    a->width = row->width;
+    a->description = descriptions;
+    a->insertion_start = start;
+    if (row->description.size)
+        memcpy(description, row->description.data, row->description.size);
+    descriptions[a->rows] = (struct span){description, row->description.size};
+    start[a->rows++] = keeper->insertions;
+    ASSERT_INT(size + width, <=, keeper->letters_room); /* each is a character of the file */
+    memcpy(a->letters + size, row->letters, width);
+    for (int i = 0; i < row->insertions; i++) {
+        struct insertion *array = array_grow(keeper->arena, a->insertion, keeper->insertions,
+                                             &keeper->insertion_room, sizeof *array);
+        if (!array)
+            return error_set(err, STATUS_LIMIT, "no memory for insertions");
+        a->insertion = array;
+        array[keeper->insertions++] = row->insertion[i];
     }
     return STATUS_OK;
 }
@@ -109,40 +163,23 @@ static enum status letters_read(struct reader *reader, struct span line, struct 
 enum status a3m_read(struct span content, bool dots, struct arena *arena,
                      struct alignment *alignment, struct error *err)
 {
-    struct reader reader = {.arena = arena, .alignment = alignment, .dots = dots};
+    struct keeper keeper = {.arena = arena, .alignment = alignment, .letters_room = content.size};
+    struct lines lines;
     *alignment = (struct alignment){0};
     alignment->letters = arena_try(arena, content.size, 1);
     alignment->insertion =
-        array_grow(arena, NULL, 0, &reader.insertion_capacity, sizeof *alignment->insertion);
+        array_grow(arena, NULL, 0, &keeper.insertion_room, sizeof *alignment->insertion);
     if (!alignment->letters || !alignment->insertion)
         return error_set(err, STATUS_LIMIT, "no memory for %zu letters", content.size);
-    struct span rest = content, line;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && span_line(&rest, &line)) {
-        reader.line++;
-        line = span_trim(line);
-        if (line.size == 0 || *line.data == '#')
-            continue;
-        if (*line.data == '>')
-            status = row_begin(&reader, (struct span){line.data + 1, line.size - 1}, err);
-        else if (alignment->rows == 0)
-            status = error_set(err, STATUS_REFUSED,
-                               "line %lld begins with \"%.*s\", wanted a header line with >",
-                               (long long)reader.line, cut(line, 20), line.data);
-        else
-            status = letters_read(&reader, line, err);
-    }
-    if (status == STATUS_OK)
-        status = row_end(&reader, err);
+    lines_open_text(&lines, content);
+    enum status status = a3m_rows(&lines, dots, arena, row_keep, &keeper, err);
     if (status != STATUS_OK)
         return status;
-    if (alignment->rows == 0)
-        return error_set(err, STATUS_REFUSED, "no rows: wanted header lines with >");
     int32_t *start = array_grow(arena, alignment->insertion_start, alignment->rows,
-                                &reader.start_capacity, sizeof *start);
+                                &keeper.start_room, sizeof *start);
     if (!start)
         return error_set(err, STATUS_LIMIT, "no memory for %d rows", alignment->rows);
     alignment->insertion_start = start;
-    start[alignment->rows] = reader.insertion_count;
+    start[alignment->rows] = keeper.insertions;
     return STATUS_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
+#include "engine/base/lines.h"
 #include "engine/base/text.h"
 
 #include <stdint.h>
@@ -26,10 +27,23 @@ struct insertion {
 struct alignment {
     int rows, width;
     char *letters;            /* [rows, width] A..Z and '-' */
-    struct span *description; /* [rows] header line, or name; in the file's memory */
+    struct span *description; /* [rows] header line, or name */
     int32_t *insertion_start; /* [rows + 1] into insertion: row by row, columns rising */
     struct insertion *insertion;
 };
+
+/* A row as its file has it. */
+struct alignment_row {
+    struct span description;
+    const char *letters; /* [width] A..Z and '-' */
+    int width;
+    const struct insertion *insertion; /* [insertions], columns rising */
+    int insertions;
+};
+
+/* Is given the rows of a file one after another; what they point to is good for the call alone. */
+typedef enum status alignment_row_fn(void *user, const struct alignment_row *row,
+                                     struct error *err);
 
 /* The format that a file's name says (".gz" behind it does not matter). STATUS_INVALID, naming the
  * known suffixes, for other names. */
@@ -53,6 +67,11 @@ enum status alignment_project(const struct alignment *from, int row, struct aren
 
 /* Row's name: the first word of its description. */
 struct span alignment_name(const struct alignment *alignment, int row);
+
+/* The rows of A3M or (dots) A2M lines, in the memory of a row; arena: of its buffers. Errors as
+ * alignment_read, and those of lines_next and take. */
+enum status a3m_rows(struct lines *lines, bool dots, struct arena *arena, alignment_row_fn *take,
+                     void *user, struct error *err);
 
 /* The readers behind alignment_read. */
 enum status a3m_read(struct span content, bool dots, struct arena *arena,

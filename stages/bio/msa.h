@@ -4,30 +4,47 @@
 #define STAGES_BIO_MSA_H
 
 #include "stages/bio/alignment.h"
-#include "stages/bio/names.h"
+
+enum { SPECIES_BYTES = 5 };
 
 struct msa {
-    int rows, length;         /* N, L */
-    uint8_t *symbol;          /* [N,L] restype order: 0..19, 20 = X, 21 = gap */
-    int32_t *deletion_start;  /* [N+1] into the next two: row by row, columns rising */
-    int32_t *deletion_column; /* [D] */
-    int32_t *deletion_count;  /* [D] at least 1 */
-    struct span *description; /* [N] header lines; the first of equal rows keeps its own */
+    int rows, length;               /* N, L */
+    uint8_t *symbol;                /* [N,L] restype order: 0..19, 20 = X, 21 = gap */
+    int32_t *deletion_start;        /* [N+1] into the next two: row by row, columns rising */
+    int32_t *deletion_column;       /* [D] */
+    int32_t *deletion_count;        /* [D] at least 1 */
+    char (*species)[SPECIES_BYTES]; /* [N] species_id of the rows, zeros behind; NULL: not wanted */
 };
 
+/* Opened by msa_open; the settings may be changed until the first row is added. */
 struct msa_builder {
     struct arena *arena;
-    int length;
-    struct names rows; /* the letters of each row */
-    struct span *description;
+    struct arena *symbol_arena; /* setting: where the symbols go (arena) */
+    bool with_species;          /* setting (false) */
+    int64_t rows_max;           /* setting: rows beyond are dropped (ALIGNMENT_ROWS_MAX) */
+    int length, rows;
+    uint8_t *code; /* [room, length]: symbols, and other codes for B J O U Z (letters.h) */
+    int64_t room;
+    bool ambiguous; /* there are such codes */
+    uint64_t *hash; /* [rows] of a row's codes */
+    int32_t *slot;  /* [slot_count] hash table: row + 1, or 0 */
     int32_t *deletion_start, *deletion_column, *deletion_count;
-    int description_capacity, start_capacity, column_capacity, count_capacity, deletions;
+    char (*species)[SPECIES_BYTES];
+    int hash_room, slot_count, start_room, column_room, count_room, species_room, deletions;
 };
 
 void msa_open(struct msa_builder *builder, int length, struct arena *arena);
 
-/* Appends the rows that are not there yet; alignment must stay. STATUS_REFUSED when its width is
- * not the chain's length; STATUS_LIMIT. */
+/* Room for so many rows in all, so that they need not be copied when more come. Pages that stay
+ * unused cost nothing, and msa_finish trims. STATUS_LIMIT. */
+enum status msa_reserve(struct msa_builder *builder, int64_t rows, struct error *err);
+
+/* Appends a row, unless one of equal letters is there. STATUS_REFUSED: its width is not the chain's
+ * length, or letters outside the alphabet; STATUS_LIMIT. */
+enum status msa_add_row(struct msa_builder *builder, const struct alignment_row *row,
+                        struct error *err);
+
+/* msa_add_row of all rows. */
 enum status msa_add(struct msa_builder *builder, const struct alignment *alignment,
                     struct error *err);
 
@@ -35,14 +52,15 @@ enum status msa_add(struct msa_builder *builder, const struct alignment *alignme
 enum status msa_add_sequence(struct msa_builder *builder, struct span description,
                              const char *sequence, struct error *err);
 
-/* Drops all but the first rows_max rows. */
-void msa_cut(struct msa_builder *builder, int64_t rows_max);
-
-/* Encodes what was added (STATUS_REFUSED: letters outside the alphabet). */
+/* What was added. */
 enum status msa_finish(struct msa_builder *builder, struct msa *msa, struct error *err);
 
-/* The first row is the chain: equal to sequence[length], X on either side standing for any letter.
+/* The row is the chain: equal to sequence[length], X on either side standing for any letter.
  * STATUS_REFUSED, showing the first difference. */
+enum status alignment_check_row(const struct alignment_row *row, const char *sequence, int length,
+                                struct error *err);
+
+/* alignment_check_row of the first row. */
 enum status alignment_check_query(const struct alignment *alignment, const char *sequence,
                                   int length, struct error *err);
 

@@ -66,6 +66,7 @@ static struct msa folder_read(const char *folder, struct span sequence)
     int files = scandir(arena_printf(&arena, "%s/features/inputs/align/%s", golden_root(), folder),
                         &entry, wanted_file, alphasort);
     msa_open(&builder, (int)sequence.size, &arena);
+    builder.with_species = true;
     for (int i = 0; i < files; i++) {
         struct alignment raw, alignment;
         enum alignment_format format;
@@ -116,7 +117,7 @@ static void msa_compare(const char *name, const struct msa *msa, const struct np
     cr_assert(at == msa->deletion_start[msa->rows]);
     const struct npz_array *species = golden_array(npz, "msa_species_identifiers", NPZ_BYTES);
     for (int row = 0; row < msa->rows; row++) {
-        struct span found = species_id(msa->description[row]);
+        struct span found = {msa->species[row], strnlen(msa->species[row], SPECIES_BYTES)};
         cr_assert(span_equal(found, golden_text(species, (uint64_t)row)), "%s: species of row %d",
                   name, row);
     }
