@@ -10,6 +10,7 @@ static const struct command *const commands[] = {
     &command_schema,
     &command_replay,
     &command_why,
+    &command_audit,
     &command_store,
     &command_doctor,
     &command_work,
