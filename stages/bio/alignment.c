@@ -62,13 +62,50 @@ struct span alignment_name(const struct alignment *alignment, int row)
     return word;
 }
 
+/* Columns that are kept and stand side by side, in what is kept as well. */
+struct run {
+    int from, to, count;
+};
+
 struct keeper {
     const struct alignment *from;
     struct alignment *to;
     struct arena *arena;
-    const int32_t *keep;
-    int insertions, capacity;
+    struct run *run; /* [runs], rising */
+    int runs, insertions, capacity;
 };
+
+static void runs_make(struct keeper *k, const int32_t *keep, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct run *last = k->runs ? &k->run[k->runs - 1] : NULL;
+        if (keep[i] < 0)
+            continue;
+        if (last && i == last->to + last->count && keep[i] == last->from + last->count)
+            last->count++;
+        else
+            k->run[k->runs++] = (struct run){keep[i], i, 1};
+    }
+}
+
+static bool insertion_add(struct keeper *k, int column, int count)
+{
+    struct insertion *array =
+        array_grow(k->arena, k->to->insertion, k->insertions, &k->capacity, sizeof *array);
+    if (!array)
+        return false;
+    k->to->insertion = array;
+    array[k->insertions++] = (struct insertion){column, count};
+    return true;
+}
+
+static int letters_in(const char *letters, int count)
+{
+    int gaps = 0;
+    for (int i = 0; i < count; i++)
+        gaps += letters[i] == '-';
+    return count - gaps;
+}
 
 /* Copies one row's kept columns and appends its insertions; false: no memory. */
 static bool row_keep(struct keeper *k, int row)
@@ -81,26 +118,19 @@ static bool row_keep(struct keeper *k, int row)
     const struct insertion *end = from->insertion + from->insertion_start[row + 1];
     int next = 0; /* first column that was not looked at */
     to->insertion_start[row] = k->insertions;
-    for (int i = 0; i < to->width; i++) {
-        letters[i] = '-';
-        if (k->keep[i] < 0)
-            continue;
-        int inserted = 0;
-        for (; next <= k->keep[i]; next++) {
-            if (at < end && at->column == next)
-                inserted += (at++)->count;
-            if (next < k->keep[i])
-                inserted += source[next] != '-';
-        }
-        letters[i] = source[k->keep[i]];
-        if (!inserted)
-            continue;
-        struct insertion *array =
-            array_grow(k->arena, to->insertion, k->insertions, &k->capacity, sizeof *array);
-        if (!array)
+    memset(letters, '-', (size_t)to->width);
+    for (const struct run *run = k->run; run < k->run + k->runs; run++) {
+        /* Before the run: what stood in dropped columns, and insertions up to its first column. */
+        int inserted = letters_in(source + next, run->from - next);
+        for (; at < end && at->column <= run->from; at++)
+            inserted += at->count;
+        if (inserted && !insertion_add(k, run->to, inserted))
             return false;
-        to->insertion = array;
-        array[k->insertions++] = (struct insertion){i, inserted};
+        for (; at < end && at->column < run->from + run->count; at++)
+            if (!insertion_add(k, run->to + at->column - run->from, at->count))
+                return false;
+        memcpy(letters + run->to, source + run->from, (size_t)run->count);
+        next = run->from + run->count;
     }
     to->insertion_start[row + 1] = k->insertions;
     return true;
@@ -109,14 +139,17 @@ static bool row_keep(struct keeper *k, int row)
 enum status alignment_keep(const struct alignment *from, const int32_t *keep, int count,
                            struct arena *arena, struct alignment *to, struct error *err)
 {
-    struct keeper keeper = {.from = from, .to = to, .arena = arena, .keep = keep};
+    struct keeper keeper = {.from = from, .to = to, .arena = arena};
     size_t rows = (size_t)from->rows, width = (size_t)count;
     *to = (struct alignment){.rows = from->rows, .width = count};
     to->description = from->description;
     to->letters = width <= ALIGNMENT_WIDTH_MAX ? arena_try(arena, rows, width) : NULL;
     to->insertion_start = arena_try(arena, rows + 1, sizeof *to->insertion_start);
     to->insertion = array_grow(arena, NULL, 0, &keeper.capacity, sizeof *to->insertion);
-    bool room = to->letters && to->insertion_start && to->insertion;
+    keeper.run = arena_try(arena, width, sizeof *keeper.run);
+    bool room = to->letters && to->insertion_start && to->insertion && keeper.run;
+    if (room)
+        runs_make(&keeper, keep, count);
     for (int row = 0; room && row < from->rows; row++)
         room = row_keep(&keeper, row);
     if (!room)

@@ -14,17 +14,26 @@ void blocks_open(struct blocks *blocks, struct arena *arena)
     names_open(&blocks->names, arena);
 }
 
+static bool is_letter(char c)
+{
+    return ((c >= 'A') & (c <= 'Z')) | (c == '-');
+}
+
 enum status blocks_add(struct blocks *blocks, int64_t line, struct span name, struct span letters,
                        struct error *err)
 {
-    for (size_t i = 0; i < letters.size; i++) {
-        char c = letters.data[i];
-        if (!((c >= 'A' && c <= 'Z') || c == '-'))
-            return error_set(err, STATUS_REFUSED,
-                             "line %lld: character 0x%02x in row %.*s; wanted upper-case letters "
-                             "and '-'",
-                             (long long)line, (unsigned)(unsigned char)c,
-                             (int)(name.size < 60 ? name.size : 60), name.data);
+    bool good = true; /* no early end: so the loop is one of vectors */
+    for (size_t i = 0; i < letters.size; i++)
+        good &= is_letter(letters.data[i]);
+    if (!good) {
+        size_t at = 0;
+        while (is_letter(letters.data[at]))
+            at++;
+        return error_set(err, STATUS_REFUSED,
+                         "line %lld: character 0x%02x in row %.*s; wanted upper-case letters "
+                         "and '-'",
+                         (long long)line, (unsigned)(unsigned char)letters.data[at],
+                         (int)(name.size < 60 ? name.size : 60), name.data);
     }
     bool fresh;
     int row = names_add(&blocks->names, name, &fresh);

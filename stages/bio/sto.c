@@ -2,6 +2,8 @@
  */
 #include "stages/bio/blocks.h"
 
+#include <string.h>
+
 enum status sto_read(struct span content, struct arena *arena, struct alignment *alignment,
                      struct error *err)
 {
@@ -26,9 +28,11 @@ enum status sto_read(struct span content, struct arena *arena, struct alignment 
                              "line %lld: rows behind the // that ends the "
                              "alignment: wanted one alignment in a file",
                              (long long)number);
-        struct span name = {0}, letters = {0}, more;
+        struct span name = {0};
         span_word(&line, &name);
-        if (!span_word(&line, &letters) || span_word(&line, &more))
+        struct span letters = span_trim(line); /* to its end: the only long word */
+        if (letters.size == 0 || memchr(letters.data, ' ', letters.size) ||
+            memchr(letters.data, '\t', letters.size))
             return error_set(err, STATUS_REFUSED,
                              "line %lld: wanted a name, blanks and letters (truncated file?)",
                              (long long)number);
