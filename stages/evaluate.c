@@ -122,8 +122,8 @@ static enum status baseline_fit(struct evaluate_state *e, struct error *err)
             float *beta = arena_alloc(&arena, (size_t)length * 3 * sizeof *beta);
             float *beta_mask = arena_alloc(&arena, (size_t)length * sizeof *beta_mask);
             geometry_pseudo_beta(
-                &(struct geometry_chain){aatype->data, xyz->data, mask->data, 0, length}, beta,
-                beta_mask);
+                &(struct geometry_chain){.aatype = aatype->data, .positions = xyz->data,
+                                         .mask = mask->data, .count = length}, beta, beta_mask);
             separation_add(&e->separation, length, beta, beta_mask);
             train++;
         } else {

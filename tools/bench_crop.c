@@ -3,9 +3,9 @@
  * floor: copying the sample that comes out. Medians in milliseconds. */
 #include "engine/base/clock.h"
 #include "engine/params.h"
-#include "stages/bio/expand.h"
+#include "stages/bio/compact_write.h"
+#include "stages/bio/features.h"
 #include "stages/bio/msa_assign.h"
-#include "stages/bio/msa_cluster.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,14 +73,21 @@ static struct msa_source chain_make(struct sample *chain, struct arena *arena, u
 /* One pass over `source`, and its expansion, in parts. */
 static void pass_time(const struct msa_source *source, bool eval)
 {
-    static const char *const parts[] = {"choose", "assign", "summarize", "expand"};
-    enum { CHOOSE, ASSIGN, SUMMARIZE, EXPAND, PARTS };
+    static const char *const parts[] = {"choose", "assign", "write", "expand"};
+    enum { CHOOSE, ASSIGN, WRITE, EXPAND, PARTS };
     double ms[PARTS][ROUNDS];
     struct arena arena;
+    struct error err;
+    uint32_t width = source->length < CROP ? source->length : CROP;
     arena_open(&arena, 0);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         struct rng rng = rng_open(1, 0, round, "pass", 0);
-        struct msa_settings settings = {CLUSTERS, EXTRA, 0.15f, !eval, 0.3f, 5, 1000};
+        struct msa_settings settings = {.clusters = CLUSTERS, .extra = EXTRA,
+                                        .mask_fraction = 0.15f, .block_delete = !eval,
+                                        .block_fraction = 0.3f, .blocks = 5};
+        struct compact compact;
+        struct compact_writer writer;
+        struct features features;
         arena_reset(&arena);
         int64_t begin = clock_ns();
         struct msa_choice choice = msa_choose(source, &settings, false, &rng, &arena);
@@ -89,19 +96,15 @@ static void pass_time(const struct msa_source *source, bool eval)
         begin = clock_ns();
         msa_assign(source, &choice, &arena, assignment);
         ms[ASSIGN][round] = since(begin);
-        uint32_t width = source->length < CROP ? source->length : CROP;
-        size_t cells = (size_t)CLUSTERS * width;
-        int16_t *counts = arena_zero(&arena, cells * MSA_SYMBOLS, sizeof *counts);
-        int32_t *sums = arena_zero(&arena, cells, sizeof *sums), sizes[CLUSTERS] = {0};
         begin = clock_ns();
-        msa_summarize(source, &choice, assignment, 0, width, counts, sums, sizes);
-        ms[SUMMARIZE][round] = since(begin);
-        int16_t *deletions = arena_zero(&arena, cells, sizeof *deletions);
-        float *feat = arena_zero(&arena, cells * EXPAND_MSA_FEATURES, sizeof *feat);
-        struct expand_clusters clusters = {CLUSTERS, (int)width, (int)choice.clusters, (int)width,
-                                           choice.masked, deletions, counts, sums, sizes};
+        ASSERT(compact_begin(&(struct compact_sizes){CROP, CLUSTERS, EXTRA, 0, 1},
+                             (struct compact_window){0, width}, false, &arena, &compact, &writer));
+        ASSERT(compact_put_pass(&compact, &writer, 0, source, &choice, assignment));
+        compact_end(&compact, &writer);
+        ms[WRITE][round] = since(begin);
         begin = clock_ns();
-        expand_msa(&clusters, feat);
+        ASSERT(features_make(&compact, 0, FEATURES_MSA | FEATURES_EXTRA, &arena, &features, &err) ==
+               STATUS_OK);
         ms[EXPAND][round] = since(begin);
     }
     for (int p = 0; p < PARTS; p++)

@@ -58,10 +58,9 @@ static struct frame frame_from(const float *a, const float *o, const float *b)
 void geometry_pseudo_beta(const struct geometry_chain *chain, float *beta, float *beta_mask)
 {
     for (int i = 0; i < chain->count; i++) {
-        int residue = chain->first + i;
-        int atom = chain->aatype[residue] == RESTYPE_GLY ? ATOM_CA : ATOM_CB;
-        memcpy(beta + 3 * i, atom_position(chain, residue, atom), 3 * sizeof *beta);
-        beta_mask[i] = atom_mask(chain, residue, atom);
+        int atom = chain->aatype[i] == RESTYPE_GLY ? ATOM_CA : ATOM_CB;
+        memcpy(beta + 3 * i, atom_position(chain, i, atom), 3 * sizeof *beta);
+        beta_mask[i] = atom_mask(chain, i, atom);
     }
 }
 
@@ -71,7 +70,7 @@ void geometry_atom_maps(const struct geometry_chain *chain, float *exists14, int
     memset(to14, 0, (size_t)chain->count * ATOM37 * sizeof *to14);
     memset(exists37, 0, (size_t)chain->count * ATOM37 * sizeof *exists37);
     for (int i = 0; i < chain->count; i++) {
-        int type = chain->aatype[chain->first + i];
+        int type = chain->aatype[i];
         for (int k = 0; k < ATOM14; k++) {
             int atom = atom14_to_atom37[type][k];
             bool here = k < atom14_count[type];
@@ -88,13 +87,13 @@ void geometry_atom_maps(const struct geometry_chain *chain, float *exists14, int
 void geometry_atom14(const struct geometry_chain *chain, const struct geometry_atom14 *out)
 {
     for (int i = 0; i < chain->count; i++) {
-        int residue = chain->first + i, type = chain->aatype[residue];
+        int type = chain->aatype[i];
         float *positions = out->positions + (size_t)i * ATOM14 * 3,
               *exists = out->exists + i * ATOM14;
         for (int k = 0; k < ATOM14; k++) {
             int atom = atom14_to_atom37[type][k];
-            float here = k < atom14_count[type] ? atom_mask(chain, residue, atom) : 0;
-            const float *position = atom_position(chain, residue, atom);
+            float here = k < atom14_count[type] ? atom_mask(chain, i, atom) : 0;
+            const float *position = atom_position(chain, i, atom);
             exists[k] = here;
             for (int d = 0; d < 3; d++)
                 positions[3 * k + d] = here * position[d];
@@ -144,7 +143,7 @@ void geometry_frames(const struct geometry_chain *chain, const struct geometry_f
 {
     static const float plain[3] = {1, 1, 1}, backbone[3] = {-1, 1, -1}, turned[3] = {1, -1, -1};
     for (int i = 0; i < chain->count; i++) {
-        int residue = chain->first + i, type = chain->aatype[residue];
+        int type = chain->aatype[i];
         for (int group = 0; group < RIGID_GROUPS; group++) {
             size_t at = (size_t)i * RIGID_GROUPS + (size_t)group;
             int atoms[3];
@@ -153,10 +152,10 @@ void geometry_frames(const struct geometry_chain *chain, const struct geometry_f
             bool symmetric = chi_symmetric[type] >= 0 && group == 4 + chi_symmetric[type];
             float exists = here;
             for (int k = 0; k < 3; k++)
-                exists *= atom_mask(chain, residue, atoms[k]);
-            struct frame f = frame_from(atom_position(chain, residue, atoms[0]),
-                                        atom_position(chain, residue, atoms[1]),
-                                        atom_position(chain, residue, atoms[2]));
+                exists *= atom_mask(chain, i, atoms[k]);
+            struct frame f = frame_from(atom_position(chain, i, atoms[0]),
+                                        atom_position(chain, i, atoms[1]),
+                                        atom_position(chain, i, atoms[2]));
             out->exists[at] = exists;
             out->group_exists[at] = here;
             out->is_ambiguous[at] = symmetric;
@@ -193,12 +192,28 @@ static const struct torsion_atom backbone_torsions[3][4] = {
     {{0, ATOM_N}, {0, ATOM_CA}, {0, ATOM_C}, {0, ATOM_O}},
 };
 
+/* An atom of residue i of the chain, or of the one before the first. */
+static const float *torsion_position(const struct geometry_chain *chain, int i, int atom,
+                                     float *mask)
+{
+    static const float nowhere[3];
+    if (i >= 0) {
+        *mask *= atom_mask(chain, i, atom);
+        return atom_position(chain, i, atom);
+    }
+    if (!chain->previous_mask) {
+        *mask *= 0;
+        return nowhere;
+    }
+    *mask *= chain->previous_mask[atom];
+    return chain->previous_positions + 3 * atom;
+}
+
 void geometry_torsions(const struct geometry_chain *chain, float *sin_cos, float *alt,
                        float *torsion_mask)
 {
-    static const float nowhere[3];
     for (int i = 0; i < chain->count; i++) {
-        int residue = chain->first + i, type = chain->aatype[residue];
+        int type = chain->aatype[i];
         for (int t = 0; t < TORSIONS; t++) {
             size_t at = (size_t)i * TORSIONS + (size_t)t;
             int chi = t - 3;
@@ -209,9 +224,7 @@ void geometry_torsions(const struct geometry_chain *chain, float *sin_cos, float
                 struct torsion_atom atom =
                     chi < 0 ? backbone_torsions[t][k]
                             : (struct torsion_atom){0, here ? chi_chain[type][chi + k] : ATOM_N};
-                int of = residue + atom.residue;
-                p[k] = of < 0 ? nowhere : atom_position(chain, of, atom.atom);
-                mask *= of < 0 ? 0 : atom_mask(chain, of, atom.atom);
+                p[k] = torsion_position(chain, i + atom.residue, atom.atom, &mask);
             }
             dihedral(p, sin_cos + 2 * at);
             torsion_mask[at] = mask;

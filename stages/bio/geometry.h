@@ -1,9 +1,8 @@
 /* Per-residue geometry of a chain from its atom37 coordinates: what the AlphaFold 2 features hold
  * of atoms, frames and torsions (data path section 6.5 to 6.10), operation for operation in
  * float32, so that the results are the reference pipeline's bit for bit. All functions work on
- * residues first to first + count - 1 of a chain of which the residue before is there too, if first
- * > 0: torsions reach back to it. Inputs: aatype u8[L], positions f32[L,37,3] in Angstrom, mask
- * u8[L,37]; outputs are [count, ...]. */
+ * count residues, a chain or a piece of one; torsions reach back to the residue before the piece.
+ * Inputs: aatype[n] 0..20, positions[n,37,3] in Angstrom, mask[n,37]; outputs are [n, ...]. */
 #ifndef STAGES_BIO_GEOMETRY_H
 #define STAGES_BIO_GEOMETRY_H
 
@@ -15,7 +14,9 @@ struct geometry_chain {
     const uint8_t *aatype;
     const float *positions;
     const uint8_t *mask;
-    int first, count;
+    int count;
+    const float *previous_positions; /* [37,3] of the residue before the first; NULL: none */
+    const uint8_t *previous_mask;    /* [37] */
 };
 
 /* beta[n,3], beta_mask[n]: CB, or CA of glycine. */

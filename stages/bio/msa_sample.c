@@ -37,6 +37,17 @@ uint32_t msa_block_delete(uint32_t rows, uint32_t block, const uint32_t *starts,
     return left;
 }
 
+uint32_t *msa_rows_cut(uint32_t rows, uint32_t limit, struct rng *rng, struct arena *arena)
+{
+    ASSERT(limit >= 1 && limit <= rows);
+    uint32_t *kept = arena_alloc(arena, (size_t)limit * sizeof *kept), count = 0;
+    kept[count++] = 0;
+    for (uint32_t row = 1; count < limit; row++) /* as many of those left as are wanted of them */
+        if (rng_below(rng, rows - row) < limit - count)
+            kept[count++] = row;
+    return kept;
+}
+
 void msa_reorder(uint32_t *rows, uint32_t count, const uint32_t *order, struct arena *arena)
 {
     if (count < 2)
@@ -64,22 +75,34 @@ void msa_apply_mask(const struct msa_source *source, const uint32_t *rows, uint3
 
 uint8_t msa_replacement(const int32_t *profile, uint32_t rows, uint8_t symbol, double u)
 {
-    double weight[MSA_SYMBOLS], sum = 0;
-    for (int c = 0; c < MSA_PROFILE; c++) {
-        weight[c] = (c < 20 ? 0.1 * 0.05 : 0) + 0.1 * profile[c] / rows + 1e-10;
+    const double least = 1e-10, sum = 1 + MSA_SYMBOLS * least; /* profile/rows sums to 1 */
+    double left = u * sum - (0.7 + least), share = 0.1 / rows;
+    if (left < 0)
+        return MSA_MASK;
+    for (int c = 0; c < MSA_PROFILE - 1; c++) {
+        double weight = (c < 20 ? 0.1 * 0.05 : 0) + share * profile[c] + least;
         if (c == symbol)
-            weight[c] += 0.1;
-    }
-    weight[MSA_MASK] = 0.7 + 1e-10;
-    for (int c = 0; c < MSA_SYMBOLS; c++)
-        sum += weight[c];
-    double left = u * sum;
-    for (int c = 0; c < MSA_SYMBOLS - 1; c++) {
-        if (left < weight[c])
+            weight += 0.1;
+        if (left < weight)
             return (uint8_t)c;
-        left -= weight[c];
+        left -= weight;
     }
-    return MSA_MASK;
+    return MSA_PROFILE - 1;
+}
+
+/* mask[cells]: each 1 with this probability. A byte of randomness decides, and where it is on the
+ * border, one time in 256, another 24 bits. */
+static void draw_positions(float fraction, size_t cells, struct rng *rng, uint8_t *mask)
+{
+    uint64_t limit = (uint64_t)((double)fraction * 0x1p32);
+    uint32_t border = (uint32_t)(limit >> 24), rest = (uint32_t)limit & 0xffffff;
+    for (size_t i = 0; i < cells; i += 4) {
+        uint32_t word = rng_u32(rng);
+        for (size_t j = i; j < i + 4 && j < cells; j++, word >>= 8) {
+            uint32_t byte = word & 255;
+            mask[j] = byte < border || (byte == border && rng_u32(rng) >> 8 < rest);
+        }
+    }
 }
 
 /* Mask positions, and what stands there instead. */
@@ -88,16 +111,15 @@ static void draw_mask(const struct msa_source *source, const struct msa_settings
 {
     size_t length = source->length, cells = choice->clusters * length;
     uint8_t *mask = arena_alloc(arena, cells), *masked = arena_alloc(arena, cells);
-    for (size_t i = 0; i < cells; i++)
-        mask[i] = rng_uniform(rng) < settings->mask_fraction;
+    draw_positions(settings->mask_fraction, cells, rng, mask);
     for (uint32_t r = 0; r < choice->clusters; r++) {
         const uint8_t *row = source->msa + choice->cluster_row[r] * length;
-        for (size_t j = 0; j < length; j++) {
-            size_t at = r * length + j;
-            masked[at] = mask[at] ? msa_replacement(source->profile + j * MSA_PROFILE, source->rows,
-                                                    row[j], rng_uniform_double(rng))
-                                  : row[j];
-        }
+        uint8_t *to = masked + r * length;
+        memcpy(to, row, length);
+        for (size_t j = 0; j < length; j++)
+            if (mask[r * length + j])
+                to[j] = msa_replacement(source->profile + j * MSA_PROFILE, source->rows, row[j],
+                                        rng_uniform_double(rng));
     }
     choice->mask = mask;
     choice->masked = masked;
@@ -106,7 +128,7 @@ static void draw_mask(const struct msa_source *source, const struct msa_settings
 struct msa_choice msa_choose(const struct msa_source *source, const struct msa_settings *settings,
                              bool distillation, struct rng *rng, struct arena *arena)
 {
-    uint32_t count = source->rows, starts[MSA_BLOCKS_MAX];
+    uint32_t count = settings->rows ? settings->row_count : source->rows, starts[MSA_BLOCKS_MAX];
     uint32_t *rows = arena_alloc(arena, (size_t)count * sizeof *rows);
     uint32_t *order = arena_alloc(arena, (size_t)count * sizeof *order);
     uint32_t block = settings->block_delete && count > 1
@@ -116,6 +138,8 @@ struct msa_choice msa_choose(const struct msa_source *source, const struct msa_s
     for (uint32_t b = 0; block && b < settings->blocks; b++)
         starts[b] = 1 + rng_below(rng, count - 1);
     count = msa_block_delete(count, block, starts, block ? settings->blocks : 0, rows);
+    for (uint32_t i = 0; settings->rows && i < count; i++)
+        rows[i] = settings->rows[rows[i]];
     if (distillation && settings->distillation_rows && count > settings->distillation_rows) {
         rng_permutation(rng, order, count - 1);
         msa_reorder(rows, count, order, arena);

@@ -26,7 +26,7 @@ struct msa_source {
     const int32_t *deletion_start;  /* [N+1] */
     const int32_t *deletion_column; /* [D], rising within a row */
     const int32_t *deletion_count;  /* [D] */
-    const int32_t *profile;         /* [L,22] rows with each symbol */
+    const int32_t *profile;         /* [L,22] rows with each symbol: a column sums to N */
 };
 
 struct msa_settings {
@@ -36,6 +36,8 @@ struct msa_settings {
     float block_fraction;       /* of the rows, each block */
     uint32_t blocks;            /* at most MSA_BLOCKS_MAX */
     uint32_t distillation_rows; /* rows kept of a predicted structure's alignment; 0: all */
+    const uint32_t *rows;       /* [row_count] the rows that are there at all, of msa_rows_cut; */
+    uint32_t row_count;         /* NULL: all of the source */
 };
 
 /* What one pass sees. Arrays lie in the arena that made it. */
@@ -64,8 +66,12 @@ void msa_reorder(uint32_t *rows, uint32_t count, const uint32_t *order, struct a
 void msa_apply_mask(const struct msa_source *source, const uint32_t *rows, uint32_t count,
                     const uint8_t *mask, const uint8_t *drawn, uint8_t *masked);
 
-/* The class that u in [0,1) draws at a masked position (7.4): 0.1 uniform over the 20 amino acids,
- * 0.1 by the column's profile, 0.1 the symbol itself, 0.7 [MASK], each + 1e-10. */
+/* Limits the work that an alignment makes: `limit` of rows 0..rows-1, rising, the first always, the
+ * others drawn uniformly. */
+uint32_t *msa_rows_cut(uint32_t rows, uint32_t limit, struct rng *rng, struct arena *arena);
+
+/* The class that u in [0,1) draws at a masked position (7.4): 0.7 [MASK], then 0.1 uniform over the
+ * 20 amino acids, 0.1 by the column's profile, 0.1 the symbol itself, each + 1e-10. */
 uint8_t msa_replacement(const int32_t *profile, uint32_t rows, uint8_t symbol, double u);
 
 /* Makes all draws of a pass from rng, in the order of the steps. distillation: is_distillation. */

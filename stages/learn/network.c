@@ -1,20 +1,15 @@
 /* Settings, backend and inputs of the network; see network.h. */
 #include "stages/learn/network.h"
 
-#include "stages/bio/expand.h"
-#include "stages/bio/geometry.h"
+#include "stages/bio/features.h"
+#include "stages/learn/view.h"
 
 #include <math.h>
-#include <string.h>
 
 const char *const network_backends[] = {"auto", "cpu", "cuda", NULL};
 
 const char *const network_fields[] = {
-    "aatype:u8[B,K]", "residue_index:i32[B,K]", "all_atom_positions:f32[B,K,37,3]",
-    "all_atom_mask:u8[B,K,37]", "seq_mask:u8[B,K]", "seq_length:i32[B]", "msa:u8[B,P,M,K]",
-    "true_msa:u8[B,P,M,K]", "bert_mask:u8[B,P,M,K]", "deletion_matrix:i16[B,P,M,K]",
-    "cluster_counts:i16[B,P,M,K,23]", "cluster_deletions:i32[B,P,M,K]", "cluster_sizes:i32[B,P,M]",
-    "msa_rows:i32[B,P]", "weight:f32[B]", NULL};
+    COMPACT_FIELDS(COMPACT_BATCH_ROW, COMPACT_BATCH_SCALAR_ROW) "weight:f32[B]", NULL};
 
 struct net_config network_config(const struct network_settings *settings, int64_t length,
                                  int64_t clusters, uint64_t seed)
@@ -52,14 +47,6 @@ enum status network_backend(int backend, int64_t threads, struct backend **out, 
     return backend_open(network_backends[backend], 0, out, err);
 }
 
-/* The data of a field; NULL when it is not there, which the in port has excluded. */
-static const void *data_of(const struct sample *batch, const char *name)
-{
-    const struct field *field = sample_find(batch, name);
-    ASSERT(field);
-    return field->data;
-}
-
 enum status network_batch_sizes(const struct sample *batch, int64_t *samples, int64_t *length,
                                 int64_t *clusters, struct error *err)
 {
@@ -75,92 +62,48 @@ enum status network_batch_sizes(const struct sample *batch, int64_t *samples, in
     return STATUS_OK;
 }
 
-/* Where the last recycling pass of sample b begins, in units of one pass. */
-struct slice {
-    int64_t b, passes, rows, length;
-};
-
-static size_t last_pass(struct slice s)
+/* A feature in the kind that the network takes. */
+static int32_t *narrow(const int64_t *values, int64_t count, struct arena *arena)
 {
-    return (size_t)(s.b * s.passes + s.passes - 1);
-}
-
-static void clusters_expand(const struct sample *batch, struct slice s, int used_rows,
-                            int used_length, struct arena *arena, struct net_input *input)
-{
-    size_t rows = last_pass(s) * (size_t)s.rows, cells = rows * (size_t)s.length;
-    size_t count = (size_t)(s.rows * s.length);
-    struct expand_clusters clusters = {
-        .rows = (int)s.rows,
-        .length = (int)s.length,
-        .used_rows = used_rows,
-        .used_length = used_length,
-        .msa = (const uint8_t *)data_of(batch, "msa") + cells,
-        .deletions = (const int16_t *)data_of(batch, "deletion_matrix") + cells,
-        .counts = (const int16_t *)data_of(batch, "cluster_counts") + cells * 23,
-        .deletion_sum = (const int32_t *)data_of(batch, "cluster_deletions") + cells,
-        .sizes = (const int32_t *)data_of(batch, "cluster_sizes") + rows,
-    };
-    const uint8_t *truth = (const uint8_t *)data_of(batch, "true_msa") + cells;
-    const uint8_t *masked = (const uint8_t *)data_of(batch, "bert_mask") + cells;
-    float *msa_feat = arena_alloc(arena, count * EXPAND_MSA_FEATURES * sizeof *msa_feat);
-    float *msa_mask = arena_zero(arena, count, sizeof *msa_mask);
-    float *bert_mask = arena_zero(arena, count, sizeof *bert_mask);
-    int32_t *true_msa = arena_zero(arena, count, sizeof *true_msa);
-    expand_msa(&clusters, msa_feat);
-    for (int r = 0; r < used_rows; r++)
-        for (int j = 0; j < used_length; j++) {
-            size_t at = (size_t)r * (size_t)s.length + (size_t)j;
-            msa_mask[at] = 1;
-            bert_mask[at] = masked[at];
-            true_msa[at] = truth[at];
-        }
-    input->msa_feat = msa_feat;
-    input->msa_mask = msa_mask;
-    input->bert_mask = bert_mask;
-    input->true_msa = true_msa;
+    int32_t *to = arena_alloc(arena, (size_t)count * sizeof *to);
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (int32_t)values[i];
+    return to;
 }
 
 enum status network_input(const struct sample *batch, int64_t b, struct arena *arena,
                           struct net_input *input, struct error *err)
 {
-    const struct field *msa = sample_find(batch, "msa");
-    ASSERT(msa && b >= 0 && b < msa->size[0]);
-    struct slice s = {b, msa->size[1], msa->size[2], msa->size[3]};
-    float weight = ((const float *)data_of(batch, "weight"))[b];
-    int32_t rows = ((const int32_t *)data_of(batch, "msa_rows"))[last_pass(s)];
-    int32_t length = ((const int32_t *)data_of(batch, "seq_length"))[b];
-    if (rows < 0 || rows > s.rows || length < 0 || length > s.length)
-        return error_set(err, STATUS_INVALID,
-                         "a sample says that it has %d rows and %d residues in arrays of %lld and "
-                         "%lld", rows, length, (long long)s.rows, (long long)s.length);
-    size_t k = (size_t)s.length, first = (size_t)b * k;
-    const uint8_t *aatype = (const uint8_t *)data_of(batch, "aatype") + first;
-    const uint8_t *seq_mask = (const uint8_t *)data_of(batch, "seq_mask") + first;
-    float *target = arena_alloc(arena, k * EXPAND_TARGET_FEATURES * sizeof *target);
-    float *mask = arena_alloc(arena, k * sizeof *mask);
-    float *pseudo_beta = arena_alloc(arena, k * 3 * sizeof *pseudo_beta);
-    float *pseudo_mask = arena_alloc(arena, k * sizeof *pseudo_mask);
-    expand_target((int)k, length, aatype, target);
-    const struct geometry_chain chain = {
-        .aatype = aatype,
-        .positions = (const float *)data_of(batch, "all_atom_positions") + first * 37 * 3,
-        .mask = (const uint8_t *)data_of(batch, "all_atom_mask") + first * 37,
-        .count = (int)k,
-    };
-    geometry_pseudo_beta(&chain, pseudo_beta, pseudo_mask);
-    for (size_t i = 0; i < k; i++)
-        mask[i] = seq_mask[i];
+    const struct field *weight;
+    struct compact compact;
+    struct features f;
+    enum status status = sample_need(batch, "weight", KIND_F32, 1, &weight, err);
+    if (status == STATUS_OK)
+        status = view_open(batch, b, &compact, err);
+    if (status == STATUS_OK && !compact.all_atom_positions)
+        status = error_set(err, STATUS_INVALID, "a batch without structures, which learning needs: "
+                           "the crop stage has mode: predict");
+    ASSERT(status != STATUS_OK || b < weight->size[0]);
+    if (status == STATUS_OK)
+        status = features_make(&compact, compact_size(&compact, 'P') - 1,
+                               FEATURES_CHAIN | FEATURES_MSA | FEATURES_BETA, arena, &f, err);
+    if (status != STATUS_OK)
+        return status;
+    int64_t k = compact_size(&compact, 'K'), cells = compact_size(&compact, 'M') * k;
     *input = (struct net_input){
-        .target_feat = target,
-        .residue_index = (const int32_t *)data_of(batch, "residue_index") + first,
-        .seq_mask = mask,
-        .pseudo_beta = pseudo_beta,
-        .pseudo_beta_mask = pseudo_mask,
+        .target_feat = f.target_feat,
+        .residue_index = narrow(f.residue_index, k, arena),
+        .seq_mask = f.seq_mask,
+        .pseudo_beta = f.pseudo_beta,
+        .pseudo_beta_mask = f.pseudo_beta_mask,
+        .msa_feat = f.msa_feat,
+        .msa_mask = f.msa_mask,
+        .bert_mask = f.bert_mask,
+        .true_msa = narrow(f.true_msa, cells, arena),
         /* Longer crops weigh more, as the root of their length (AF2 suppl. 1.9); the constant
          * factor, the root of K, is left out of all. */
-        .weight = (double)weight * sqrt((double)length / (double)s.length),
+        .weight = (double)((const float *)weight->data)[b] *
+                  sqrt((double)*f.seq_length / (double)k),
     };
-    clusters_expand(batch, s, rows, length, arena, input);
     return STATUS_OK;
 }

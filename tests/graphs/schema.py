@@ -29,7 +29,7 @@ changes = {
     "no stages": lambda g: g.pop("stages"),
     "unknown key of a stage": lambda g: g["stages"]["crop"].update(worker=2),
     "unknown setting": lambda g: g["stages"]["crop"]["with"].update(lenght=64),
-    "setting out of range": lambda g: g["stages"]["crop"]["with"].update(length=0),
+    "setting out of range": lambda g: g["stages"]["crop"]["with"].update(length=-2),
     "unknown kind": lambda g: g["stages"]["crop_held_out"].update(run="corp"),
     "setting of another kind": lambda g: g["stages"]["crop_held_out"]["with"].update(size=3),
     "text for a number": lambda g: g["stages"]["batch"]["with"].update(size="four"),

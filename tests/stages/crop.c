@@ -1,7 +1,7 @@
 /* The crop stage as a whole, on made-up chains: what its fields mean, that they depend on nothing
  * but (seed, epoch, position, stage), how the crop is drawn, and what it refuses. Assignment and
  * sums of clusters are made again here, slowly, from what the stage gives. */
-#include "tests/stages/crops.h"
+#include "tests/stages/crop_pass.h"
 
 #include <math.h>
 
@@ -37,45 +37,14 @@ static uint64_t digest_of(void *state, struct work work, const struct sample *ch
     return digest;
 }
 
-/* Number of the chain's row that is these symbols; -1: none. */
-static int row_find(const struct sample *chain, const uint8_t *symbols, uint32_t length)
+/* Deletions of a row in a column, out of a list. */
+static int deletions_at(const int32_t *start, const int16_t *column, const int32_t *count, int row,
+                        int j)
 {
-    const struct field *msa = sample_find(chain, "msa");
-    for (int64_t n = 0; n < msa->size[0]; n++)
-        if (memcmp((const uint8_t *)msa->data + n * length, symbols, length) == 0)
-            return (int)n;
-    return -1;
-}
-
-/* What one pass over a whole chain gives, with every extra row in it: enough to make the clusters
- * again. */
-struct pass {
-    int32_t m, e, k, m_max, e_max, length;
-    const uint8_t *msa, *true_msa, *bert_mask, *extra;
-    const int16_t *deletions, *counts, *extra_deletions;
-    const int32_t *sums, *sizes;
-};
-
-static struct pass pass_of(const struct sample *out, int p)
-{
-    const struct field *msa = sample_find(out, "msa"), *extra = sample_find(out, "extra_msa");
-    struct pass pass = {.m = ((int32_t *)field_data(out, "msa_rows"))[p],
-                        .e = ((int32_t *)field_data(out, "extra_rows"))[p],
-                        .k = (int32_t)msa->size[2],
-                        .m_max = (int32_t)msa->size[1],
-                        .e_max = (int32_t)extra->size[1],
-                        .length = *(int32_t *)field_data(out, "seq_length")};
-    size_t cells = (size_t)(p * pass.m_max * pass.k), more = (size_t)(p * pass.e_max * pass.k);
-    pass.msa = (uint8_t *)field_data(out, "msa") + cells;
-    pass.true_msa = (uint8_t *)field_data(out, "true_msa") + cells;
-    pass.bert_mask = (uint8_t *)field_data(out, "bert_mask") + cells;
-    pass.deletions = (int16_t *)field_data(out, "deletion_matrix") + cells;
-    pass.counts = (int16_t *)field_data(out, "cluster_counts") + cells * 23;
-    pass.sums = (int32_t *)field_data(out, "cluster_deletions") + cells;
-    pass.sizes = (int32_t *)field_data(out, "cluster_sizes") + p * pass.m_max;
-    pass.extra = (uint8_t *)field_data(out, "extra_msa") + more;
-    pass.extra_deletions = (int16_t *)field_data(out, "extra_deletion_matrix") + more;
-    return pass;
+    for (int32_t d = start[row]; d < start[row + 1]; d++)
+        if (column[d] == j)
+            return count[d];
+    return 0;
 }
 
 static int nearest(const struct pass *p, int e)
@@ -96,27 +65,37 @@ static int nearest(const struct pass *p, int e)
     return best;
 }
 
-/* Sums over cluster c, made column by column from all extra rows. */
+/* Sums over cluster c, made column by column from all extra rows, as features. */
 static void cluster_check(const struct pass *p, const int *assignment, int c)
 {
     int size = 0;
     for (int e = 0; e < p->e; e++)
         size += assignment[e] == c;
     cr_assert(p->sizes[c] == size, "cluster %d has %d rows, not %d", c, p->sizes[c], size);
+    float denominator = (float)(1e-6 + 1) + (float)size;
     for (int j = 0; j < p->length; j++) {
-        int count[23] = {0}, at = c * p->k + j, sum = p->deletions[at];
+        int count[23] = {0}, at = c * p->k + j;
+        const struct compact *k = &p->compact;
+        int own = deletions_at(p->deletion_start, k->deletion_column, k->deletion_count, c, j);
+        int sum = own;
+        const float *feat = p->features.msa_feat + at * 49;
         count[p->msa[at]]++;
         for (int e = 0; e < p->e; e++)
             if (assignment[e] == c) {
                 count[p->extra[e * p->k + j]]++;
-                sum += p->extra_deletions[e * p->k + j];
+                sum += deletions_at(p->extra_start, k->extra_deletion_column,
+                                    k->extra_deletion_count, e, j);
             }
-        for (int s = 0; s < 23; s++)
-            cr_assert(p->counts[at * 23 + s] == count[s],
-                      "cluster %d column %d symbol %d: %d, not %d", c, j, s,
-                      p->counts[at * 23 + s], count[s]);
-        cr_assert(p->sums[at] == sum, "cluster %d column %d: %d deletions, not %d", c, j,
-                  p->sums[at], sum);
+        for (int s = 0; s < 23; s++) {
+            cr_assert(feat[25 + s] == (float)count[s] / denominator,
+                      "cluster %d column %d symbol %d: %g of %d", c, j, s, (double)feat[25 + s],
+                      count[s]);
+            cr_assert(feat[s] == (p->msa[at] == s), "symbol of cluster %d column %d", c, j);
+        }
+        double two = 2 / acos(-1), mean = (double)((float)sum / denominator);
+        cr_assert(feat[23] == (own > 0) && fabs((double)feat[24] - atan(own / 3.0) * two) < 2e-7);
+        cr_assert(fabs((double)feat[48] - atan(mean / 3) * two) < 2e-7,
+                  "cluster %d column %d: %d deletions, %g", c, j, sum, (double)feat[48]);
     }
 }
 
@@ -128,7 +107,7 @@ Test(crop, clusters_are_those_of_a_slow_search)
     void *state = state_of("{length: 90, clusters: 20, extra: 200, block_delete: false}");
     stage_feed(&stage_crop, state, &work, &chain, &out, &arena);
     for (int p = 0; p < 3; p++) {
-        struct pass pass = pass_of(&out, p);
+        struct pass pass = pass_of(&out, p, &arena);
         cr_assert(pass.m == 20 && pass.e == 130, "%d and %d rows", pass.m, pass.e);
         int assignment[130], filled = 0;
         for (int e = 0; e < 130; e++)
@@ -151,7 +130,7 @@ Test(crop, rows_are_the_chains_own_and_padding_is_zero)
     cr_assert(*(int32_t *)field_data(&out, "seq_length") == 40);
     cr_assert(*(int32_t *)field_data(&out, "crop_start") == 0);
     for (int p = 0; p < 2; p++) {
-        struct pass pass = pass_of(&out, p);
+        struct pass pass = pass_of(&out, p, &arena);
         bool seen[60] = {false};
         cr_assert(pass.m == 16 && pass.e == 44);
         for (int r = 0; r < 60; r++) {
@@ -162,67 +141,68 @@ Test(crop, rows_are_the_chains_own_and_padding_is_zero)
             seen[n] = true;
         }
         for (int i = 0; i < 70 * 48; i++)
-            cr_assert(i / 48 < 44 && i % 48 < 40 ? pass.extra[i] <= 21
-                                                 : !pass.extra[i] && !pass.extra_deletions[i],
+            cr_assert(i / 48 < 44 && i % 48 < 40
+                          ? pass.extra[i] <= 21
+                          : !pass.extra[i] && pass.features.extra_deletion_value[i] == 0,
                       "extra row %d column %d", i / 48, i % 48);
         for (int i = 0; i < 16 * 48; i++) {
-            bool used = i % 48 < 40;
-            cr_assert(used ? pass.bert_mask[i] <= 1 && pass.msa[i] <= 22 : !pass.bert_mask[i]);
-            cr_assert(pass.bert_mask[i] || pass.msa[i] == pass.true_msa[i],
-                      "only masked symbols change");
-            int total = 0;
+            bool used = i % 48 < 40, masked = pass.features.bert_mask[i] > 0;
+            cr_assert(used ? pass.msa[i] <= 22 : !masked && !pass.msa[i]);
+            cr_assert(masked || pass.msa[i] == pass.true_msa[i], "only masked symbols change");
+            cr_assert(pass.features.msa_mask[i] == used);
+            float total = 0;
             for (int s = 0; s < 23; s++)
-                total += pass.counts[i * 23 + s];
-            cr_assert(total == (used ? 1 + pass.sizes[i / 48] : 0), "counts of row %d", i / 48);
+                total += pass.features.msa_feat[i * 49 + 25 + s];
+            cr_assert(fabsf(total - used) < 1e-5f, "profile of row %d", i / 48);
         }
     }
-    const uint8_t *seq_mask = field_data(&out, "seq_mask");
     const float *xyz = field_data(&out, "all_atom_positions");
     for (int i = 0; i < 48; i++) {
-        cr_assert(seq_mask[i] == (i < 40), "seq_mask");
         cr_assert(xyz[i * 111] == (i < 40 ? (float)(i * 111 + 1) : 0), "positions");
     }
 }
 
-/* Compares columns [start, start + width) of a wide field with a narrow one, row for row. */
-static void columns_compare(const struct sample *wide, const struct sample *narrow,
-                            const char *name, size_t rows, size_t item)
+/* Compares columns [start, start + width) of a wide feature with a narrow one, row for row. */
+static void columns_compare(const struct compact *wide, const void *of_wide,
+                            const struct compact *narrow, const void *of_narrow, size_t rows,
+                            size_t item)
 {
-    const char *a = field_data(wide, name), *b = field_data(narrow, name);
-    size_t start = (size_t) * (int32_t *)field_data(narrow, "crop_start");
-    size_t k = (size_t)sample_find(narrow, "aatype")->size[0];
-    size_t wide_k = (size_t)sample_find(wide, "aatype")->size[0];
+    size_t start = (size_t)*narrow->crop_start, k = (size_t)compact_size(narrow, 'K');
+    size_t wide_k = (size_t)compact_size(wide, 'K');
     for (size_t r = 0; r < rows; r++)
-        cr_assert(memcmp(a + (r * wide_k + start) * item, b + r * k * item, k * item) == 0,
-                  "%s row %zu", name, r);
+        cr_assert(memcmp((const char *)of_wide + (r * wide_k + start) * item,
+                         (const char *)of_narrow + r * k * item, k * item) == 0, "row %zu", r);
 }
 
 Test(crop, a_crop_is_a_window_of_the_whole)
 {
-    struct sample chain, wide, narrow;
+    struct sample chain, wide_out, narrow_out;
     chain_make(&chain, &arena, "window", 3, 120, 200, 0);
     void *whole = state_of("{length: 200, clusters: 12, extra: 30}");
     void *part = state_of("{length: 37, clusters: 12, extra: 30}");
     bool moved = false;
     for (uint64_t position = 0; position < 8; position++) {
         struct work work = {.seed = 1, .position = position, .recycles = 1};
-        stage_feed(&stage_crop, whole, &work, &chain, &wide, &arena);
-        stage_feed(&stage_crop, part, &work, &chain, &narrow, &arena);
-        moved |= *(int32_t *)field_data(&narrow, "crop_start") > 0;
-        columns_compare(&wide, &narrow, "aatype", 1, 1);
-        columns_compare(&wide, &narrow, "residue_index", 1, 4);
-        columns_compare(&wide, &narrow, "all_atom_positions", 1, 37 * 3 * 4);
-        columns_compare(&wide, &narrow, "all_atom_mask", 1, 37);
-        columns_compare(&wide, &narrow, "msa", 24, 1);
-        columns_compare(&wide, &narrow, "true_msa", 24, 1);
-        columns_compare(&wide, &narrow, "bert_mask", 24, 1);
-        columns_compare(&wide, &narrow, "deletion_matrix", 24, 2);
-        columns_compare(&wide, &narrow, "cluster_counts", 24, 46);
-        columns_compare(&wide, &narrow, "cluster_deletions", 24, 4);
-        columns_compare(&wide, &narrow, "extra_msa", 60, 1);
-        columns_compare(&wide, &narrow, "extra_deletion_matrix", 60, 2);
-        cr_assert(memcmp(field_data(&wide, "cluster_sizes"), field_data(&narrow, "cluster_sizes"),
-                         24 * 4) == 0, "cluster sizes");
+        stage_feed(&stage_crop, whole, &work, &chain, &wide_out, &arena);
+        stage_feed(&stage_crop, part, &work, &chain, &narrow_out, &arena);
+        for (int p = 0; p < 2; p++) {
+            struct pass a = pass_of(&wide_out, p, &arena), b = pass_of(&narrow_out, p, &arena);
+            const struct compact *wide = &a.compact, *narrow = &b.compact;
+            moved |= *narrow->crop_start > 0;
+#define SAME(of_wide, of_narrow, rows, items)                                                      \
+    columns_compare(wide, of_wide, narrow, of_narrow, rows, (items) * sizeof *(of_wide))
+            SAME(wide->aatype, narrow->aatype, 1, 1);
+            SAME(wide->residue_index, narrow->residue_index, 1, 1);
+            SAME(wide->all_atom_positions, narrow->all_atom_positions, 1, 37 * 3);
+            SAME(wide->all_atom_mask, narrow->all_atom_mask, 1, 37);
+            SAME(a.msa, b.msa, 12, 1);
+            SAME(a.features.msa_feat, b.features.msa_feat, 12, 49);
+            SAME(a.features.true_msa, b.features.true_msa, 12, 1);
+            SAME(a.features.bert_mask, b.features.bert_mask, 12, 1);
+            SAME(a.features.extra_msa, b.features.extra_msa, 30, 1);
+            SAME(a.features.extra_deletion_value, b.features.extra_deletion_value, 30, 1);
+            cr_assert(memcmp(a.sizes, b.sizes, 12 * 4) == 0, "cluster sizes");
+        }
     }
     cr_assert(moved, "no crop began inside the chain");
 }
@@ -268,7 +248,7 @@ Test(crop, evaluation_sees_the_same_every_time_and_deletes_no_blocks)
     stage_feed(&stage_crop, state, &work, &twin, &out, &arena);
     memcpy(out.key, chain.key, sizeof chain.key);
     cr_assert(sample_digest(&out) != digest, "each chain has draws of its own");
-    cr_assert(pass_of(&out, 0).m + pass_of(&out, 0).e == 100, "all rows are there");
+    cr_assert(pass_of(&out, 0, &arena).m + pass_of(&out, 0, &arena).e == 100, "all rows are there");
 }
 
 Test(crop, passes_are_fresh_and_the_first_ones_are_those_of_fewer_recycles)
@@ -280,7 +260,8 @@ Test(crop, passes_are_fresh_and_the_first_ones_are_those_of_fewer_recycles)
     stage_feed(&stage_crop, state, &first, &chain, &one, &arena);
     stage_feed(&stage_crop, state, &all, &chain, &four, &arena);
     cr_assert(sample_find(&one, "msa")->size[0] == 1 && sample_find(&four, "msa")->size[0] == 4);
-    struct pass alone = pass_of(&one, 0), p0 = pass_of(&four, 0), p1 = pass_of(&four, 1);
+    struct pass alone = pass_of(&one, 0, &arena);
+    struct pass p0 = pass_of(&four, 0, &arena), p1 = pass_of(&four, 1, &arena);
     cr_assert(memcmp(alone.msa, p0.msa, 16 * 50) == 0 &&
               memcmp(alone.extra, p0.extra, 32 * 50) == 0, "a pass does not know how many follow");
     cr_assert(memcmp(p0.msa, p1.msa, 16 * 50) != 0, "each pass has draws of its own");
@@ -334,11 +315,13 @@ Test(crop, masks_the_fraction_that_is_asked_for)
     for (int i = 0; i < 3; i++) {
         struct work work = {.seed = 21, .recycles = 3};
         stage_feed(&stage_crop, state_of(settings[i]), &work, &chain, &out, &arena);
-        const uint8_t *mask = field_data(&out, "bert_mask"), *msa = field_data(&out, "msa");
         double cells = 4 * 100 * 150, masked = 0, hidden = 0;
-        for (int c = 0; c < 4 * 100 * 150; c++) {
-            masked += mask[c];
-            hidden += msa[c] == 22;
+        for (int p = 0; p < 4; p++) {
+            struct pass pass = pass_of(&out, p, &arena);
+            for (int c = 0; c < 100 * 150; c++) {
+                masked += (double)pass.features.bert_mask[c];
+                hidden += pass.msa[c] == 22;
+            }
         }
         double p = fraction[i], spread = 5 * sqrt(cells * p * (1 - p));
         cr_assert(fabs(masked - cells * p) <= spread, "%.0f of %.0f masked", masked, cells);
@@ -375,7 +358,7 @@ Test(crop, rows_by_mode_deletion_and_distillation)
         struct work work = {.seed = 4, .position = i};
         chain_make(&chain, &arena, "rows", 10, cases[i].rows, 25, cases[i].distillation);
         stage_feed(&stage_crop, state_of(cases[i].settings), &work, &chain, &out, &arena);
-        int rows = pass_of(&out, 0).m + pass_of(&out, 0).e;
+        int rows = pass_of(&out, 0, &arena).m + pass_of(&out, 0, &arena).e;
         cr_assert(rows >= cases[i].least && rows <= cases[i].most, "case %zu: %d rows", i, rows);
         cr_assert(*(float *)field_data(&out, "is_distillation") == cases[i].distillation);
         cr_assert(*(float *)field_data(&out, "resolution") == 1.75f);
@@ -452,26 +435,10 @@ Test(crop, refuses_settings_that_no_sample_can_hold)
     struct sample chain, out;
     struct error err = {0};
     chain_make(&chain, &arena, "large", 14, 4, 30, 0);
-    char *state = state_of("{length: 2048, clusters: 4096, extra: 0}"); /* 456 MB a pass */
+    char *state = state_of("{length: 4096, clusters: 16384, extra: 65536}"); /* 411 MB a pass */
     struct work work = {.recycles = 2};
     sample_open(&out, SPAN("large"), NULL);
     enum status status = stage_crop.feed(state, &work, &chain, &out, &arena, &err);
-    cr_assert(status == STATUS_LIMIT && strstr(err.text, "clusters 4096"), "%s", err.text);
+    cr_assert(status == STATUS_LIMIT && strstr(err.text, "clusters 16384"), "%s", err.text);
     cr_assert(strstr(err.text, "3 passes"), "%s", err.text);
-    for (const struct param *row = stage_crop.params; row->name; row++)
-        if (strcmp(row->name, "clusters") == 0)
-            memcpy(state + row->offset, &(int64_t){16384}, sizeof(int64_t));
-    cr_assert(stage_crop.open(state, &context, &err) == STATUS_LIMIT, "%s", err.text);
-}
-
-Test(crop, its_size_is_that_of_the_table)
-{
-    struct sample chain, out;
-    chain_make(&chain, &arena, "size", 15, 9, 30, 0);
-    struct work work = {.recycles = 1};
-    stage_feed(&stage_crop, state_of("{length: 256, clusters: 128, extra: 1024}"), &work, &chain,
-               &out, &arena);
-    size_t residues = 256 * (1 + 4 + 37 * 13 + 1), rest = 5 * 4 + 2 * 8;
-    size_t pass = 256 * (128 * (3 + 2 + 46 + 4) + 1024 * 3) + 128 * 4;
-    cr_assert(sample_bytes(&out) == residues + 2 * pass + rest, "%zu bytes", sample_bytes(&out));
 }

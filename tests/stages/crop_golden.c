@@ -1,22 +1,20 @@
-/* Crops against the reference, bit for bit (channel 48 of msa_feat within 1.2e-7): genuine random
- * runs with every draw recorded (traced/), fed the same draws; and runs without randomness
- * (processed/), where the first rows are the clusters and nothing is masked. Compared are the
- * features below and those of residues_compare; template features are not made yet, and atom14,
- * frames and torsions have a test of their own (geometry.c). */
+/* Crops against the reference, bit for bit (channel 48 of msa_feat within 1.2e-7), every array of
+ * every golden file: genuine random runs with every draw recorded (traced/), fed the same draws;
+ * and runs without randomness (processed/), where the first rows are the clusters and nothing is
+ * masked. An array that is neither a draw nor a feature we make fails the test. */
 #include "tests/stages/crops.h"
 #include "tests/stages/features.h"
+#include "stages/bio/compact_write.h"
 #include "stages/bio/expand.h"
-#include "stages/bio/geometry.h"
+#include "stages/bio/features.h"
 #include "stages/bio/msa_assign.h"
-#include "stages/bio/msa_cluster.h"
+#include "stages/bio/pick.h"
 
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 
-extern const struct stage stage_crop;
-
-enum { CLUSTERS = 128, EXTRA = 1024, DISTILLATION_ROWS = 1000, CASES_MIN = 54 };
+enum { CLUSTERS = 128, EXTRA = 1024, TEMPLATES = 4, DISTILLATION_ROWS = 1000, CASES_MIN = 54 };
 
 static const uint8_t hhblits_to_restype[22] = {0, 4,  3, 6, 13, 7,  8,  9,  11, 10, 12,
                                                2, 14, 5, 1, 15, 16, 19, 17, 18, 20, 21};
@@ -24,36 +22,28 @@ static const uint8_t hhblits_to_restype[22] = {0, 4,  3, 6, 13, 7,  8,  9,  11, 
 struct traced {
     struct arena arena;
     struct npz raw, run;
+    const char *label;
     struct msa_source source;
+    struct compact_chain chain;
+    struct compact_templates templates;
     bool identity; /* a case without randomness */
-    uint32_t length, crop, start, width;
+    uint32_t length, crop;
+    struct compact_window window;
+    int passes;
 };
 
 static const void *need(const struct npz *npz, const char *name, enum npz_kind kind)
 {
-    const struct npz_array *array = npz_find(npz, name);
-    cr_assert(array, "no array %s", name);
-    cr_assert(array->kind == kind, "%s is of another kind", name);
-    return array->data;
+    return golden_array(npz, name, kind)->data;
 }
 
-static int64_t scalar(const struct npz *npz, const char *name)
-{
-    const struct npz_array *array = npz_find(npz, name);
-    cr_assert(array && array->kind == NPZ_I32 && array->count == 1, "%s", name);
-    int32_t value;
-    memcpy(&value, array->data, sizeof value);
-    return value;
-}
-
-/* The raw features as the msa stage stores them. */
+/* The raw alignment as the msa stage stores it. */
 static void source_make(struct traced *t)
 {
     const struct npz_array *msa = npz_find(&t->raw, "msa");
     cr_assert(msa && msa->kind == NPZ_I32 && msa->rank == 2);
     size_t rows = msa->size[0], length = msa->size[1], deletions = 0;
-    const int32_t *symbol = msa->data;
-    const int32_t *deleted = need(&t->raw, "deletion_matrix_int", NPZ_I32);
+    const struct npz_array *deleted = golden_array(&t->raw, "deletion_matrix_int", NPZ_I32);
     uint8_t *codes = arena_alloc(&t->arena, rows * length);
     int32_t *start = arena_zero(&t->arena, rows + 1, sizeof *start);
     int32_t *column = arena_alloc(&t->arena, rows * length * sizeof *column);
@@ -61,14 +51,11 @@ static void source_make(struct traced *t)
     int32_t *profile = arena_zero(&t->arena, length * MSA_PROFILE, sizeof *profile);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < length; j++) {
-            int32_t value;
-            memcpy(&value, &symbol[i * length + j], sizeof value);
-            codes[i * length + j] = hhblits_to_restype[value];
+            codes[i * length + j] = hhblits_to_restype[golden_i32(msa, i * length + j)];
             profile[j * MSA_PROFILE + codes[i * length + j]]++;
-            memcpy(&value, &deleted[i * length + j], sizeof value);
-            if (value) {
+            if (golden_i32(deleted, i * length + j)) {
                 column[deletions] = (int32_t)j;
-                count[deletions++] = value;
+                count[deletions++] = golden_i32(deleted, i * length + j);
             }
         }
         start[i + 1] = (int32_t)deletions;
@@ -83,27 +70,93 @@ static void source_make(struct traced *t)
                                     .profile = profile};
 }
 
-static const uint32_t *draws(struct traced *t, int pass, const char *name, uint32_t *count)
+static uint8_t *bytes_of(struct traced *t, const struct npz_array *mask)
+{
+    uint8_t *bytes = arena_alloc(&t->arena, mask->count);
+    for (uint64_t i = 0; i < mask->count; i++)
+        bytes[i] = golden_f32(mask, i) > 0;
+    return bytes;
+}
+
+static float *floats_of(struct traced *t, const struct npz_array *array)
+{
+    float *values = arena_alloc(&t->arena, array->count * sizeof *values);
+    if (array->count)
+        memcpy(values, array->data, array->count * sizeof *values);
+    return values;
+}
+
+/* The chain as parse gives it; a case from FASTA alone has no structure. */
+static void chain_make_raw(struct traced *t)
+{
+    const struct npz_array *one_hot = golden_array(&t->raw, "aatype", NPZ_I32);
+    const struct npz_array *index = golden_array(&t->raw, "residue_index", NPZ_I32);
+    uint8_t *aatype = arena_zero(&t->arena, t->length, 1);
+    int32_t *number = arena_alloc(&t->arena, t->length * sizeof *number);
+    for (uint64_t i = 0; i < t->length; i++) {
+        for (uint8_t a = 0; a < 21; a++)
+            if (golden_i32(one_hot, i * 21 + a))
+                aatype[i] = a;
+        number[i] = golden_i32(index, i);
+    }
+    t->chain = (struct compact_chain){.aatype = aatype, .residue_index = number};
+    if (!npz_find(&t->raw, "all_atom_positions"))
+        return;
+    t->chain.positions = floats_of(t, golden_array(&t->raw, "all_atom_positions", NPZ_F32));
+    t->chain.mask = bytes_of(t, golden_array(&t->raw, "all_atom_mask", NPZ_F32));
+    t->chain.resolution = golden_f32(golden_array(&t->raw, "resolution", NPZ_F32), 0);
+    t->chain.is_distillation = golden_f32(golden_array(&t->raw, "is_distillation", NPZ_F32), 0);
+}
+
+/* The raw templates as the templates stage stores them: the first 1 of a row is its letter. */
+static void templates_make_raw(struct traced *t)
+{
+    const struct npz_array *one_hot = npz_find(&t->raw, "template_aatype");
+    cr_assert(one_hot && one_hot->rank == 3 && one_hot->size[2] == 22);
+    uint32_t count = (uint32_t)one_hot->size[0];
+    cr_assert(count == 0 || one_hot->kind == NPZ_I64);
+    uint8_t *sequence = arena_alloc(&t->arena, (size_t)count * t->length + 1);
+    for (uint64_t i = 0; i < (uint64_t)count * t->length; i++) {
+        uint64_t code = 0;
+        while (code < 21 && !((const char *)one_hot->data)[(i * 22 + code) * 8])
+            code++;
+        sequence[i] = (uint8_t)"ACDEFGHIKLMNPQRSTVWYX-"[code];
+    }
+    t->templates = (struct compact_templates){
+        .count = count,
+        .length = t->length,
+        .sequence = sequence,
+        .positions = floats_of(t, golden_array(&t->raw, "template_all_atom_positions", NPZ_F32)),
+        .mask = bytes_of(t, golden_array(&t->raw, "template_all_atom_mask", NPZ_F32)),
+        .sum_probs = floats_of(t, golden_array(&t->raw, "template_sum_probs", NPZ_F32)),
+    };
+}
+
+static const uint32_t *draws(struct traced *t, const char *name, uint32_t *count)
+{
+    const struct npz_array *array = npz_find(&t->run, name);
+    if (!array)
+        return NULL;
+    cr_assert(array->kind == NPZ_I32, "%s", name);
+    uint32_t *values = arena_alloc(&t->arena, (array->count + 1) * sizeof *values);
+    for (uint64_t i = 0; i < array->count; i++)
+        values[i] = (uint32_t)golden_i32(array, i);
+    *count = (uint32_t)array->count;
+    return values;
+}
+
+static const uint32_t *pass_draws(struct traced *t, int pass, const char *name, uint32_t *count)
 {
     char full[64];
     snprintf(full, sizeof full, "r%d_%s", pass, name);
-    const struct npz_array *array = npz_find(&t->run, full);
-    if (!array)
-        return NULL;
-    cr_assert(array->kind == NPZ_I32 || array->kind == NPZ_I64, "%s", full);
-    uint32_t *values = arena_alloc(&t->arena, array->count * sizeof *values);
-    for (uint64_t i = 0; i < array->count; i++)
-        memcpy(&values[i], (const char *)array->data + i * array->item_bytes, sizeof *values);
-    *count = (uint32_t)array->count;
-    return values;
+    return draws(t, full, count);
 }
 
 /* The choice without randomness: rows in order, nothing masked. */
 static struct msa_choice choose_identity(struct traced *t)
 {
     uint32_t count = t->source.rows;
-    const struct npz_array *distillation = npz_find(&t->raw, "is_distillation");
-    if (distillation && golden_f32(distillation, 0) > 0 && count > DISTILLATION_ROWS)
+    if (t->chain.is_distillation > 0 && count > DISTILLATION_ROWS)
         count = DISTILLATION_ROWS;
     uint32_t *rows = arena_alloc(&t->arena, count * sizeof *rows);
     for (uint32_t i = 0; i < count; i++)
@@ -125,17 +178,17 @@ static struct msa_choice choose(struct traced *t, int pass)
         return choose_identity(t);
     uint32_t count = t->source.rows, starts_count = 0, perm_count = 0;
     uint32_t *rows = arena_alloc(&t->arena, count * sizeof *rows);
-    const uint32_t *starts = draws(t, pass, "block_starts", &starts_count);
+    const uint32_t *starts = pass_draws(t, pass, "block_starts", &starts_count);
     uint32_t block = starts ? msa_block_rows(count, 0.3f) : 0;
     count = msa_block_delete(count, block, starts, starts_count, rows);
-    const uint32_t *perm = draws(t, pass, "distill_perm", &perm_count);
+    const uint32_t *perm = pass_draws(t, pass, "distill_perm", &perm_count);
     if (perm) {
         cr_assert(perm_count == count - 1);
         msa_reorder(rows, count, perm, &t->arena);
         if (count > DISTILLATION_ROWS)
             count = DISTILLATION_ROWS;
     }
-    perm = draws(t, pass, "sample_perm", &perm_count);
+    perm = pass_draws(t, pass, "sample_perm", &perm_count);
     cr_assert(perm && perm_count == count - 1, "sample_perm: %u of %u", perm_count, count);
     msa_reorder(rows, count, perm, &t->arena);
     struct msa_choice choice = {.cluster_row = rows};
@@ -150,255 +203,169 @@ static struct msa_choice choose(struct traced *t, int pass)
     msa_apply_mask(&t->source, rows, choice.clusters, choice.mask, need(&t->run, name, NPZ_U8),
                    masked);
     choice.masked = masked;
-    choice.extra_kept = draws(t, pass, "extra_perm", &perm_count);
+    choice.extra_kept = pass_draws(t, pass, "extra_perm", &perm_count);
     cr_assert(choice.extra_kept && perm_count == choice.extra);
     choice.extra_kept_count = choice.extra < EXTRA ? choice.extra : EXTRA;
     return choice;
 }
 
-/* A feature in one pass: out4.NAME holds one for each pass, out.NAME one for all; without
- * randomness there is one pass, and NAME alone. */
-static const char *feature(const struct traced *t, const char *name, int pass, size_t item)
+/* The templates of the case, by its draws. */
+static void templates_take(struct traced *t, const struct compact_writer *writer,
+                           struct compact *compact)
 {
-    char full[64];
-    snprintf(full, sizeof full, "out4.%s", name);
-    const struct npz_array *array = npz_find(&t->run, full);
-    size_t skip = 0;
-    if (array) {
-        skip = array->count / 4 * (size_t)pass;
-    } else {
-        snprintf(full, sizeof full, "%s%s", t->identity ? "" : "out.", name);
-        array = npz_find(&t->run, full);
+    static const uint32_t in_order[TEMPLATES] = {0, 1, 2, 3};
+    uint32_t taken[TEMPLATES] = {0, 1, 2, 3}, picked[TEMPLATES], count = t->templates.count;
+    const uint32_t *order = in_order;
+    uint32_t start = 0, draw_count;
+    struct error err = {0};
+    cr_assert(count <= TEMPLATES);
+    if (!t->identity) {
+        order = draws(t, "template_perm", &draw_count);
+        cr_assert(order && draw_count == count);
+        start = (uint32_t)golden_i32(golden_array(&t->run, "template_crop_start", NPZ_I32), 0);
     }
-    cr_assert(array && array->item_bytes == item, "no %s of this kind", full);
-    return (const char *)array->data + skip * item;
+    count = pick_from(taken, order, count, start, TEMPLATES, picked);
+    cr_assert(compact_put_templates(compact, writer, &t->templates, picked, count, &err) ==
+                  STATUS_OK, "%s", err.text);
 }
 
-static float get_f32(const char *feature_data, size_t at)
+/* The case in its compact form. */
+static void compact_make(struct traced *t, struct compact *compact)
 {
-    float value;
-    memcpy(&value, feature_data + at * sizeof value, sizeof value);
-    return value;
+    struct compact_writer writer;
+    struct error err = {0};
+    const struct compact_sizes sizes = {t->crop, CLUSTERS, EXTRA, TEMPLATES, (uint32_t)t->passes};
+    cr_assert(compact_begin(&sizes, t->window, t->chain.positions, &t->arena, compact, &writer));
+    compact_put_chain(compact, &writer, &t->chain);
+    templates_take(t, &writer, compact);
+    if (!t->identity)
+        *compact->use_clamped_fape =
+            golden_f32(golden_array(&t->run, "clamp_u", NPZ_F32), 0) < 0.9f;
+    for (int pass = 0; pass < t->passes; pass++) {
+        struct msa_choice choice = choose(t, pass);
+        uint32_t *assignment = arena_alloc(&t->arena, (size_t)choice.extra * sizeof *assignment);
+        msa_assign(&t->source, &choice, &t->arena, assignment);
+        cr_assert(compact_put_pass(compact, &writer, (uint32_t)pass, &t->source, &choice,
+                                   assignment));
+    }
+    compact_end(compact, &writer);
+    cr_assert(compact_check(compact, &err) == STATUS_OK, "%s: %s", t->label, err.text);
 }
 
-static int64_t get_i64(const char *feature_data, size_t at)
+static bool begins(const char *name, const char *with)
 {
-    int64_t value;
-    memcpy(&value, feature_data + at * sizeof value, sizeof value);
-    return value;
+    return strncmp(name, with, strlen(with)) == 0;
 }
 
-static void clusters_compare(struct traced *t, const char *label, int pass,
-                             const struct msa_choice *choice)
+/* Whether an array of a golden file is input: sizes and draws. */
+static bool is_draw(const char *name)
 {
-    size_t k = t->crop, cells = (size_t)choice->clusters * t->width;
-    uint32_t *assignment = arena_alloc(&t->arena, (size_t)choice->extra * sizeof *assignment);
-    int16_t *narrow = arena_zero(&t->arena, cells * MSA_SYMBOLS, sizeof *narrow);
-    int32_t *narrow_sum = arena_zero(&t->arena, cells, sizeof *narrow_sum);
-    int32_t *sizes = arena_zero(&t->arena, CLUSTERS, sizeof *sizes);
-    msa_assign(&t->source, choice, &t->arena, assignment);
-    msa_summarize(&t->source, choice, assignment, t->start, t->width, narrow, narrow_sum, sizes);
-    int16_t *counts = arena_zero(&t->arena, CLUSTERS * k * MSA_SYMBOLS, sizeof *counts);
-    int16_t *deletions = arena_zero(&t->arena, CLUSTERS * k, sizeof *deletions);
-    int32_t *sums = arena_zero(&t->arena, CLUSTERS * k, sizeof *sums);
-    uint8_t *msa = arena_zero(&t->arena, CLUSTERS * k, 1);
-    float *msa_feat = arena_alloc(&t->arena, CLUSTERS * k * EXPAND_MSA_FEATURES * sizeof *msa_feat);
-    for (uint32_t c = 0; c < choice->clusters; c++) {
-        memcpy(counts + c * k * MSA_SYMBOLS, narrow + (size_t)c * t->width * MSA_SYMBOLS,
-               t->width * MSA_SYMBOLS * sizeof *counts);
-        memcpy(sums + c * k, narrow_sum + (size_t)c * t->width, t->width * sizeof *sums);
-        memcpy(msa + c * k, choice->masked + (size_t)c * t->length + t->start, t->width);
-        msa_deletions(&t->source, choice->cluster_row[c], t->start, t->width, deletions + c * k);
-    }
-    struct expand_clusters clusters = {CLUSTERS,      (int)k, (int)choice->clusters,
-                                       (int)t->width, msa,    deletions,
-                                       counts,        sums,   sizes};
-    expand_msa(&clusters, msa_feat);
-    const char *want = feature(t, "msa_feat", pass, sizeof(float));
-    for (size_t i = 0; i < CLUSTERS * k * EXPAND_MSA_FEATURES; i++) {
-        float value = get_f32(want, i);
-        int channel = (int)(i % EXPAND_MSA_FEATURES);
-        bool good = channel == 48 ? fabsf(value - msa_feat[i]) <= 1.2e-7f : value == msa_feat[i];
-        cr_assert(good, "%s pass %d: msa_feat row %zu column %zu channel %d: %.9g, wanted %.9g",
-                  label, pass, i / EXPAND_MSA_FEATURES / k, i / EXPAND_MSA_FEATURES % k, channel,
-                  (double)msa_feat[i], (double)value);
-    }
-    const char *true_msa = feature(t, "true_msa", pass, sizeof(int64_t));
-    const char *bert_mask = feature(t, "bert_mask", pass, sizeof(float));
-    const char *msa_mask = feature(t, "msa_mask", pass, sizeof(float));
-    const char *row_mask = feature(t, "msa_row_mask", pass, sizeof(float));
-    for (size_t i = 0; i < CLUSTERS * k; i++) {
-        size_t row = i / k, column = i % k;
-        bool used = row < choice->clusters && column < t->width;
-        size_t at = row * t->length + t->start + column;
-        int64_t truth =
-            used ? t->source.msa[(size_t)choice->cluster_row[row] * t->length + t->start + column]
-                 : 0;
-        cr_assert(get_i64(true_msa, i) == truth, "%s true_msa %zu", label, i);
-        cr_assert(get_f32(bert_mask, i) == (used && choice->mask[at]), "%s", label);
-        cr_assert(get_f32(msa_mask, i) == used, "%s msa_mask", label);
-        cr_assert(get_f32(row_mask, row) == (row < choice->clusters), "%s msa_row_mask", label);
-    }
+    static const char *const exact[] = {"template_perm", "template_crop_start", "crop_x",
+                                        "crop_start", "crop_size", "clamp_u", "__crop_size",
+                                        "__crop_start"};
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        if (strcmp(name, exact[i]) == 0)
+            return true;
+    return name[0] == 'r' && name[1] >= '0' && name[1] <= '3' && name[2] == '_';
 }
 
-static void extra_compare(struct traced *t, const char *label, int pass,
-                          const struct msa_choice *choice)
+/* Compares a golden array - without its first axis, the pass, where it has one - with ours. */
+static void array_compare(const struct traced *t, const struct npz_array *want, const char *name,
+                          const struct compact *compact, const struct features *features, int pass)
 {
-    int16_t *deletions = arena_alloc(&t->arena, t->crop * sizeof *deletions);
-    const char *extra_msa = feature(t, "extra_msa", pass, sizeof(int64_t));
-    const char *has = feature(t, "extra_has_deletion", pass, sizeof(float));
-    const char *value = feature(t, "extra_deletion_value", pass, sizeof(float));
-    const char *mask = feature(t, "extra_msa_mask", pass, sizeof(float));
-    const char *row_mask = feature(t, "extra_msa_row_mask", pass, sizeof(float));
-    for (size_t e = 0; e < EXTRA; e++) {
-        memset(deletions, 0, t->crop * sizeof *deletions);
-        uint32_t row = 0;
-        bool used = e < choice->extra_kept_count;
-        if (used) {
-            row = choice->extra_row[choice->extra_kept[e]];
-            msa_deletions(&t->source, row, t->start, t->width, deletions);
+    const struct feature *row = feature_table;
+    const void *ours;
+    int64_t size[FEATURE_RANK_MAX];
+    bool all = begins(name, "out4.");
+    const char *plain = all ? name + 5 : begins(name, "out.") ? name + 4 : name;
+    cr_assert(!t->identity == (plain != name), "%s: %s", t->label, name);
+    while (row->name && strcmp(row->name, plain) != 0)
+        row++;
+    cr_assert(row->name, "%s: %s is compared with nothing", t->label, name);
+    memcpy(&ours, (const char *)features + row->member, sizeof ours);
+    cr_assert(ours, "%s: %s was not made", t->label, name);
+    cr_assert(want->kind == (row->integer ? NPZ_I64 : NPZ_F32), "%s: kind of %s", t->label, name);
+    int rank = feature_size(row, compact, size);
+    cr_assert((int)want->rank == rank + all, "%s: rank of %s", t->label, name);
+    size_t count = 1;
+    for (int i = 0; i < rank; i++) {
+        cr_assert(want->size[i + all] == (uint64_t)size[i], "%s: size of %s", t->label, name);
+        count *= (size_t)size[i];
+    }
+    const char *data = want->data;
+    data += all ? (size_t)pass * count * want->item_bytes : 0;
+    bool channels = strcmp(plain, "msa_feat") == 0;
+    for (size_t i = 0; i < count; i++) {
+        float value, mine;
+        if (row->integer) {
+            cr_assert(memcmp(data + 8 * i, (const int64_t *)ours + i, 8) == 0,
+                      "%s pass %d: element %zu of %s", t->label, pass, i, name);
+            continue;
         }
-        cr_assert(get_f32(row_mask, e) == used, "%s extra_msa_row_mask", label);
-        for (size_t j = 0; j < t->crop; j++) {
-            size_t at = e * t->crop + j;
-            cr_assert(get_f32(mask, at) == (used && j < t->width), "%s extra_msa_mask", label);
-            int64_t symbol =
-                used && j < t->width ? t->source.msa[(size_t)row * t->length + t->start + j] : 0;
-            cr_assert(get_i64(extra_msa, at) == symbol, "%s extra_msa", label);
-            cr_assert(get_f32(has, at) == (deletions[j] > 0));
-            cr_assert(get_f32(value, at) == deletion_value(deletions[j]), "%s deletion value of %d",
-                      label, deletions[j]);
-        }
+        memcpy(&value, data + 4 * i, 4);
+        mine = ((const float *)ours)[i];
+        bool near = channels && i % EXPAND_MSA_FEATURES == 48 && fabsf(value - mine) <= 1.2e-7f;
+        cr_assert(value == mine || near, "%s pass %d: element %zu of %s: %.9g, wanted %.9g",
+                  t->label, pass, i, name, (double)mine, (double)value);
     }
 }
 
-/* The chain as parse gives it, with no alignment but itself. */
-static void chain_of(struct traced *t, struct sample *chain)
+/* All arrays of the file in one pass; every feature that we make must be among them. */
+static void features_compare(struct traced *t, const struct compact *compact, int pass)
 {
-    const struct npz_array *one_hot = golden_array(&t->raw, "aatype", NPZ_I32);
-    const struct npz_array *positions = golden_array(&t->raw, "all_atom_positions", NPZ_F32);
-    const struct npz_array *mask = golden_array(&t->raw, "all_atom_mask", NPZ_F32);
-    const struct npz_array *index = golden_array(&t->raw, "residue_index", NPZ_I32);
-    int64_t length = t->length;
-    cr_assert(sample_open(chain, SPAN("golden"), NULL) == STATUS_OK);
-    uint8_t *aatype = sample_add_1(chain, &t->arena, "aatype", KIND_U8, length);
-    int32_t *number = sample_add_1(chain, &t->arena, "residue_index", KIND_I32, length);
-    float *xyz = sample_add_3(chain, &t->arena, "all_atom_positions", KIND_F32, length, 37, 3);
-    uint8_t *atoms = sample_add_2(chain, &t->arena, "all_atom_mask", KIND_U8, length, 37);
-    uint8_t *msa = sample_add_2(chain, &t->arena, "msa", KIND_U8, 1, length);
-    int32_t *profile = sample_add_2(chain, &t->arena, "hhblits_profile", KIND_I32, length, 22);
-    for (uint64_t i = 0; i < t->length; i++) {
-        for (uint8_t a = 0; a < 21; a++)
-            if (golden_i32(one_hot, i * 21 + a))
-                aatype[i] = a;
-        for (uint64_t a = 0; a < 37; a++)
-            atoms[i * 37 + a] = golden_f32(mask, i * 37 + a) > 0;
-        number[i] = golden_i32(index, i);
-        msa[i] = aatype[i];
-        profile[i * 22 + aatype[i]] = 1;
+    struct features features;
+    struct error err = {0};
+    int compared = 0, made = 0;
+    cr_assert(features_make(compact, pass, FEATURES_ALL, &t->arena, &features, &err) == STATUS_OK,
+              "%s: %s", t->label, err.text);
+    for (int i = 0; i < t->run.count; i++) {
+        const struct npz_array *array = &t->run.array[i];
+        const char *name = arena_text(&t->arena, array->name.data, array->name.size);
+        if (is_draw(name))
+            continue;
+        array_compare(t, array, name, compact, &features, pass);
+        compared++;
     }
-    memcpy(xyz, positions->data, positions->count * sizeof *xyz);
-    sample_add_1(chain, &t->arena, "deletion_start", KIND_I32, 2);
-    sample_add_1(chain, &t->arena, "deletion_column", KIND_I32, 0);
-    sample_add_1(chain, &t->arena, "deletion_count", KIND_I32, 0);
-    sample_add_f32(chain, &t->arena, "resolution",
-                   golden_f32(golden_array(&t->raw, "resolution", NPZ_F32), 0));
-    sample_add_f32(chain, &t->arena, "is_distillation",
-                   golden_f32(golden_array(&t->raw, "is_distillation", NPZ_F32), 0));
-}
-
-/* The crop stage's output for the crop of the case: positions of the epoch are tried until one
- * draws its start. */
-static void crop_at(struct traced *t, struct sample *out)
-{
-    enum { TRIES = 40000 };
-    static struct stage_context context = {.name = "crop"};
-    struct sample chain;
-    char settings[96];
-    chain_of(t, &chain);
-    snprintf(settings, sizeof settings, "{length: %u, clusters: 1, extra: 0}", t->crop);
-    void *state = stage_state(&stage_crop, settings, &context, &t->arena);
-    for (uint64_t position = 0; position < TRIES; position++) {
-        struct arena_mark mark = arena_mark(&t->arena);
-        struct work work = {.seed = 1, .position = position};
-        stage_feed(&stage_crop, state, &work, &chain, out, &t->arena);
-        if (*(int32_t *)field_data(out, "crop_start") == (int32_t)t->start)
-            return;
-        arena_rewind(&t->arena, mark);
+    for (const struct feature *row = feature_table; row->name; row++) {
+        void *data;
+        memcpy(&data, (const char *)&features + row->member, sizeof data);
+        made += data != NULL;
     }
-    cr_assert(false, "no position of %d begins at residue %u", TRIES, t->start);
-}
-
-/* Residue features of the crop, and what they expand to. */
-static void residues_compare(struct traced *t, const char *label)
-{
-    struct sample out;
-    size_t k = t->crop;
-    crop_at(t, &out);
-    const uint8_t *aatype = field_data(&out, "aatype"), *seq_mask = field_data(&out, "seq_mask");
-    const uint8_t *atoms = field_data(&out, "all_atom_mask");
-    const int32_t *number = field_data(&out, "residue_index");
-    const float *xyz = field_data(&out, "all_atom_positions");
-    float *target = arena_alloc(&t->arena, k * EXPAND_TARGET_FEATURES * sizeof *target);
-    float *beta = arena_alloc(&t->arena, k * 3 * sizeof *beta);
-    float *beta_mask = arena_alloc(&t->arena, k * sizeof *beta_mask);
-    expand_target((int)k, (int)t->width, aatype, target);
-    geometry_pseudo_beta(&(struct geometry_chain){aatype, xyz, atoms, 0, (int)k}, beta, beta_mask);
-    const char *want_target = feature(t, "target_feat", 0, sizeof(float));
-    for (size_t i = 0; i < k * EXPAND_TARGET_FEATURES; i++)
-        cr_assert(get_f32(want_target, i) == target[i], "%s target_feat", label);
-    const char *want_xyz = feature(t, "all_atom_positions", 0, sizeof(float));
-    const char *want_atoms = feature(t, "all_atom_mask", 0, sizeof(float));
-    for (size_t i = 0; i < k * 37; i++) {
-        cr_assert(get_f32(want_atoms, i) == atoms[i], "%s all_atom_mask", label);
-        for (size_t axis = 0; axis < 3; axis++)
-            cr_assert(get_f32(want_xyz, 3 * i + axis) == xyz[3 * i + axis], "%s position", label);
-    }
-    for (size_t i = 0; i < k; i++) {
-        cr_assert(get_i64(feature(t, "aatype", 0, 8), i) == aatype[i], "%s aatype", label);
-        cr_assert(get_i64(feature(t, "residue_index", 0, 8), i) == number[i], "%s index", label);
-        cr_assert(get_f32(feature(t, "seq_mask", 0, 4), i) == seq_mask[i], "%s seq_mask", label);
-        cr_assert(get_f32(feature(t, "pseudo_beta_mask", 0, 4), i) == beta_mask[i], "%s", label);
-        for (size_t axis = 0; axis < 3; axis++)
-            cr_assert(get_f32(feature(t, "pseudo_beta", 0, 4), 3 * i + axis) == beta[3 * i + axis],
-                      "%s pseudo_beta", label);
-    }
-    const int32_t *seq_length = field_data(&out, "seq_length");
-    const float *resolution = field_data(&out, "resolution");
-    const float *distillation = field_data(&out, "is_distillation");
-    cr_assert(get_i64(feature(t, "seq_length", 0, 8), 0) == *seq_length, "%s", label);
-    cr_assert(get_f32(feature(t, "resolution", 0, 4), 0) == *resolution, "%s", label);
-    cr_assert(get_f32(feature(t, "is_distillation", 0, 4), 0) == *distillation, "%s", label);
+    cr_assert(compared == made, "%s: %d features made, %d in the file", t->label, made, compared);
 }
 
 /* NAME__s1 of traced/ and NAME__crop64 of processed/ are runs on raw/NAME. */
 static void run_compare(const char *folder, const char *name)
 {
-    struct traced t = {.identity = strcmp(folder, "processed") == 0};
+    struct traced t = {.identity = strcmp(folder, "processed") == 0, .label = name};
+    struct compact compact;
     arena_open(&t.arena, 0);
+    t.passes = t.identity ? 1 : 4;
     t.run = golden_npz(&t.arena, arena_printf(&t.arena, "%s/%s.npz", folder, name));
     size_t tail = t.identity ? strlen("__crop64") : strlen("__s1"), size = strlen(name);
     if (t.identity && (size < tail || strcmp(name + size - tail, "__crop64") != 0))
         tail = 0;
     t.raw = golden_npz(&t.arena, arena_printf(&t.arena, "raw/%.*s.npz", (int)(size - tail), name));
     source_make(&t);
-    t.crop = (uint32_t)scalar(&t.run, t.identity ? "__crop_size" : "crop_size");
-    t.start = (uint32_t)scalar(&t.run, t.identity ? "__crop_start" : "crop_start");
-    t.width = t.length < t.crop ? t.length : t.crop;
-    if (t.start > t.length - t.width) /* what was asked for in a short chain */
-        t.start = t.length - t.width;
-    if (npz_find(&t.raw, "all_atom_positions")) /* a case from FASTA alone has none */
-        residues_compare(&t, name);
-    for (int pass = 0; pass < (t.identity ? 1 : 4); pass++) {
+    chain_make_raw(&t);
+    templates_make_raw(&t);
+    const char *prefix = t.identity ? "__" : "";
+    char key[32];
+    snprintf(key, sizeof key, "%scrop_size", prefix);
+    t.crop = (uint32_t)golden_i32(golden_array(&t.run, key, NPZ_I32), 0);
+    snprintf(key, sizeof key, "%scrop_start", prefix);
+    t.window.start = (uint32_t)golden_i32(golden_array(&t.run, key, NPZ_I32), 0);
+    t.window.width = t.length < t.crop ? t.length : t.crop;
+    if (t.window.start > t.length - t.window.width) /* what was asked for in a short chain */
+        t.window.start = t.length - t.window.width;
+    compact_make(&t, &compact);
+    for (int pass = 0; pass < t.passes; pass++) {
         struct arena_mark mark = arena_mark(&t.arena);
-        struct msa_choice choice = choose(&t, pass);
-        clusters_compare(&t, name, pass, &choice);
-        extra_compare(&t, name, pass, &choice);
+        features_compare(&t, &compact, pass);
         arena_rewind(&t.arena, mark);
     }
     arena_close(&t.arena);
 }
-
 static void folder_compare(const char *folder)
 {
     char path[400];

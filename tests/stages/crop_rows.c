@@ -3,9 +3,11 @@
 #include "tests/stages/crops.h"
 #include "stages/bio/expand.h"
 #include "stages/bio/msa_assign.h"
-#include "stages/bio/msa_cluster.h"
+#include "stages/bio/msa_summary.h"
 
 #include <math.h>
+
+enum { A = 0, R = 1, N = 2, X = 20, GAP = 21, MASK = 22, L = 5 };
 
 static struct arena arena;
 
@@ -70,8 +72,9 @@ Test(crop_rows, replacements_have_their_probabilities)
         hits[msa_replacement(column, 10, 0, (i + 0.5) / STEPS)]++;
     for (int c = 0; c < MSA_SYMBOLS; c++)
         cr_assert(fabs((double)hits[c] / STEPS - want[c]) < 1e-5, "symbol %d: %d", c, hits[c]);
-    cr_assert(msa_replacement(column, 10, 0, 0) == 0, "the first");
-    cr_assert(msa_replacement(column, 10, 0, 1 - 0x1p-53) == MSA_MASK, "the last");
+    cr_assert(msa_replacement(column, 10, 0, 0) == MSA_MASK, "the first");
+    cr_assert(msa_replacement(column, 10, 0, 0.7001) == 0, "the second");
+    cr_assert(msa_replacement(column, 10, 0, 1 - 0x1p-53) == GAP, "the last");
 }
 
 Test(crop_rows, masked_symbols_are_those_drawn)
@@ -84,9 +87,8 @@ Test(crop_rows, masked_symbols_are_those_drawn)
     cr_assert(memcmp(masked, (uint8_t[]){4, 22, 6, 8, 2, 3}, 6) == 0);
 }
 
-/* Clusters A R - X [M] and R R - N A; three extra rows. */
-enum { A = 0, R = 1, N = 2, X = 20, GAP = 21, MASK = 22, L = 5 };
 
+/* Clusters A R - X [M] and R R - N A; three extra rows. */
 static const uint8_t rows5[5][L] = {
     {A, R, GAP, X, A},       /* 0: cluster 0, its last symbol masked */
     {R, R, GAP, N, A},       /* 1: cluster 1 */
@@ -142,80 +144,98 @@ Test(crop_rows, gaps_are_no_likeness)
     cr_assert(assignment == 0, "nothing in common: the first");
 }
 
+/* The codes of a cell are what was written, at every place where their form changes. */
+Test(crop_rows, codes_come_back)
+{
+    static const uint32_t counts[] = {1, 2, 7, 8, 9, 134, 135, 136, 137, 16391, 16392, 2097160,
+                                      1u << 30, INT32_MAX};
+    static const int bytes[] = {1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 5, 6, 6};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (uint32_t symbol = 0; symbol < 24; symbol++) {
+            uint8_t code[COMPACT_CODE_MAX];
+            const uint8_t *from = code, *end = compact_put(code, symbol, counts[i]);
+            uint32_t got_symbol, got_count;
+            cr_assert(end - code == bytes[i], "%u takes %d bytes", counts[i], (int)(end - code));
+            cr_assert(compact_get(&from, end, &got_symbol, &got_count) && from == end);
+            cr_assert(got_symbol == symbol && got_count == counts[i]);
+            for (const uint8_t *cut = code; cut < end; cut++) {
+                from = code;
+                cr_assert(!compact_get(&from, cut, &got_symbol, &got_count), "cut off");
+            }
+        }
+    static const uint8_t large[] = {0xe0, 0xff, 0xff, 0xff, 0xff, 0x07},
+                         endless[] = {0xe0, 0xff, 0xff, 0xff, 0xff, 0xff, 0};
+    const uint8_t *from = large;
+    uint32_t symbol, count;
+    cr_assert(!compact_get(&from, large + 6, &symbol, &count), "INT32_MAX + 8");
+    from = endless;
+    cr_assert(!compact_get(&from, endless + 7, &symbol, &count));
+}
+
 Test(crop_rows, clusters_sum_their_rows_inside_the_crop)
 {
     struct msa_source source = source5();
     struct msa_choice choice = choice5();
-    int16_t counts[2 * 2 * MSA_SYMBOLS] = {0};
-    int32_t deletions[2 * 2] = {0}, sizes[2] = {0};
-    msa_summarize(&source, &choice, (uint32_t[]){0, 0, 1}, 1, 2, counts, deletions, sizes);
+    struct byte_list cells = {.arena = &arena};
+    int32_t sizes[2], start[3];
+    cr_assert(msa_summarize(&source, &choice, (uint32_t[]){0, 0, 1}, 1, 2, &arena, &cells, start,
+                            sizes));
     cr_assert(sizes[0] == 2 && sizes[1] == 1);
-    cr_assert(counts[R] == 3 && counts[MSA_SYMBOLS + GAP] == 3, "cluster 0");
-    int16_t *second = counts + 2 * MSA_SYMBOLS;
-    cr_assert(second[R] == 1 && second[GAP] == 1, "cluster 1, column 1");
-    cr_assert(second[MSA_SYMBOLS + GAP] == 1 && second[MSA_SYMBOLS + A] == 1, "and column 2");
-    cr_assert(deletions[0] == 7 && !deletions[1] && !deletions[2] && !deletions[3]);
+    /* Cluster 0: 7 deletions, R three times; gap three times. 1: R and gap; A and gap. */
+    static const uint8_t want[] = {COMPACT_DELETIONS | 6 << 5, R | 2 << 5, GAP | 2 << 5,
+                                   R, GAP, A, GAP};
+    cr_assert(cells.size == sizeof want && memcmp(cells.data, want, sizeof want) == 0);
+    cr_assert(start[0] == 0 && start[1] == 3 && start[2] == 7);
 }
 
-Test(crop_rows, what_is_too_large_stays_at_the_largest)
+Test(crop_rows, wide_crops_and_large_clusters)
 {
-    enum { MANY = 33000 };
+    enum { WIDE = 200, MANY = 33000 };
     static uint32_t order[MANY], assignment[MANY - 1];
-    static uint8_t msa[MANY];
+    static uint8_t msa[MANY * WIDE];
     static int32_t start[MANY + 1], at[MANY], count[MANY];
     for (int i = 0; i < MANY; i++) {
         order[i] = (uint32_t)i;
         start[i + 1] = i + 1;
+        at[i] = WIDE - 1;
         count[i] = 100000;
+        for (int j = 0; j < WIDE; j++)
+            msa[i * WIDE + j] = (uint8_t)(i < j ? 3 : 4);
     }
-    struct msa_source source = {MANY, 1, msa, start, at, count, NULL};
+    struct msa_source source = {MANY, WIDE, msa, start, at, count, NULL};
     struct msa_choice choice = {.clusters = 1, .extra = MANY - 1, .cluster_row = order,
                                 .extra_row = order + 1, .masked = msa};
-    int16_t counts[MSA_SYMBOLS] = {0}, values[1] = {0};
-    int32_t deletions[1] = {0}, sizes[1] = {0};
-    msa_summarize(&source, &choice, assignment, 0, 1, counts, deletions, sizes);
-    cr_assert(counts[0] == INT16_MAX && deletions[0] == INT32_MAX && sizes[0] == MANY - 1);
-    msa_deletions(&source, 5, 0, 1, values);
-    cr_assert(values[0] == INT16_MAX);
+    struct byte_list cells = {.arena = &arena};
+    int32_t sizes[1], places[2];
+    cr_assert(msa_summarize(&source, &choice, assignment, 0, WIDE, &arena, &cells, places, sizes));
+    const uint8_t *from = cells.data, *end = cells.data + cells.size;
+    for (uint32_t j = 0; j < WIDE; j++) {
+        uint32_t symbol, many;
+        cr_assert(compact_get(&from, end, &symbol, &many));
+        if (j == WIDE - 1) { /* too large a sum stays at the largest */
+            cr_assert(symbol == COMPACT_DELETIONS && many == INT32_MAX);
+            cr_assert(compact_get(&from, end, &symbol, &many));
+        }
+        if (j > 0) {
+            cr_assert(symbol == 3 && many == j, "column %u: %u", j, many);
+            cr_assert(compact_get(&from, end, &symbol, &many));
+        }
+        cr_assert(symbol == 4 && many == MANY - j, "column %u: %u", j, many);
+    }
+    cr_assert(from == end && sizes[0] == MANY - 1);
 }
 
 Test(crop_rows, deletions_of_a_row_lie_in_its_columns)
 {
     struct msa_source source = source5();
-    int16_t all[L] = {0}, part[2] = {0}, none[2] = {0};
-    msa_deletions(&source, 2, 0, L, all);
-    cr_assert(all[0] == INT16_MAX && all[1] == 5 && !all[2] && !all[3] && !all[4]);
-    msa_deletions(&source, 4, 3, 2, part);
-    cr_assert(part[0] == 0 && part[1] == 1);
-    msa_deletions(&source, 4, 2, 2, none);
-    cr_assert(none[0] == 0 && none[1] == 0);
-}
-
-Test(crop_rows, features_of_a_cluster_of_three_rows)
-{
-    /* One cluster row of two places in arrays of two rows and two columns: R, 3 deletions. */
-    static const uint8_t msa[4] = {R};
-    static const int16_t deletions[4] = {3}, counts[4 * MSA_SYMBOLS] = {[R] = 2, [GAP] = 1};
-    static const int32_t sums[4] = {6}, sizes[2] = {2};
-    struct expand_clusters clusters = {2, 2, 1, 1, msa, deletions, counts, sums, sizes};
-    float feat[4 * EXPAND_MSA_FEATURES], den = 3.00000095f;
-    expand_msa(&clusters, feat);
-    for (int c = 0; c < EXPAND_MSA_FEATURES; c++) {
-        float want = c == R || c == 23 ? 1 : 0;
-        want = c == 24 ? 0.5f : c == 25 + R ? 2 / den : c == 25 + GAP ? 1 / den : want;
-        if (c == 48) /* 6 deletions over 3.00000095: atan(0.66666645) * 2 / pi */
-            want = 0.374334f;
-        float gap = fabsf(feat[c] - want);
-        cr_assert(c == 24 || c == 48 ? gap < 1e-6f : gap == 0, "channel %d: %.9g, not %.9g", c,
-                  (double)feat[c], (double)want);
-    }
-    for (int i = EXPAND_MSA_FEATURES; i < 4 * EXPAND_MSA_FEATURES; i++)
-        cr_assert(feat[i] == 0, "padding");
-    /* All three symbols agree: 3 / 3.00000095 in single precision. */
-    static const int16_t agree[4 * MSA_SYMBOLS] = {[R] = 3};
-    clusters.counts = agree;
-    expand_msa(&clusters, feat);
-    cr_assert(feat[25 + R] == 0.99999970f, "%.9g", (double)feat[25 + R]);
+    struct deletion_list list = {.arena = &arena};
+    cr_assert(msa_deletions(&source, 2, 0, L, &list) && list.size == 2);
+    cr_assert(list.column[0] == 0 && list.count[0] == 40000);
+    cr_assert(list.column[1] == 1 && list.count[1] == 5);
+    cr_assert(msa_deletions(&source, 4, 3, 2, &list) && list.size == 3 && list.column[2] == 1);
+    cr_assert(msa_deletions(&source, 4, 2, 2, &list) && list.size == 3, "column 4 is outside");
+    cr_assert(msa_deletions(&source, 2, 1, 3, &list) && list.size == 4 && list.column[3] == 0);
+    cr_assert(msa_deletions(&source, 1, 0, L, &list) && list.size == 4, "none");
 }
 
 Test(crop_rows, deletion_values)
@@ -229,8 +249,8 @@ Test(crop_rows, deletion_values)
 
 Test(crop_rows, target_features)
 {
-    float target[3 * EXPAND_TARGET_FEATURES];
-    expand_target(3, 2, (uint8_t[]){4, 20, 7}, target);
+    float target[3 * EXPAND_TARGET_FEATURES] = {0};
+    expand_target(2, (uint8_t[]){4, 20, 7}, target);
     for (int i = 0; i < 3 * EXPAND_TARGET_FEATURES; i++)
         cr_assert(target[i] == (i == 5 || i == EXPAND_TARGET_FEATURES + 21), "entry %d", i);
 }

@@ -85,7 +85,8 @@ static int chain_open(const struct npz *raw, struct geometry_chain *chain)
     for (uint64_t i = 0; i < mask->count; i++)
         bytes[i] = golden_f32(mask, i) != 0;
     memcpy(copy, positions->data, positions->count * 4);
-    *chain = (struct geometry_chain){types, copy, bytes, 0, length};
+    *chain = (struct geometry_chain){
+        .aatype = types, .positions = copy, .mask = bytes, .count = length};
     return length;
 }
 
@@ -102,10 +103,17 @@ static void file_compare(const char *file)
     struct geometry_chain chain;
     int length = chain_open(&raw, &chain);
     int size = golden_i32(golden_array(&done, "__crop_size", NPZ_I32), 0);
-    chain.first = golden_i32(golden_array(&done, "__crop_start", NPZ_I32), 0);
+    int start = golden_i32(golden_array(&done, "__crop_start", NPZ_I32), 0);
     chain.count = size < length ? size : length;
-    if (chain.first > length - chain.count)
-        chain.first = length - chain.count;
+    if (start > length - chain.count)
+        start = length - chain.count;
+    chain.aatype += start;
+    chain.positions += start * 111;
+    chain.mask += start * 37;
+    if (start > 0) {
+        chain.previous_positions = chain.positions - 111;
+        chain.previous_mask = chain.mask - 37;
+    }
     results_make(&chain);
     const struct results *r = &results;
     int n = chain.count;
@@ -188,7 +196,8 @@ Test(geometry, template_torsions_equal_the_reference, .timeout = 120)
             }
             for (int i = 0; i < size * 37; i++)
                 mask[i] = golden_f32(masks, (uint64_t)(t * size * 37 + i)) != 0;
-            geometry_torsions(&(struct geometry_chain){aatype, positions, mask, 0, length},
+            geometry_torsions(&(struct geometry_chain){.aatype = aatype, .positions = positions,
+                                                       .mask = mask, .count = length},
                               results.sin_cos, results.alt, results.torsion_mask);
             for (int i = 0; i < length * 14; i++)
                 cr_assert(golden_f32(wanted, (uint64_t)(t * size * 14 + i)) == results.sin_cos[i],
@@ -206,7 +215,8 @@ Test(geometry, plain_atoms)
     /* An alanine: CA at the origin, C on the x axis, N in the xy plane above it. */
     uint8_t aatype[1] = {0}, mask[37] = {1, 1, 1, 1, 1};
     float positions[111] = {0, 2, 0, 0, 0, 0, 3, 0, 0, 0, 0, 4, 3, 0, 5};
-    struct geometry_chain chain = {aatype, positions, mask, 0, 1};
+    struct geometry_chain chain = {
+        .aatype = aatype, .positions = positions, .mask = mask, .count = 1};
     results_make(&chain);
     cr_assert(results.beta[2] == 4 && results.beta_mask[0] == 1);
     static const float backbone[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};

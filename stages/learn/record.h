@@ -1,0 +1,20 @@
+/* A record of the feature store as the arrays that crop works on. */
+#ifndef STAGES_LEARN_RECORD_H
+#define STAGES_LEARN_RECORD_H
+
+#include "engine/sample.h"
+#include "stages/bio/compact_write.h"
+
+struct record {
+    struct compact_chain chain;
+    struct compact_templates templates; /* none: count 0 */
+    uint32_t shuffled;                  /* leading candidates, which training permutes */
+    struct msa_source source;
+};
+
+/* Borrows the fields of parse, msa and templates. What they say is checked, so that readers can rely
+ * on it: STATUS_INVALID names what is missing or contradicts itself. Structure and templates may be
+ * missing. */
+enum status record_read(const struct sample *in, struct record *record, struct error *err);
+
+#endif
