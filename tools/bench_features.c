@@ -8,10 +8,11 @@
  * this class (AVX-512, 2 cores): so the ratios are rough where this machine is another. */
 #include "engine/params.h"
 #include "engine/store.h"
-#include "stages/bio/expand.h"
+#include "stages/bio/compact_write.h"
+#include "stages/bio/features.h"
 #include "stages/bio/msa_assign.h"
-#include "stages/bio/msa_cluster.h"
 #include "stages/bio/structure_read.h"
+#include "stages/learn/view.h"
 #include "tools/feature_inputs.h"
 
 #include <stdio.h>
@@ -233,19 +234,22 @@ static void chain_open(struct stored *stored, struct span paths, struct span que
 
 /* Shares of a training sample's time, and what it touches, each over all runs. */
 struct shares {
-    double decode, choose, assign, summarize, crop;
+    double decode, choose, assign, write, crop;
     double rows, bytes_out;
     int samples, passes;
 };
 
-/* The pieces of one pass by themselves, with the draws that the crop made. */
+/* The pieces of one pass by themselves. */
 static void pass_time(const struct msa_source *source, bool block_delete, uint64_t position,
                       uint32_t pass, struct shares *shares, struct arena *arena)
 {
-    const struct msa_settings settings = {CLUSTERS, EXTRA, 0.15f, block_delete, 0.3f, 5, 1000};
-    struct rng rng = rng_open(1, 0, position, "crop", 1 + pass);
+    const struct msa_settings settings = {.clusters = CLUSTERS, .extra = EXTRA,
+                                          .mask_fraction = 0.15f, .block_delete = block_delete,
+                                          .block_fraction = 0.3f, .blocks = 5};
+    struct rng rng = rng_open(1, 0, position, "pass", pass);
     uint32_t width = source->length < CROP ? source->length : CROP;
-    size_t cells = (size_t)CLUSTERS * width;
+    struct compact compact;
+    struct compact_writer writer;
     double begin = thread_ms();
     struct msa_choice choice = msa_choose(source, &settings, false, &rng, arena);
     shares->choose += thread_ms() - begin;
@@ -253,11 +257,12 @@ static void pass_time(const struct msa_source *source, bool block_delete, uint64
     begin = thread_ms();
     msa_assign(source, &choice, arena, assignment);
     shares->assign += thread_ms() - begin;
-    int16_t *counts = arena_zero(arena, cells * MSA_SYMBOLS, sizeof *counts);
-    int32_t *sums = arena_zero(arena, cells, sizeof *sums), sizes[CLUSTERS] = {0};
     begin = thread_ms();
-    msa_summarize(source, &choice, assignment, 0, width, counts, sums, sizes);
-    shares->summarize += thread_ms() - begin;
+    ASSERT(compact_begin(&(struct compact_sizes){CROP, CLUSTERS, EXTRA, 0, 1},
+                         (struct compact_window){0, width}, false, arena, &compact, &writer));
+    ASSERT(compact_put_pass(&compact, &writer, 0, source, &choice, assignment));
+    compact_end(&compact, &writer);
+    shares->write += thread_ms() - begin;
     shares->rows += choice.clusters + choice.extra;
     shares->passes++;
 }
@@ -321,11 +326,11 @@ static struct shares processed_row(struct stored *stored, bool block_delete, con
 
 static void shares_print(const char *work, const struct shares *s)
 {
-    double all = s->decode + s->crop, rest = s->crop - s->choose - s->assign - s->summarize;
-    printf("  %-42s decode %4.1f %%  choose %4.1f %%  assign %4.1f %%  summarize %4.1f %%  "
-           "copy, rest %4.1f %%   %.0f rows a pass, %.2f MB to the trainer\n",
+    double all = s->decode + s->crop, rest = s->crop - s->choose - s->assign - s->write;
+    printf("  %-42s decode %4.1f %%  choose %4.1f %%  assign %4.1f %%  write %4.1f %%  "
+           "check, rest %4.1f %%   %.0f rows a pass, %.2f MB to the trainer\n",
            work, 100 * s->decode / all, 100 * s->choose / all, 100 * s->assign / all,
-           100 * s->summarize / all, 100 * rest / all, s->rows / s->passes,
+           100 * s->write / all, 100 * rest / all, s->rows / s->passes,
            s->bytes_out / s->samples * 1e-6);
 }
 
@@ -333,7 +338,7 @@ static void shares_print(const char *work, const struct shares *s)
 static void assign_print(const struct msa_source *source)
 {
     static const char *const names[] = {"plain C", "AVX2", "AVX-512"};
-    const struct msa_settings settings = {CLUSTERS, EXTRA, 0.15f, false, 0.3f, 5, 1000};
+    const struct msa_settings settings = {.clusters = CLUSTERS, .mask_fraction = 0.15f};
     struct arena arena;
     arena_open(&arena, 0);
     struct rng rng = rng_open(1, 0, 0, "assign", 0);
@@ -355,39 +360,35 @@ static void assign_print(const struct msa_source *source)
         else
             printf("  %s -", names[way]);
     }
-    printf("\n  (AVX-512: 7 vector operations for 512 compares)\n");
+    puts("\n  (AVX-512: 7 vector operations for 512 compares)");
     arena_close(&arena);
 }
 
-/* What the trainer pays to expand one pass to msa_feat. */
-static void expand_row(const char *work)
+/* What the trainer pays to expand one pass to features of cluster and extra rows. */
+static void expand_row(struct stored *stored, const char *work)
 {
-    enum { CELLS = CLUSTERS * CROP };
     struct arena arena;
     struct times times = {.runs = 0};
+    struct sample in, out;
+    struct error err;
     arena_open(&arena, 0);
-    uint8_t *msa = arena_zero(&arena, CELLS, sizeof *msa);
-    int16_t *deletions = arena_zero(&arena, CELLS, sizeof *deletions);
-    int16_t *counts = arena_zero(&arena, (size_t)CELLS * MSA_SYMBOLS, sizeof *counts);
-    int32_t *sums = arena_zero(&arena, CELLS, sizeof *sums), sizes[CLUSTERS];
-    float *feat = arena_zero(&arena, (size_t)CELLS * EXPAND_MSA_FEATURES, sizeof *feat);
-    for (int i = 0; i < CELLS; i++) {
-        msa[i] = (uint8_t)(i * 7 % MSA_SYMBOLS);
-        counts[i * MSA_SYMBOLS + i % MSA_PROFILE] = (int16_t)(i % 20);
-        deletions[i] = (int16_t)(i % 25 == 0);
-        sums[i] = i % 50;
-    }
-    for (int c = 0; c < CLUSTERS; c++)
-        sizes[c] = 20;
-    struct expand_clusters clusters = {CLUSTERS,  CROP,   CLUSTERS, CROP, msa,
-                                       deletions, counts, sums,     sizes};
+    void *crop = stage_make(&stage_crop, "", &arena);
+    ASSERT(store_get(stored->store, stored->chain.key, NULL, NULL, &arena, &in, &err) == STATUS_OK);
+    ASSERT(sample_open(&out, SPAN("1tst_A"), &err) == STATUS_OK);
+    ASSERT(stage_crop.feed(crop, &(struct work){.seed = 1}, &in, &out, &arena, &err) == STATUS_OK);
     for (int run = 0; run < RUNS; run++) {
+        struct compact compact;
+        struct features features;
+        struct arena_mark mark = arena_mark(&arena);
         double begin = thread_ms();
-        expand_msa(&clusters, feat);
+        ASSERT(view_open(&out, VIEW_ALONE, &compact, &err) == STATUS_OK);
+        ASSERT(features_make(&compact, 0, FEATURES_MSA | FEATURES_EXTRA, &arena, &features, &err) ==
+               STATUS_OK);
         times_add(&times, thread_ms() - begin);
+        arena_rewind(&arena, mark);
     }
-    row_print(work, &times, 17, 0,
-              CELLS * (1.0 + 2 + 2 * MSA_SYMBOLS + 4 + 4 * EXPAND_MSA_FEATURES));
+    double bytes = CROP * (CLUSTERS * (4.0 * 52 + 8) + EXTRA * (4.0 * 3 + 8));
+    row_print(work, &times, 0, 0, bytes + (double)sample_bytes(&out));
     arena_close(&arena);
 }
 
@@ -448,7 +449,7 @@ static void processed_rows(const struct inputs *inputs)
     chain_store(&large, arena_printf(inputs->arena, "%s/large", folder), WIRE_LZ4, &entry);
     struct shares l = processed_row(&large, true, "sample, 1000 x 10,000", 8650, 40);
     struct shares f = processed_row(&large, false, "the same without block deletion", 25840, 120);
-    expand_row("at the trainer: expand a pass of 128 x 256");
+    expand_row(&large, "at the trainer: all rows of a pass to features");
     printf("\nwhere the time of a sample goes\n");
     shares_print("6KWC 191 x 3,057", &s);
     shares_print("1000 x 10,000", &l);

@@ -26,8 +26,8 @@
  *                    22 [MASK]; msa_rows of them are in use
  * bert_mask          bit j%8 of byte j/8: the masked-MSA loss looks at column j
  * cluster_sizes      extra rows in each cluster
- * cluster_cells      the symbols of all rows in each cluster, its own included, and the sum of their
- *                    deletions: see compact_put
+ * cluster_cells      the symbols of all rows in each cluster, its own included, and the sum of
+ *                    their deletions: see compact_put
  * deletion_*         of the cluster rows: column rising within a row, count at least 1 */
 #define COMPACT_FIELDS(ARRAY, SCALAR)                                                              \
     ARRAY(aatype, u8, "K", "")                                                                     \
@@ -102,9 +102,9 @@ extern const struct compact_field compact_fields[]; /* ended by text NULL */
 
 /* A code of a cluster's cell, which says that `count` of its rows hold `symbol`: the byte
  * symbol | (count - 1) << 5, or, from 8 on, symbol | 7 << 5 and then count - 8 in bytes of seven
- * bits, lowest first, with the eighth bit on all but the last. A cell is its COMPACT_DELETIONS code,
- * if its sum is not 0, and then codes of different symbols until all rows are told. Cells follow in
- * the order of their columns. Returns the end. */
+ * bits, lowest first, with the eighth bit on all but the last. A cell is its COMPACT_DELETIONS
+ * code, if its sum is not 0, and then codes of different symbols until all rows are told. Cells
+ * follow in the order of their columns. Returns the end. */
 static inline uint8_t *compact_put(uint8_t *to, uint32_t symbol, uint32_t count)
 {
     if (count < 8) {

@@ -1,6 +1,6 @@
 /* The features of a training sample by name (data path, section 8), out of its compact form: what
- * the network takes. One recycling pass at a time; those that do not depend on the pass are the same
- * in all. Padding is 0. Exact: the roundings are the reference's. */
+ * the network takes. One recycling pass at a time; those that do not depend on the pass are the
+ * same in all. Padding is 0. Exact: the roundings are the reference's. */
 #ifndef STAGES_BIO_FEATURES_H
 #define STAGES_BIO_FEATURES_H
 
@@ -70,7 +70,7 @@ enum feature_group {
     F(resolution, TRUTH, "")                                                                       \
     F(is_distillation, TRUTH, "")
 
-/* Arrays in the caller's arena; NULL: not asked for, or, of TRUTH and BETA, there is no structure. */
+/* Arrays in the caller's arena; NULL: not asked for, or there is no structure (TRUTH, BETA). */
 struct features {
 #define FEATURE_F32(name, group, sizes) float *name;
 #define FEATURE_I64(name, group, sizes) int64_t *name;

@@ -8,8 +8,8 @@
 
 /* Walks over the candidates - the first `shuffled` of them in the order order[shuffled] (NULL: as
  * they stand), then the others - and takes the first `most` whose aligned strings, rows of
- * sequence[count,length], differ from all taken before. Writes their numbers to taken[most], returns
- * how many. */
+ * sequence[count,length], differ from all taken before. Writes their numbers to taken[most],
+ * returns how many. */
 uint32_t pick_distinct(const uint8_t *sequence, uint32_t count, uint32_t length,
                        const uint32_t *order, uint32_t shuffled, uint32_t most, uint32_t *taken);
 

@@ -12,9 +12,9 @@ struct record {
     struct msa_source source;
 };
 
-/* Borrows the fields of parse, msa and templates. What they say is checked, so that readers can rely
- * on it: STATUS_INVALID names what is missing or contradicts itself. Structure and templates may be
- * missing. */
+/* Borrows the fields of parse, msa and templates. What they say is checked, so that readers can
+ * rely on it: STATUS_INVALID names what is missing or contradicts itself. Structure and templates
+ * may be missing. */
 enum status record_read(const struct sample *in, struct record *record, struct error *err);
 
 #endif

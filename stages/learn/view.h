@@ -13,8 +13,8 @@ enum { VIEW_ALONE = -1 };
 enum status view_open(const struct sample *sample, int64_t b, struct compact *compact,
                       struct error *err);
 
-/* The other way: adds the fields of compact to sample, borrowed. STATUS_LIMIT: they are larger than a
- * sample may be. */
+/* The other way: adds the fields of compact to sample, borrowed. STATUS_LIMIT: they are larger than
+ * a sample may be. */
 enum status view_put(const struct compact *compact, struct sample *sample, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* The crop stage's modes, presets and limits: what the settings make of a sample, and how large it is.
- */
+/* The crop stage's modes, presets and limits: what the settings make of a sample, and how large it
+ * is. */
 #include "tests/stages/crop_pass.h"
 
 extern const struct stage stage_crop;
