@@ -1,6 +1,6 @@
 /* Pools of payload blocks in memfds; see shm.h. The allocator is first fit over a list of at most
  * SHM_BLOCKS_MAX live blocks sorted by offset: the list is short, because blocks live as long as a
- * message travels. */
+ * message travels. Blocks that are larger than the pool lie behind it, where pages come and go. */
 #include "engine/shm.h"
 
 #include "engine/base/clock.h"
@@ -33,7 +33,8 @@ struct live {
 struct shm_pool {
     unsigned char *memory;
     void *returns; /* _Atomic uint32_t[slot]: the use that came back */
-    size_t bytes;
+    int fd;
+    size_t bytes; /* without the room for large blocks behind them */
     uint32_t use; /* counts blocks taken; 0 is never one */
     int count, free_count;
     uint32_t free_slot[SHM_BLOCKS_MAX];
@@ -46,12 +47,14 @@ struct shm_view {
     size_t bytes;
 };
 
-static enum status make_memfd(int *fd, const char *name, size_t bytes, struct error *err)
+/* bytes are present, `more` behind them are not. */
+static enum status make_memfd(int *fd, const char *name, size_t bytes, size_t more,
+                              struct error *err)
 {
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0)
         return error_set(err, STATUS_IO, "cannot make shared memory: %s", strerror(errno));
-    int code = ftruncate(*fd, (off_t)bytes) ? errno : posix_fallocate(*fd, 0, (off_t)bytes);
+    int code = ftruncate(*fd, (off_t)(bytes + more)) ? errno : posix_fallocate(*fd, 0, (off_t)bytes);
     if (!code && fcntl(*fd, F_ADD_SEALS, SEALS) < 0)
         code = errno;
     if (!code)
@@ -66,9 +69,9 @@ enum status shm_make(struct shm_fds *fds, size_t bytes, struct error *err)
 {
     bytes = (bytes + SHM_GRAIN_BYTES - 1) / SHM_GRAIN_BYTES * SHM_GRAIN_BYTES;
     *fds = (struct shm_fds){-1, -1};
-    enum status status = make_memfd(&fds->pool, "foldmill-pool", bytes, err);
+    enum status status = make_memfd(&fds->pool, "foldmill-pool", bytes, SHM_LARGE_BYTES, err);
     if (status == STATUS_OK)
-        status = make_memfd(&fds->returns, "foldmill-returns", RETURNS_BYTES, err);
+        status = make_memfd(&fds->returns, "foldmill-returns", RETURNS_BYTES, 0, err);
     if (status != STATUS_OK)
         shm_close(fds);
     return status;
@@ -208,10 +211,17 @@ static enum status map_both(struct shm_fds fds, bool producer, void **memory, si
                             void **returns, struct error *err)
 {
     size_t returns_bytes = 0;
-    enum status status = map_fd(fds.pool, PROT_READ | (producer ? PROT_WRITE : 0),
-                                producer ? MAP_POPULATE : 0, memory, bytes, err);
+    enum status status =
+        map_fd(fds.pool, PROT_READ | (producer ? PROT_WRITE : 0), 0, memory, bytes, err);
+    if (status == STATUS_OK && *bytes <= SHM_LARGE_BYTES) {
+        munmap(*memory, *bytes);
+        status = error_set(err, STATUS_INVALID, "wanted a pool, found %zu bytes", *bytes);
+    }
     if (status != STATUS_OK)
         return status;
+    /* Where the kernel does not know this, pages are mapped one after another as they are used. */
+    if (producer)
+        madvise(*memory, *bytes - SHM_LARGE_BYTES, MADV_POPULATE_WRITE);
     status =
         map_fd(fds.returns, PROT_READ | PROT_WRITE, MAP_POPULATE, returns, &returns_bytes, err);
     if (status == STATUS_OK && returns_bytes != RETURNS_BYTES) {
@@ -236,7 +246,8 @@ enum status shm_pool_open(struct shm_pool **pool, struct shm_fds fds, struct err
     ASSERT(*pool);
     (*pool)->memory = memory;
     (*pool)->returns = returns;
-    (*pool)->bytes = bytes;
+    (*pool)->fd = fds.pool;
+    (*pool)->bytes = bytes - SHM_LARGE_BYTES;
     (*pool)->free_count = SHM_BLOCKS_MAX;
     for (uint32_t i = 0; i < SHM_BLOCKS_MAX; i++)
         (*pool)->free_slot[i] = SHM_BLOCKS_MAX - 1 - i;
@@ -247,14 +258,9 @@ void shm_pool_close(struct shm_pool *pool)
 {
     if (!pool)
         return;
-    munmap(pool->memory, pool->bytes);
+    munmap(pool->memory, pool->bytes + SHM_LARGE_BYTES);
     munmap(pool->returns, RETURNS_BYTES);
     free(pool);
-}
-
-size_t shm_pool_bytes(const struct shm_pool *pool)
-{
-    return pool->bytes;
 }
 
 size_t shm_pool_used(const struct shm_pool *pool)
@@ -270,6 +276,16 @@ static _Atomic uint32_t *returns_of(void *returns, uint32_t slot)
     return (_Atomic uint32_t *)returns + slot;
 }
 
+/* Takes a block off the list: its slot is free, and if it is large its pages go back. Who reads them
+ * now (after a reclaim) finds zeros, and out by the digest that the block is not there any more. */
+static void live_end(struct shm_pool *pool, const struct live *live)
+{
+    pool->free_slot[pool->free_count++] = live->slot;
+    if (live->offset >= pool->bytes)
+        fallocate(pool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)live->offset,
+                  (off_t)live->bytes);
+}
+
 /* Drops from the list what has come back, or was taken before the given time. */
 static int sweep(struct shm_pool *pool, int64_t before_ms)
 {
@@ -279,7 +295,7 @@ static int sweep(struct shm_pool *pool, int64_t before_ms)
         uint32_t back =
             atomic_load_explicit(returns_of(pool->returns, live.slot), memory_order_acquire);
         if (back == live.use || live.taken_ms < before_ms) {
-            pool->free_slot[pool->free_count++] = live.slot;
+            live_end(pool, &live);
             dropped += back != live.use;
         } else {
             pool->live[kept++] = live;
@@ -291,20 +307,28 @@ static int sweep(struct shm_pool *pool, int64_t before_ms)
 
 enum status shm_pool_take(struct shm_pool *pool, size_t bytes, struct shm_block *block)
 {
-    if (bytes > pool->bytes)
+    if (bytes > SHM_LARGE_BYTES)
         return STATUS_LIMIT;
     uint64_t need = (bytes + SHM_GRAIN_BYTES - 1) / SHM_GRAIN_BYTES * SHM_GRAIN_BYTES;
     if (need == 0)
         need = SHM_GRAIN_BYTES;
+    bool large = need > pool->bytes;
+    uint64_t at = large ? pool->bytes : 0, end = pool->bytes + (large ? SHM_LARGE_BYTES : 0);
     sweep(pool, INT64_MIN);
     if (pool->free_count == 0)
         return STATUS_FULL;
-    uint64_t at = 0;
     int i = 0;
-    while (i < pool->count && pool->live[i].offset - at < need)
-        at = pool->live[i].offset + pool->live[i].bytes, i++;
-    if (pool->bytes - at < need)
+    while (i < pool->count && (pool->live[i].offset < at || pool->live[i].offset - at < need)) {
+        uint64_t after = pool->live[i].offset + pool->live[i].bytes;
+        if (pool->live[i].offset >= end)
+            break;
+        at = after > at ? after : at;
+        i++;
+    }
+    if (at > end || end - at < need)
         return STATUS_FULL;
+    if (large && posix_fallocate(pool->fd, (off_t)at, (off_t)need) != 0)
+        return STATUS_LIMIT;
     memmove(pool->live + i + 1, pool->live + i, (size_t)(pool->count - i) * sizeof *pool->live);
     if (++pool->use == 0)
         pool->use = 1;
@@ -338,7 +362,7 @@ void shm_pool_drop(struct shm_pool *pool, const struct shm_block *block)
     int i = find_live(pool, block);
     if (i < 0)
         return;
-    pool->free_slot[pool->free_count++] = pool->live[i].slot;
+    live_end(pool, &pool->live[i]);
     pool->count--;
     memmove(pool->live + i, pool->live + i + 1, (size_t)(pool->count - i) * sizeof *pool->live);
 }

@@ -1,10 +1,10 @@
 /* Shared memory for payloads: each worker process that makes samples owns one pool of blocks in a
- * memfd. The agent makes and seals it before exec (fixed size, all pages present, so that writing
- * can never end in SIGBUS); consumers get the descriptors from the agent over the Unix socket that
- * they inherited, and map the pool read-only. A consumer copies a block, checks the digest of the
- * copy and only then trusts it, so a block that was reused too early costs a retry and never
- * gives a wrong sample. Blocks go back by a word in a second, small memfd (the returns): no message
- * is needed and a producer that has died needs none. */
+ * memfd. The agent makes and seals it before exec (fixed size, pages present before they are
+ * written, so that writing can never end in SIGBUS); consumers get the descriptors from the agent
+ * over the Unix socket that they inherited, and map the pool read-only. A consumer copies a block,
+ * checks the digest of the copy and only then trusts it, so a block that was reused too early costs
+ * a retry and never gives a wrong sample. Blocks go back by a word in a second, small memfd (the
+ * returns): no message is needed and a producer that has died needs none. */
 #ifndef FOLDMILL_SHM_H
 #define FOLDMILL_SHM_H
 
@@ -20,13 +20,17 @@ enum {
     SHM_DESCRIPTOR_BYTES = 40,
 };
 
+/* Address space behind a pool for payloads that are larger than all of it: their pages are taken
+ * when such a block is, and go back to the system with it. Holds the largest frame (wire.h). */
+#define SHM_LARGE_BYTES (((size_t)1 << 30) + ((size_t)1 << 20))
+
 /* The two descriptors of a pool; -1: none. */
 struct shm_fds {
     int pool, returns;
 };
 
-/* Agent: makes a pool of bytes (rounded up to pages) and its returns, both sealed. The caller
- * closes the descriptors. STATUS_FULL: there is not so much memory; STATUS_IO. */
+/* Agent: makes a pool of bytes (rounded up to pages) and its returns, both sealed; all pages but
+ * those for large payloads are present. The caller closes the descriptors. STATUS_FULL: there is not so much memory; STATUS_IO. */
 enum status shm_make(struct shm_fds *fds, size_t bytes, struct error *err);
 void shm_close(struct shm_fds *fds);
 
@@ -60,14 +64,14 @@ struct shm_descriptor shm_descriptor_decode(const unsigned char bytes[SHM_DESCRI
 
 struct shm_pool;
 
-/* Producer: maps its pool, all pages present. STATUS_INVALID: not sealed as shm_make does. */
+/* Producer: maps its pool; fds stay open as long as it is. STATUS_INVALID: not sealed as shm_make
+ * does. */
 enum status shm_pool_open(struct shm_pool **pool, struct shm_fds fds, struct error *err);
 void shm_pool_close(struct shm_pool *pool);
-size_t shm_pool_bytes(const struct shm_pool *pool);
 size_t shm_pool_used(const struct shm_pool *pool); /* bytes in blocks that have not come back */
 
-/* Takes a block of at least bytes. STATUS_FULL: no room until blocks come back; STATUS_LIMIT: the
- * pool is smaller than that. Blocks are used from the bottom, so memory stays warm. */
+/* Takes a block of at least bytes. STATUS_FULL: no room until blocks come back; STATUS_LIMIT: more
+ * than SHM_LARGE_BYTES, or the system has not so much memory. Blocks are used from the bottom, so memory stays warm. */
 enum status shm_pool_take(struct shm_pool *pool, size_t bytes, struct shm_block *block);
 /* Gives back what of a block lies above bytes, or all of it. */
 void shm_pool_shrink(struct shm_pool *pool, struct shm_block *block, size_t bytes);

@@ -58,6 +58,8 @@ static enum status bury(struct sink_process *process, const struct sink_item *it
     return status;
 }
 
+enum { SLOT_KEEP_BYTES = 16 << 20 };
+
 static enum status store_one(struct sink_process *process, const struct sink_item *item,
                              struct error *err)
 {
@@ -75,6 +77,7 @@ static enum status store_one(struct sink_process *process, const struct sink_ite
         snprintf(reason, sizeof reason, "%s", err->text);
         status = bury(process, item, reason, err);
     }
+    arena_release(&slot->arena, SLOT_KEEP_BYTES); /* what waits for the commit is the store's own */
     return status;
 }
 

@@ -14,6 +14,7 @@
 
 enum {
     READERS_CHECK_MS = 10000,
+    SCRATCH_KEEP_BYTES = 64 << 20, /* between puts */
     READER_STOPPED_MS = 30000, /* a read transaction lasts milliseconds */
 };
 
@@ -67,7 +68,7 @@ enum status store_put(struct store *store, const struct sample *sample,
     if (!span_is(split, entry.split))
         return error_set(err, STATUS_INVALID, "sample %s: split '%s' is not text of at most %d "
                          "bytes", sample->key, entry.split, STORE_SPLIT_MAX);
-    arena_reset(&store->scratch);
+    arena_release(&store->scratch, SCRATCH_KEEP_BYTES);
     enum status status = wire_pack(sample, store->codec, &store->scratch, &frame, err);
     if (status == STATUS_OK)
         status = make_room(store, frame.size, err);
@@ -227,6 +228,6 @@ enum status store_commit(struct store *store, struct error *err)
         return store_error(store, code, "writing", err);
     store->first = NULL;
     store->last = &store->first;
-    arena_reset(&store->group);
+    arena_release(&store->group, store->group_bytes);
     return STATUS_OK;
 }

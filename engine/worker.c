@@ -15,7 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { QUEUE_MESSAGES = 4 * MESSAGE_HELD_MAX, LINGER_MS = 500, ROOM_MS = 2 };
+_Static_assert(SHM_LARGE_BYTES >= WIRE_FRAME_MAX, "the largest sample fits a pool");
+
+enum {
+    QUEUE_MESSAGES = 4 * MESSAGE_HELD_MAX,
+    LINGER_MS = 500,
+    ROOM_MS = 2,
+    KEEP_BYTES = 256 << 20, /* of the arena, between samples */
+};
 
 static struct message header_of(const struct worker *worker, enum message_type type)
 {
@@ -296,12 +303,10 @@ static enum status take_block(struct worker *worker, size_t bytes, struct shm_bl
     return status;
 }
 
-static void refuse_size(struct worker *worker, struct message *message, struct outcome *outcome,
-                        size_t bytes)
+static void refuse_size(struct message *message, struct outcome *outcome, size_t bytes)
 {
     error_set(&outcome->err, STATUS_LIMIT,
-              "a result of %zu bytes does not fit the %zu bytes of shared memory of a worker",
-              bytes, worker->life.pool ? shm_pool_bytes(worker->life.pool) : 0);
+              "a result of %zu bytes is too large, or this machine has no memory for it", bytes);
     message->type = MESSAGE_ERR;
     message->payload = outcome->err.text;
     message->size = (uint32_t)strlen(outcome->err.text);
@@ -315,7 +320,7 @@ static void send_sample(struct worker *worker, struct message *message, struct o
     size_t size = wire_size(&outcome->sample);
     bool in_block = size > sizeof small;
     if (size == 0 || (in_block && take_block(worker, size, &block) != STATUS_OK)) {
-        refuse_size(worker, message, outcome, size);
+        refuse_size(message, outcome, size);
         send_result(worker, message);
         return;
     }
@@ -396,7 +401,7 @@ static void do_next(struct worker *worker)
     send_outcome(worker, &item, &outcome);
     worker->busy = false;
     gauge_set(page, GAUGE_HELD, worker->count);
-    arena_reset(&worker->arena);
+    arena_release(&worker->arena, KEEP_BYTES);
 }
 
 /* Gives back what has not been begun and says goodbye. */

@@ -41,6 +41,20 @@ void arena_reset(struct arena *arena)
     arena->used_bytes = 0;
 }
 
+void arena_release(struct arena *arena, size_t keep_bytes)
+{
+    struct arena_block **at = &arena->first;
+    size_t kept = 0;
+    for (; *at && (*at)->size <= keep_bytes - kept; at = &(*at)->next)
+        kept += (*at)->size;
+    while (*at) {
+        struct arena_block *block = *at;
+        *at = block->next;
+        free(block);
+    }
+    arena_reset(arena);
+}
+
 /* Moves to a block with room for size bytes, a new one if need be; NULL when there is no memory. */
 static struct arena_block *block_with_room(struct arena *arena, size_t size)
 {

@@ -35,6 +35,10 @@ void arena_close(struct arena *arena);
 /* Forgets everything allocated, keeps the blocks. */
 void arena_reset(struct arena *arena);
 
+/* As arena_reset, but keeps no more than keep_bytes of blocks: what an unusually large sample took
+ * goes back to the system. */
+void arena_release(struct arena *arena, size_t keep_bytes);
+
 /* size bytes aligned to 64, not zeroed; size 0 gives a valid pointer. Aborts the process when
  * memory or the limit is exhausted: use it for sizes that are ours. */
 void *arena_alloc(struct arena *arena, size_t size);

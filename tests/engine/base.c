@@ -52,6 +52,25 @@ Test(base, rng_below_is_even)
     cr_assert(rng_u64(&again) != rng_u64(&other));
 }
 
+Test(base, arena_release_keeps_so_much)
+{
+    struct arena arena;
+    arena_open(&arena, 0);
+    char *small = arena_alloc(&arena, 1000);
+    memset(arena_alloc(&arena, 5 << 20), 1, 5 << 20);
+    arena_release(&arena, 6 << 20);
+    cr_assert(arena.used_bytes == 0 && arena_alloc(&arena, 1000) == small, "all is kept");
+    arena_alloc(&arena, 5 << 20);
+    arena_release(&arena, 1 << 20);
+    cr_assert(arena.used_bytes == 0 && arena_alloc(&arena, 1000) == small, "the first is kept");
+    char *large = arena_alloc(&arena, 5 << 20);
+    memset(large, 2, 5 << 20);
+    arena_release(&arena, 0);
+    cr_assert(arena.first == NULL && arena.used_bytes == 0, "nothing is kept");
+    memset(arena_alloc(&arena, 1000), 3, 1000);
+    arena_close(&arena);
+}
+
 Test(base, arena_rewinds_and_limits)
 {
     struct arena arena;

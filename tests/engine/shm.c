@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct shm_fds fds;
@@ -81,7 +82,7 @@ Test(shm, a_block_that_was_reused_is_found_out)
     cr_assert(shm_view_copy(view, &old, copy, &err) == STATUS_CORRUPT, "found out");
     struct shm_descriptor new = describe(&again);
     cr_assert(shm_view_copy(view, &new, copy, &err) == STATUS_OK, "%s", err.text);
-    old.offset = (1 << 16) - 50;
+    old.offset = (1 << 16) + SHM_LARGE_BYTES - 50;
     cr_assert(shm_view_copy(view, &old, copy, &err) == STATUS_CORRUPT, "outside the pool");
     old.bytes = UINT64_MAX;
     cr_assert(shm_view_copy(view, &old, copy, &err) == STATUS_CORRUPT, "far outside the pool");
@@ -95,7 +96,7 @@ Test(shm, limits_and_fragments)
     for (int i = 0; i < 16; i++)
         cr_assert(shm_pool_take(pool, 10, &block[i]) == STATUS_OK, "block %d", i);
     cr_assert(shm_pool_take(pool, 1, &large) == STATUS_FULL, "full");
-    cr_assert(shm_pool_take(pool, 17 * SHM_GRAIN_BYTES, &large) == STATUS_LIMIT, "never fits");
+    cr_assert(shm_pool_take(pool, SHM_LARGE_BYTES + 1, &large) == STATUS_LIMIT, "never fits");
     struct shm_descriptor a = describe(&block[3]), b = describe(&block[5]);
     shm_view_return(view, &a);
     shm_view_return(view, &b);
@@ -108,6 +109,45 @@ Test(shm, limits_and_fragments)
     end();
 }
 
+/* Bytes of memory that the pool has. */
+static long long present(void)
+{
+    struct stat stat;
+    cr_assert(fstat(fds.pool, &stat) == 0);
+    return (long long)stat.st_blocks * 512;
+}
+
+Test(shm, what_is_larger_than_the_pool_lies_behind_it)
+{
+    begin(16 * SHM_GRAIN_BYTES);
+    struct shm_block small, large, other;
+    size_t size = 40 * SHM_GRAIN_BYTES + 5;
+    long long before = present();
+    cr_assert(before == 16 * SHM_GRAIN_BYTES, "%lld bytes at first", before);
+    cr_assert(shm_pool_take(pool, size, &large) == STATUS_OK, "no block is too large");
+    cr_assert(large.offset == 16 * SHM_GRAIN_BYTES && present() >= before + (long long)size);
+    memset(large.data, 5, size);
+    cr_assert(shm_pool_take(pool, 10, &small) == STATUS_OK && small.offset == 0, "as ever");
+    cr_assert(shm_pool_take(pool, 16 * SHM_GRAIN_BYTES, &other) == STATUS_FULL, "as ever");
+    cr_assert(shm_pool_take(pool, size, &other) == STATUS_OK, "a second large one");
+    cr_assert(other.offset >= large.offset + size && shm_pool_used(pool) > 2 * size);
+    cr_assert(shm_pool_take(pool, SHM_LARGE_BYTES, &other) == STATUS_FULL, "when they are back");
+    struct shm_descriptor sent = describe(&large);
+    unsigned char *copy = malloc(size);
+    struct error err;
+    cr_assert(shm_view_copy(view, &sent, copy, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(memcmp(copy, large.data, size) == 0, "same bytes");
+    struct shm_block third;
+    cr_assert(shm_pool_take(pool, size + SHM_GRAIN_BYTES, &third) == STATUS_OK, "behind the other");
+    shm_pool_drop(pool, &third);
+    shm_pool_drop(pool, &other);
+    cr_assert(shm_pool_take(pool, 10, &small) == STATUS_OK, "sees what came back");
+    cr_assert(present() == before, "pages went back: %lld bytes, not %lld", present(), before);
+    cr_assert(shm_view_copy(view, &sent, copy, &err) == STATUS_CORRUPT, "it is gone");
+    free(copy);
+    end();
+}
+
 Test(shm, ten_thousand_random_blocks_never_overlap)
 {
     begin(1 << 20);
@@ -117,7 +157,8 @@ Test(shm, ten_thousand_random_blocks_never_overlap)
     for (int i = 0; i < 10000; i++) {
         seed = seed * 1664525 + 1013904223;
         struct shm_block block;
-        if (shm_pool_take(pool, seed % 60000, &block) == STATUS_OK && count < 64) {
+        size_t size = seed % 97 ? seed % 60000 : (1 << 20) + seed % 3000000;
+        if (shm_pool_take(pool, size, &block) == STATUS_OK && count < 64) {
             for (int j = 0; j < count; j++)
                 cr_assert(block.offset + block.bytes <= live[j].offset ||
                               live[j].offset + live[j].bytes <= block.offset,
