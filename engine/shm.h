@@ -30,7 +30,8 @@ struct shm_fds {
 };
 
 /* Agent: makes a pool of bytes (rounded up to pages) and its returns, both sealed; all pages but
- * those for large payloads are present. The caller closes the descriptors. STATUS_FULL: there is not so much memory; STATUS_IO. */
+ * those for large payloads are present. The caller closes the descriptors. STATUS_FULL: there is
+ * not so much memory; STATUS_IO. */
 enum status shm_make(struct shm_fds *fds, size_t bytes, struct error *err);
 void shm_close(struct shm_fds *fds);
 
@@ -71,7 +72,8 @@ void shm_pool_close(struct shm_pool *pool);
 size_t shm_pool_used(const struct shm_pool *pool); /* bytes in blocks that have not come back */
 
 /* Takes a block of at least bytes. STATUS_FULL: no room until blocks come back; STATUS_LIMIT: more
- * than SHM_LARGE_BYTES, or the system has not so much memory. Blocks are used from the bottom, so memory stays warm. */
+ * than SHM_LARGE_BYTES, or the system has not so much memory. Blocks are used from the bottom, so
+ * memory stays warm. */
 enum status shm_pool_take(struct shm_pool *pool, size_t bytes, struct shm_block *block);
 /* Gives back what of a block lies above bytes, or all of it. */
 void shm_pool_shrink(struct shm_pool *pool, struct shm_block *block, size_t bytes);
