@@ -54,7 +54,8 @@ static enum status make_memfd(int *fd, const char *name, size_t bytes, size_t mo
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0)
         return error_set(err, STATUS_IO, "cannot make shared memory: %s", strerror(errno));
-    int code = ftruncate(*fd, (off_t)(bytes + more)) ? errno : posix_fallocate(*fd, 0, (off_t)bytes);
+    int code =
+        ftruncate(*fd, (off_t)(bytes + more)) ? errno : posix_fallocate(*fd, 0, (off_t)bytes);
     if (!code && fcntl(*fd, F_ADD_SEALS, SEALS) < 0)
         code = errno;
     if (!code)
@@ -276,8 +277,8 @@ static _Atomic uint32_t *returns_of(void *returns, uint32_t slot)
     return (_Atomic uint32_t *)returns + slot;
 }
 
-/* Takes a block off the list: its slot is free, and if it is large its pages go back. Who reads them
- * now (after a reclaim) finds zeros, and out by the digest that the block is not there any more. */
+/* Takes a block off the list: its slot is free, and if it is large its pages go back. Who reads
+ * them now (after a reclaim) finds zeros, which do not have the payload's digest. */
 static void live_end(struct shm_pool *pool, const struct live *live)
 {
     pool->free_slot[pool->free_count++] = live->slot;
