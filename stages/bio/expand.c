@@ -85,7 +85,7 @@ static bool cell_expand(const uint8_t **from, const uint8_t *end, uint32_t rows,
             return false;
     }
     for (;;) {
-        if (symbol >= MSA_SYMBOLS || count > rows)
+        if (symbol >= MSA_SYMBOLS || count > rows || feat[PROFILE + symbol] > 0)
             return false;
         feat[PROFILE + symbol] = share(q, count);
         rows -= count;

@@ -289,3 +289,50 @@ Test(crop_rows, a_pass_chooses_each_row_at_most_once)
     }
     cr_assert(least < 30 && most > 150 && most < 300, "from %u to %u rows survive", least, most);
 }
+
+Test(crop_rows, rows_are_cut_uniformly_and_stay_in_order)
+{
+    enum { DRAWS = 6000, ROWS = 10, LIMIT = 4 };
+    int hits[ROWS] = {0};
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        struct rng rng = rng_open(9, 0, i, "cut", 0);
+        struct arena_mark mark = arena_mark(&arena);
+        const uint32_t *kept = msa_rows_cut(ROWS, LIMIT, &rng, &arena);
+        for (int k = 0; k < LIMIT; k++) {
+            cr_assert(kept[k] < ROWS && (k == 0 || kept[k] > kept[k - 1]));
+            hits[kept[k]]++;
+        }
+        arena_rewind(&arena, mark);
+    }
+    cr_assert(hits[0] == DRAWS, "the chain itself stays");
+    for (int r = 1; r < ROWS; r++) /* 3 of the 9 others */
+        cr_assert(abs(hits[r] - DRAWS / 3) < 180, "row %d stays %d times", r, hits[r]);
+    struct rng rng = rng_open(9, 0, 0, "cut", 0);
+    const uint32_t *all = msa_rows_cut(3, 3, &rng, &arena), *one = msa_rows_cut(3, 1, &rng, &arena);
+    cr_assert(all[0] == 0 && all[1] == 1 && all[2] == 2 && one[0] == 0);
+}
+
+/* Of 20 rows every second is there; deletion and order see only those. */
+Test(crop_rows, what_was_cut_is_not_seen)
+{
+    struct sample chain;
+    chain_make(&chain, &arena, "subset", 3, 20, 12, 0);
+    static const uint32_t even[] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18};
+    struct msa_source source = {.rows = 20,
+                                .length = 12,
+                                .msa = field_data(&chain, "msa"),
+                                .profile = field_data(&chain, "hhblits_profile")};
+    struct msa_settings settings = {.clusters = 3, .extra = 64, .mask_fraction = 0.15f,
+                                    .rows = even, .row_count = 10};
+    for (uint64_t i = 0; i < 40; i++) {
+        struct rng rng = rng_open(9, 0, i, "subset", 0);
+        settings.block_delete = i % 2;
+        settings.block_fraction = 0.3f;
+        settings.blocks = 1;
+        struct msa_choice choice = msa_choose(&source, &settings, false, &rng, &arena);
+        uint32_t rows = choice.clusters + choice.extra;
+        cr_assert(settings.block_delete ? rows >= 7 && rows < 10 : rows == 10, "%u rows", rows);
+        for (uint32_t r = 0; r < rows; r++)
+            cr_assert((r < 3 ? choice.cluster_row[r] : choice.extra_row[r - 3]) % 2 == 0);
+    }
+}
