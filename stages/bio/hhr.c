@@ -45,10 +45,10 @@ static bool grow(struct arena *arena, void **array, int count, int *room, size_t
 }
 
 /* The number in front of the text; false: there is none. */
-static bool take_number(struct span *text, int64_t *value)
+static bool take_number(struct span *text, int64_t least, int64_t *value)
 {
     struct span word;
-    return span_word(text, &word) && text_int(word, 0, INT32_MAX, value);
+    return span_word(text, &word) && text_int(word, least, INT32_MAX, value);
 }
 
 /* "Sum_probs=92.2" in a line of figures. */
@@ -72,7 +72,8 @@ static enum status take_row(struct hhr_reader *reader, struct span line, struct 
     struct span text = {line.data + ROW_START, line.size > ROW_START ? line.size - ROW_START : 0};
     struct span letters;
     int64_t start, end, next;
-    if (!take_number(&text, &start) || !span_word(&text, &letters) || !take_number(&text, &end))
+    if (!take_number(&text, 1, &start) || !span_word(&text, &letters) ||
+        !take_number(&text, 0, &end))
         return refuse(reader, "a row of an alignment is `NAME START LETTERS END (LENGTH)`");
     next = start - 1;
     for (size_t i = 0; i < letters.size; i++) {
