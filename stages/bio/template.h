@@ -35,13 +35,13 @@ struct template_aligner {
                          struct span *first_row, struct span *second_row, struct error *err);
 };
 
-/* What is wanted from a hit. */
+/* What is wanted from a hit. As the reference: residues that realignment lost get the template's
+ * last one, and a query that is not in the chain counts from -1; else those stay unaligned, and
+ * that is refused. */
 struct template_wish {
     struct span query;               /* [L] the chain's letters */
     struct span chain;               /* author chain that the hit names */
-    bool reference;                  /* as the reference: residues that realignment lost are the
-                                        template's last one, a query that is not in the chain
-                                        counts from -1; else they stay unaligned, and it is refused */
+    bool reference;                  /* as the reference, see below */
     struct template_aligner aligner; /* align NULL: hits that need it are refused */
 };
 
