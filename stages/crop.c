@@ -165,14 +165,15 @@ static enum status passes_put(const struct crop_state *crop, const struct draws 
                               struct arena *arena, struct compact_writer *writer,
                               struct compact *compact, struct error *err)
 {
+    bool train = crop->mode == MODE_TRAIN;
     const struct msa_settings settings = {
         .clusters = (uint32_t)n->clusters,
         .extra = (uint32_t)n->extra,
         .mask_fraction = (float)crop->mask,
-        .block_delete = crop->block_delete && crop->mode == MODE_TRAIN,
+        .block_delete = crop->block_delete && train,
         .block_fraction = (float)crop->block_fraction,
         .blocks = (uint32_t)crop->blocks,
-        .distillation_rows = (uint32_t)crop->distillation_rows,
+        .distillation_rows = train ? (uint32_t)crop->distillation_rows : 0,
         .rows = draws->rows,
         .row_count = draws->row_count,
     };
@@ -292,7 +293,7 @@ static const struct param crop_params[] = {
      .offset = AT(blocks), .help = "Blocks that are deleted; they may overlap."},
     {.name = "distillation_rows", .type = PARAM_INT, .fallback = "1000", .min = 0, .max = 1e9,
      .offset = AT(distillation_rows),
-     .help = "Alignment rows kept, at random, of predicted structures; 0: all."},
+     .help = "Alignment rows that training keeps, at random, of predicted structures; 0: all."},
     {.name = "rows_limit", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 1e9,
      .offset = AT(rows_limit),
      .help = "Rows that an alignment may have before everything else; of longer ones as many are "

@@ -339,9 +339,10 @@ Test(crop, rows_by_mode_deletion_and_distillation)
         int least, most; /* rows in all */
     } cases[] = {
         {"{length: 8, clusters: 4, extra: 2000, mode: eval}", 1500, 0, 1500, 1500},
-        {"{length: 8, clusters: 4, extra: 2000, mode: eval}", 1500, 1, 1000, 1000},
-        {"{length: 8, clusters: 4, extra: 2000, mode: eval}", 900, 1, 900, 900},
-        {"{length: 8, clusters: 4, extra: 2000, mode: eval, distillation_rows: 0}", 1500, 1, 1500,
+        {"{length: 8, clusters: 4, extra: 2000, mode: eval}", 1500, 1, 1500, 1500},
+        {"{length: 8, clusters: 4, extra: 2000, blocks: 0}", 1500, 1, 1000, 1000},
+        {"{length: 8, clusters: 4, extra: 2000, blocks: 0}", 900, 1, 900, 900},
+        {"{length: 8, clusters: 4, extra: 2000, blocks: 0, distillation_rows: 0}", 1500, 1, 1500,
          1500},
         {"{length: 8, clusters: 4, extra: 2000}", 100, 0, 1, 99}, /* a block past the end: short */
         {"{length: 8, clusters: 4, extra: 2000}", 3, 0, 3, 3},    /* floor(0.9) rows a block */
