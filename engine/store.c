@@ -151,8 +151,8 @@ static enum status check_schema(struct store *store, MDB_txn *txn, struct error 
 }
 
 /* The tables, within a transaction; the writer makes what is missing. */
-static enum status open_tables(struct store *store, MDB_txn *txn, const char *recipe,
-                               struct error *err)
+static enum status open_tables(struct store *store, MDB_txn *txn,
+                               const struct store_options *options, struct error *err)
 {
     unsigned flags = store->writing ? MDB_CREATE : 0;
     enum status status = check_schema(store, txn, err);
@@ -172,12 +172,11 @@ static enum status open_tables(struct store *store, MDB_txn *txn, const char *re
         code = mdb_dbi_open(txn, "records", flags, &store->records);
     if (code == 0)
         code = mdb_dbi_open(txn, "index", flags, &store->index);
-    if (code == 0 && store->writing && recipe) {
-        char before[2048] = "";
-        meta_get(txn, store->meta, "recipe", before, sizeof before);
-        if (strncmp(before, recipe, sizeof before - 1) != 0)
-            code = meta_put(txn, store->meta, "recipe", recipe);
-    }
+    if (code == 0)
+        code = mdb_dbi_open(txn, "recipes", flags, &store->recipes);
+    if (code == 0 && store->writing && options->recipe_text &&
+        strlen(options->recipe_text) <= STORE_RECIPE_MAX)
+        code = store_note_recipe(store, txn, options->recipe, span_of(options->recipe_text), true);
     return code == 0 ? STATUS_OK : store_error(store, code, "opening its tables", err);
 }
 
@@ -217,7 +216,8 @@ static void sync_folder(const char *path)
     }
 }
 
-static enum status open_env(struct store *store, const char *recipe, struct error *err)
+static enum status open_env(struct store *store, const struct store_options *options,
+                            struct error *err)
 {
     MDB_txn *txn = NULL;
     char file[PATH_MAX + 16];
@@ -239,7 +239,7 @@ static enum status open_env(struct store *store, const char *recipe, struct erro
         code = mdb_txn_begin(store->env, NULL, store->writing ? 0 : MDB_RDONLY, &txn);
     if (code != 0)
         return store_error(store, code, "opening", err);
-    enum status status = open_tables(store, txn, recipe, err);
+    enum status status = open_tables(store, txn, options, err);
     if (status != STATUS_OK) {
         mdb_txn_abort(txn);
         return status;
@@ -329,7 +329,7 @@ static enum status open_locked(const char *path, const struct store_options *opt
                          : store_check_namespace(path, err);
     store->map_bytes = first_map_bytes(store, options->map_bytes);
     if (status == STATUS_OK)
-        status = open_env(store, options->recipe, err);
+        status = open_env(store, options, err);
     if (status != STATUS_OK) {
         store_free(store);
         return status;
@@ -341,7 +341,7 @@ static enum status open_locked(const char *path, const struct store_options *opt
 enum status store_open_writer(const char *path, const struct store_options *options,
                               struct store **store, struct error *err)
 {
-    static const struct store_options plain = {.codec = WIRE_LZ4};
+    static const struct store_options plain = {.codec = STORE_LZ4};
     enum status status = file_make_dirs(path, err);
     if (status != STATUS_OK)
         return error_prefix(err, "store");

@@ -10,18 +10,19 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 #include "engine/sample.h"
-#include "engine/wire.h"
+#include "engine/store_record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    STORE_VERSION = 1,        /* of the schema; others are refused */
+    STORE_VERSION = 2,        /* of the schema; others are refused */
     STORE_SPLIT_MAX = 15,     /* bytes of a split's name */
     STORE_REASON_MAX = 511,   /* bytes of a tombstone's reason; longer ones are cut */
     STORE_OPEN_MAX = 16,      /* stores that one process has open */
     STORE_READERS_MAX = 1024, /* read transactions of all processes */
+    STORE_RECIPE_MAX = 256 << 10, /* bytes of a recipe's text */
 };
 
 /* Default of store_options.group_bytes. */
@@ -31,11 +32,11 @@ struct store;
 
 /* What a record was made from: equal values mean that making it again would give the same bytes. */
 struct store_made {
-    uint64_t low, high;
+    uint64_t recipe; /* the graph's hash over kind, version and settings of every stage upstream */
+    uint64_t input;  /* XXH3-64 of the field "input_digest", what the source read; 0: no such */
 };
 
-/* XXH3-128 of the recipe (the graph's hash over kind, version and settings of every stage upstream)
- * and the sample's text or array field "input_digest" (what the source read; may be missing). */
+/* sample may lack the field. */
 struct store_made store_made(uint64_t recipe, const struct sample *sample);
 bool store_made_equal(struct store_made a, struct store_made b);
 
@@ -43,8 +44,9 @@ struct store_options {
     uint64_t bytes_max;    /* the store may not grow beyond this; 0: as the disk allows */
     uint64_t map_bytes;    /* of address space at first; 0: up to 64 GiB, less on small disks */
     size_t group_bytes;    /* of puts that wait for their commit: more are committed at once */
-    enum wire_codec codec; /* WIRE_RAW, WIRE_LZ4, WIRE_LZ4HC: how records are packed */
-    const char *recipe;    /* text that `store stat` shows: what fills it; NULL: as it was */
+    enum store_codec codec;  /* how records are packed */
+    uint64_t recipe;         /* store_made.recipe of what is put, */
+    const char *recipe_text; /* and what it stands for (recipe.h); NULL: nothing is told */
 };
 
 /* Opens the store in the folder at path for writing, making both when they are not there. One
@@ -86,7 +88,7 @@ enum status store_forget(struct store *store, const char *key, struct error *err
  * readers and warns of stopped ones, every 10 s. */
 enum status store_commit(struct store *store, struct error *err);
 
-/* Reads the record of key into arena (nothing points into the store). fields as in wire_options:
+/* Reads the record of key into arena (nothing points into the store). fields as in record_options:
  * NULL for all. made: NULL, or what the record must have been made from. STATUS_MISS: not there, or
  * made from something else; STATUS_REFUSED: a tombstone, the text is its reason; STATUS_CORRUPT:
  * the record is damaged; STATUS_LIMIT, STATUS_IO. */
@@ -115,8 +117,8 @@ struct store_entry {
     char split[STORE_SPLIT_MAX + 1];
     char reason[STORE_REASON_MAX + 1];
     struct store_made made;
-    uint64_t digest;                /* wire_digest of the record's frame */
-    uint64_t raw_bytes, stored_bytes; /* of the arrays; of the frame */
+    uint64_t digest;                /* record_digest of the record */
+    uint64_t raw_bytes, stored_bytes; /* of the arrays; of the record */
     uint32_t length, rows;
 };
 
@@ -149,13 +151,22 @@ struct store_info {
     uint64_t entries, records;      /* of the index; of the records */
     uint64_t file_bytes, map_bytes; /* of data.mdb; of address space */
     uint64_t page_bytes, pages_used, pages_free;
-    char created_by[64], recipe[2048];
+    char created_by[64];
+    uint64_t recipe; /* of the writer that came last; 0: not told */
 };
 
 enum status store_stat(struct store *store, struct store_info *info, struct error *err);
 
+/* The text of a recipe, in arena. STATUS_MISS: nobody has told; STATUS_CORRUPT: it is damaged. */
+enum status store_recipe(struct store *store, uint64_t recipe, struct arena *arena,
+                         struct span *text, struct error *err);
+
+/* Keeps the text of a recipe, at once. STATUS_LIMIT: it is too long; else as store_commit. */
+enum status store_put_recipe(struct store *store, uint64_t recipe, struct span text,
+                             struct error *err);
+
 /* What a record is on disk, without its contents. Status as store_get. */
-enum status store_peek(struct store *store, const char *key, struct wire_view *view,
+enum status store_peek(struct store *store, const char *key, struct record_view *view,
                        struct error *err);
 
 struct store_report {

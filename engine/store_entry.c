@@ -9,16 +9,13 @@ enum { KIND_RECORD = 1, KIND_TOMBSTONE = 2 };
 struct store_made store_made(uint64_t recipe, const struct sample *sample)
 {
     const struct field *field = sample_find(sample, "input_digest");
-    struct {
-        uint64_t recipe, input;
-    } text = {recipe, field ? XXH3_64bits(field->data, field_bytes(field)) : 0};
-    XXH128_hash_t hash = XXH3_128bits(&text, sizeof text);
-    return (struct store_made){hash.low64, hash.high64};
+    return (struct store_made){recipe,
+                               field ? XXH3_64bits(field->data, field_bytes(field)) : 0};
 }
 
 bool store_made_equal(struct store_made a, struct store_made b)
 {
-    return a.low == b.low && a.high == b.high;
+    return a.recipe == b.recipe && a.input == b.input;
 }
 
 void entry_text(char *to, size_t capacity, struct span text)
@@ -49,8 +46,8 @@ size_t entry_write(const struct store_entry *entry, char buffer[ENTRY_BYTES_MAX]
     buffer[9] = (char)split;
     uint16_t reason_bytes = (uint16_t)reason;
     memcpy(buffer + 10, &reason_bytes, 2);
-    memcpy(buffer + 16, &entry->made.low, 8);
-    memcpy(buffer + 24, &entry->made.high, 8);
+    memcpy(buffer + 16, &entry->made.recipe, 8);
+    memcpy(buffer + 24, &entry->made.input, 8);
     memcpy(buffer + 32, &entry->digest, 8);
     memcpy(buffer + 40, &entry->raw_bytes, 8);
     memcpy(buffer + 48, &entry->stored_bytes, 8);
@@ -100,8 +97,8 @@ enum status entry_read(struct span key, struct span value, struct store_entry *e
         value.size != ENTRY_FIXED_BYTES + split + reason_bytes ||
         !text_is_clean(at + ENTRY_FIXED_BYTES, split + reason_bytes))
         return error_set(err, STATUS_CORRUPT, "index entry: impossible contents");
-    memcpy(&entry->made.low, at + 16, 8);
-    memcpy(&entry->made.high, at + 24, 8);
+    memcpy(&entry->made.recipe, at + 16, 8);
+    memcpy(&entry->made.input, at + 24, 8);
     memcpy(&entry->digest, at + 32, 8);
     memcpy(&entry->raw_bytes, at + 40, 8);
     memcpy(&entry->stored_bytes, at + 48, 8);

@@ -6,10 +6,10 @@
  *    9  1  bytes of split
  *   10  2  bytes of reason (0 for records)
  *   12  4  zero
- *   16 16  made: low, high
- *   32  8  digest: the checksum of the record's frame
+ *   16 16  made: recipe, input
+ *   32  8  digest: the checksum of the record
  *   40  8  bytes of the arrays, unpacked
- *   48  8  bytes of the frame
+ *   48  8  bytes of the record
  *   56  4  length
  *   60  4  rows
  *   64     split, then reason: text without control characters */

@@ -9,16 +9,16 @@
 #include <lmdb.h>
 #include <sys/types.h>
 
-/* A put that waits for its commit; key, frame and entry lie in the group's arena. */
+/* A put that waits for its commit; key, record and entry lie in the group's arena. */
 struct staged {
     struct staged *next;
-    struct span key, frame, entry; /* a tombstone's frame is empty; both: forget the key */
+    struct span key, record, entry; /* a tombstone's record is empty; both: forget the key */
 };
 
 struct store {
     char path[PATH_MAX];
     MDB_env *env;
-    MDB_dbi records, index, meta;
+    MDB_dbi records, index, meta, recipes;
     MDB_txn *reading;        /* kept between reads, so that the reader's slot is taken once */
     bool broken;             /* the map is gone: see store_set_map */
     int references;          /* opens of this handle; guarded by the table's mutex */
@@ -27,7 +27,7 @@ struct store {
 
     bool writing;
     int lock_fd;             /* holds the writer's lock; -1 for readers */
-    enum wire_codec codec;
+    enum store_codec codec;
     uint64_t bytes_max, map_bytes;
     size_t group_bytes;
     struct arena group;      /* puts since the last commit */
@@ -55,10 +55,16 @@ void store_read_end(struct store *store);
 enum status store_entry_get(struct store *store, MDB_txn *txn, const char *key,
                             struct store_entry *entry, struct error *err);
 
-/* The checked frame of a record within a read transaction, valid until its end. */
-enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
-                            const struct store_entry *entry, struct span *frame,
-                            struct error *err);
+/* The bytes of a record within a read transaction, valid until its end; that they are those which
+ * the entry names is checked, no more. */
+enum status store_record_get(struct store *store, MDB_txn *txn, const char *key,
+                             const struct store_entry *entry, struct span *record,
+                             struct error *err);
+
+/* Keeps the text of a recipe within a write transaction, unless it is there already; newest: it is
+ * the one that the store is filled by from now on. LMDB's code. */
+int store_note_recipe(struct store *store, MDB_txn *txn, uint64_t recipe, struct span text,
+                      bool newest);
 
 /* Refuses file systems on which LMDB loses data or hangs; warns the writer of one that is not
  * kept. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 enum {
     WALK_BATCH = 64,      /* entries read in one transaction */
@@ -45,8 +46,8 @@ enum status store_entry_get(struct store *store, MDB_txn *txn, const char *key,
     return status;
 }
 
-enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
-                            const struct store_entry *entry, struct span *frame,
+enum status store_record_get(struct store *store, MDB_txn *txn, const char *key,
+                            const struct store_entry *entry, struct span *record,
                             struct error *err)
 {
     MDB_val name = key_val(key), value;
@@ -56,17 +57,17 @@ enum status store_frame_get(struct store *store, MDB_txn *txn, const char *key,
                          store->path, key);
     if (code != 0)
         return store_error(store, code, key, err);
-    *frame = (struct span){value.mv_data, value.mv_size};
-    if (frame->size != entry->stored_bytes || frame->size < WIRE_PREFIX_BYTES ||
-        wire_digest(*frame) != entry->digest)
+    *record = (struct span){value.mv_data, value.mv_size};
+    if (record->size != entry->stored_bytes || record->size < RECORD_PREFIX_BYTES ||
+        record_digest(*record) != entry->digest)
         return error_set(err, STATUS_CORRUPT, "store %s: the record of %s is not the one that its "
                          "index entry names", store->path, key);
     return STATUS_OK;
 }
 
-/* Entry and frame of key within a transaction; a tombstone is STATUS_REFUSED. */
-static enum status find_frame(struct store *store, MDB_txn *txn, const char *key,
-                              const struct store_made *made, struct span *frame, struct error *err)
+/* Entry and record of key within a transaction; a tombstone is STATUS_REFUSED. */
+static enum status find_record(struct store *store, MDB_txn *txn, const char *key,
+                              const struct store_made *made, struct span *record, struct error *err)
 {
     struct store_entry entry;
     enum status status = store_entry_get(store, txn, key, &entry, err);
@@ -77,7 +78,7 @@ static enum status find_frame(struct store *store, MDB_txn *txn, const char *key
                          store->path, key);
     if (entry.refused)
         return error_set(err, STATUS_REFUSED, "%s", entry.reason);
-    return store_frame_get(store, txn, key, &entry, frame, err);
+    return store_record_get(store, txn, key, &entry, record, err);
 }
 
 enum status store_get(struct store *store, const char *key, const char *const *fields,
@@ -85,16 +86,19 @@ enum status store_get(struct store *store, const char *key, const char *const *f
                       struct error *err)
 {
     MDB_txn *txn;
-    struct span frame;
+    struct span record;
     sample->field_count = 0;
     sample->key[0] = 0;
     enum status status = store_read_begin(store, &txn, err);
     if (status != STATUS_OK)
         return status;
-    status = find_frame(store, txn, key, made, &frame, err);
+    status = find_record(store, txn, key, made, &record, err);
     if (status == STATUS_OK) {
-        struct wire_options options = {.fields = fields, .copy = true, .key = key};
-        status = wire_decode(frame, &options, arena, sample, err);
+        struct record_options options = {.fields = fields, .key = key};
+        struct record_view view;
+        status = record_peek(record, &view, err);
+        if (status == STATUS_OK)
+            status = record_load(record, &view, &options, arena, sample, err);
         if (status != STATUS_OK)
             error_prefix(err, "store %s: damaged record of %s", store->path, key);
     }
@@ -102,17 +106,54 @@ enum status store_get(struct store *store, const char *key, const char *const *f
     return status;
 }
 
-enum status store_peek(struct store *store, const char *key, struct wire_view *view,
-                       struct error *err)
+/* A recipe is kept under its hash: a checksum over both, then the text. */
+enum status store_recipe(struct store *store, uint64_t recipe, struct arena *arena,
+                         struct span *text, struct error *err)
 {
     MDB_txn *txn;
-    struct span frame;
+    MDB_val name = {sizeof recipe, &recipe}, value;
     enum status status = store_read_begin(store, &txn, err);
     if (status != STATUS_OK)
         return status;
-    status = find_frame(store, txn, key, NULL, &frame, err);
+    int code = mdb_get(txn, store->recipes, &name, &value);
+    if (code == MDB_NOTFOUND) {
+        status = error_set(err, STATUS_MISS, "store %s: nobody has told what recipe %016llx is",
+                           store->path, (unsigned long long)recipe);
+    } else if (code != 0) {
+        status = store_error(store, code, "reading a recipe", err);
+    } else {
+        uint64_t checksum = 0;
+        const char *data = value.mv_data;
+        size_t size = value.mv_size;
+        if (size >= sizeof checksum)
+            memcpy(&checksum, data, sizeof checksum);
+        char *copy = NULL;
+        if (size < sizeof checksum || size - sizeof checksum > STORE_RECIPE_MAX ||
+            XXH3_64bits_withSeed(data + sizeof checksum, size - sizeof checksum, recipe) !=
+                checksum)
+            status = error_set(err, STATUS_CORRUPT, "store %s: the text of recipe %016llx is "
+                               "damaged", store->path, (unsigned long long)recipe);
+        else if (!(copy = arena_try(arena, size - sizeof checksum, 1)))
+            status = error_set(err, STATUS_LIMIT, "store %s: no memory for a recipe", store->path);
+        else
+            *text = (struct span){memcpy(copy, data + sizeof checksum, size - sizeof checksum),
+                                  size - sizeof checksum};
+    }
+    store_read_end(store);
+    return status;
+}
+
+enum status store_peek(struct store *store, const char *key, struct record_view *view,
+                       struct error *err)
+{
+    MDB_txn *txn;
+    struct span record;
+    enum status status = store_read_begin(store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = find_record(store, txn, key, NULL, &record, err);
     if (status == STATUS_OK) {
-        status = wire_peek(frame, view, err);
+        status = record_peek(record, view, err);
         if (status != STATUS_OK)
             error_prefix(err, "store %s: damaged record of %s", store->path, key);
     }
@@ -142,12 +183,12 @@ bool store_has(struct store *store, const char *key, struct store_made made)
 static bool is_there(struct store *store, MDB_txn *txn, const struct store_want *want)
 {
     struct store_entry entry;
-    struct span frame;
+    struct span record;
     if (store_entry_get(store, txn, want->key, &entry, NULL) != STATUS_OK ||
         !store_made_equal(entry.made, want->made))
         return false;
     return entry.refused ||
-           store_frame_get(store, txn, want->key, &entry, &frame, NULL) == STATUS_OK;
+           store_record_get(store, txn, want->key, &entry, &record, NULL) == STATUS_OK;
 }
 
 enum status store_missing(struct store *store, const struct store_want *wants, size_t want_count,
@@ -276,14 +317,14 @@ enum status store_stat(struct store *store, struct store_info *info, struct erro
         code = mdb_stat(txn, store->records, &records);
     if (code == 0)
         code = count_free(txn, &info->pages_free);
-    static const char *const names[] = {"created_by", "recipe"};
-    for (int i = 0; code == 0 && i < 2; i++) {
-        MDB_val key = key_val(names[i]), value;
-        if (mdb_get(txn, store->meta, &key, &value) == 0)
-            entry_text(i == 0 ? info->created_by : info->recipe,
-                       i == 0 ? sizeof info->created_by : sizeof info->recipe,
-                       (struct span){value.mv_data, value.mv_size});
-    }
+    MDB_val key = key_val("created_by"), value;
+    if (code == 0 && mdb_get(txn, store->meta, &key, &value) == 0)
+        entry_text(info->created_by, sizeof info->created_by,
+                   (struct span){value.mv_data, value.mv_size});
+    key = key_val("recipe");
+    if (code == 0 && mdb_get(txn, store->meta, &key, &value) == 0 &&
+        value.mv_size == sizeof info->recipe)
+        memcpy(&info->recipe, value.mv_data, sizeof info->recipe);
     store_read_end(store);
     if (code == 0)
         code = mdb_env_info(store->env, &map);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <xxhash.h>
 
 enum {
     READERS_CHECK_MS = 10000,
@@ -23,28 +24,28 @@ static MDB_val val_of(struct span span)
     return (MDB_val){span.size, (void *)(uintptr_t)span.data};
 }
 
-/* Keeps a put for the commit: copies of key, frame and entry in the group's arena. */
+/* Keeps a put for the commit: copies of key, record and entry in the group's arena. */
 static enum status stage(struct store *store, const char *name, struct span entry,
-                         struct span frame, struct error *err)
+                         struct span record, struct error *err)
 {
     size_t key_bytes = strlen(name);
     struct arena_mark mark = arena_mark(&store->group);
     struct staged *staged = arena_try(&store->group, 1, sizeof *staged);
     char *key = staged ? arena_try(&store->group, key_bytes + entry.size, 1) : NULL;
-    char *copy = key && frame.size ? arena_try(&store->group, frame.size, 1) : key;
+    char *copy = key && record.size ? arena_try(&store->group, record.size, 1) : key;
     if (!copy) {
         arena_rewind(&store->group, mark);
         return error_set(err, STATUS_LIMIT, "store %s: no memory for the record of %s: %zu bytes",
-                         store->path, name, frame.size);
+                         store->path, name, record.size);
     }
     memcpy(key, name, key_bytes);
     if (entry.size)
         memcpy(key + key_bytes, entry.data, entry.size);
-    if (frame.size)
-        memcpy(copy, frame.data, frame.size);
+    if (record.size)
+        memcpy(copy, record.data, record.size);
     *staged = (struct staged){.key = {key, key_bytes},
                               .entry = {key + key_bytes, entry.size},
-                              .frame = {copy, frame.size}};
+                              .record = {copy, record.size}};
     *store->last = staged;
     store->last = &staged->next;
     return STATUS_OK;
@@ -62,24 +63,24 @@ static enum status make_room(struct store *store, size_t bytes, struct error *er
 enum status store_put(struct store *store, const struct sample *sample,
                       const struct store_note *note, struct error *err)
 {
-    struct span frame, split = sample_text(sample, "split");
+    struct span record, split = sample_text(sample, "split");
     struct store_entry entry = {.made = note->made, .length = note->length, .rows = note->rows};
     entry_text(entry.split, sizeof entry.split, split);
     if (!span_is(split, entry.split))
         return error_set(err, STATUS_INVALID, "sample %s: split '%s' is not text of at most %d "
                          "bytes", sample->key, entry.split, STORE_SPLIT_MAX);
     arena_release(&store->scratch, SCRATCH_KEEP_BYTES);
-    enum status status = wire_pack(sample, store->codec, &store->scratch, &frame, err);
+    enum status status = record_pack(sample, store->codec, &store->scratch, &record, err);
     if (status == STATUS_OK)
-        status = make_room(store, frame.size, err);
+        status = make_room(store, record.size, err);
     if (status != STATUS_OK)
         return status;
-    entry.digest = wire_digest(frame);
+    entry.digest = record_digest(record);
     entry.raw_bytes = sample_bytes(sample);
-    entry.stored_bytes = frame.size;
+    entry.stored_bytes = record.size;
     memcpy(entry.key, sample->key, sizeof entry.key);
     char text[ENTRY_BYTES_MAX];
-    return stage(store, entry.key, (struct span){text, entry_write(&entry, text)}, frame, err);
+    return stage(store, entry.key, (struct span){text, entry_write(&entry, text)}, record, err);
 }
 
 enum status store_refuse(struct store *store, struct span key, struct store_made made,
@@ -111,6 +112,49 @@ enum status store_forget(struct store *store, const char *key, struct error *err
     return stage(store, key, (struct span){NULL, 0}, (struct span){NULL, 0}, err);
 }
 
+int store_note_recipe(struct store *store, MDB_txn *txn, uint64_t recipe, struct span text,
+                      bool newest)
+{
+    MDB_val key = {sizeof recipe, &recipe}, found;
+    MDB_val value = {sizeof(uint64_t) + text.size, NULL};
+    uint64_t checksum = XXH3_64bits_withSeed(text.data, text.size, recipe);
+    int code = mdb_get(txn, store->recipes, &key, &found);
+    bool same = code == 0 && found.mv_size == value.mv_size &&
+                memcmp(found.mv_data, &checksum, sizeof checksum) == 0;
+    if (!same && (code == 0 || code == MDB_NOTFOUND)) {
+        code = mdb_put(txn, store->recipes, &key, &value, MDB_RESERVE);
+        if (code == 0) {
+            memcpy(value.mv_data, &checksum, sizeof checksum);
+            memcpy((char *)value.mv_data + sizeof checksum, text.data, text.size);
+        }
+    }
+    MDB_val name = {strlen("recipe"), (void *)(uintptr_t)"recipe"};
+    if (code == 0 && newest &&
+        !(mdb_get(txn, store->meta, &name, &found) == 0 && found.mv_size == sizeof recipe &&
+          memcmp(found.mv_data, &recipe, sizeof recipe) == 0))
+        code = mdb_put(txn, store->meta, &name, &key, 0);
+    return code;
+}
+
+enum status store_put_recipe(struct store *store, uint64_t recipe, struct span text,
+                             struct error *err)
+{
+    MDB_txn *txn;
+    ASSERT(store->writing);
+    if (text.size > STORE_RECIPE_MAX)
+        return error_set(err, STATUS_LIMIT, "store %s: a recipe of %zu bytes, the limit is %d",
+                         store->path, text.size, STORE_RECIPE_MAX);
+    int code = store->broken ? ENOMEM : mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (code == 0) {
+        code = store_note_recipe(store, txn, recipe, text, false);
+        if (code == 0)
+            code = mdb_txn_commit(txn);
+        else
+            mdb_txn_abort(txn);
+    }
+    return code == 0 ? STATUS_OK : store_error(store, code, "keeping a recipe", err);
+}
+
 /* All staged puts in one transaction. */
 static int write_group(struct store *store)
 {
@@ -119,10 +163,10 @@ static int write_group(struct store *store)
     if (code != 0)
         return code;
     for (const struct staged *staged = store->first; staged && code == 0; staged = staged->next) {
-        MDB_val key = val_of(staged->key), frame = val_of(staged->frame);
+        MDB_val key = val_of(staged->key), record = val_of(staged->record);
         MDB_val entry = val_of(staged->entry);
-        if (staged->frame.size)
-            code = mdb_put(txn, store->records, &key, &frame, 0);
+        if (staged->record.size)
+            code = mdb_put(txn, store->records, &key, &record, 0);
         else
             code = mdb_del(txn, store->records, &key, NULL);
         if (code == MDB_NOTFOUND)

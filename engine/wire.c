@@ -168,55 +168,51 @@ static enum status read_field(const msgpack_object *object, struct field *field,
 
 /* Key, names and shapes. A sample does the checks of keys, doubles and sizes. */
 static enum status read_header(const msgpack_object *header, unsigned field_count,
-                               struct wire_view *view, struct error *err)
+                               struct sample *sample, size_t *raw_bytes, struct error *err)
 {
-    struct sample sample;
     const msgpack_object *part = header->via.array.ptr;
     if (!is_array(header, 2) || !is_text(&part[0]) || !is_array(&part[1], field_count))
         return error_set(err, STATUS_CORRUPT, "the header is not [key, [%u fields]]", field_count);
     enum status status =
-        sample_open(&sample, (struct span){part[0].via.str.ptr, part[0].via.str.size}, err);
+        sample_open(sample, (struct span){part[0].via.str.ptr, part[0].via.str.size}, err);
+    *raw_bytes = 0;
     for (unsigned i = 0; status == STATUS_OK && i < field_count; i++) {
-        struct wire_field *out = &view->fields[i];
-        status = read_field(&part[1].via.array.ptr[i], &out->field, err);
+        struct field field;
+        status = read_field(&part[1].via.array.ptr[i], &field, err);
         if (status == STATUS_OK)
-            status = sample_put(&sample, &out->field, err);
+            status = sample_put(sample, &field, err);
         if (status != STATUS_OK)
             break;
-        out->raw_bytes = field_bytes(&out->field);
-        if (out->raw_bytes > SAMPLE_BYTES_MAX - view->raw_bytes)
+        if (field_bytes(&field) > SAMPLE_BYTES_MAX - *raw_bytes)
             status = error_set(err, STATUS_LIMIT, "more than %zu bytes", SAMPLE_BYTES_MAX);
         else
-            view->raw_bytes += out->raw_bytes;
+            *raw_bytes += field_bytes(&field);
     }
-    if (status != STATUS_OK)
-        return status;
-    view->field_count = sample.field_count;
-    memcpy(view->key, sample.key, sizeof view->key);
-    return STATUS_OK;
+    return status;
 }
 
-static enum status unpack_header(const char *data, size_t size, unsigned field_count,
-                                 struct wire_view *view, struct error *err)
+enum status wire_header_read(struct span header, unsigned field_count, struct sample *sample,
+                             size_t *raw_bytes, struct error *err)
 {
-    enum status status = wire_scan_msgpack(data, size, HEADER_DEPTH, HEADER_OBJECTS_MAX, err);
+    enum status status = wire_scan_msgpack(header.data, header.size, HEADER_DEPTH,
+                                           HEADER_OBJECTS_MAX, err);
     if (status != STATUS_OK)
         return status;
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     size_t end = 0;
-    msgpack_unpack_return code = msgpack_unpack_next(&unpacked, data, size, &end);
+    msgpack_unpack_return code = msgpack_unpack_next(&unpacked, header.data, header.size, &end);
     if (code == MSGPACK_UNPACK_NOMEM_ERROR)
         status = error_set(err, STATUS_LIMIT, "no memory for its header");
-    else if (code != MSGPACK_UNPACK_SUCCESS || end != size)
+    else if (code != MSGPACK_UNPACK_SUCCESS || end != header.size)
         status = error_set(err, STATUS_CORRUPT, "the header is no msgpack");
     else
-        status = read_header(&unpacked.data, field_count, view, err);
+        status = read_header(&unpacked.data, field_count, sample, raw_bytes, err);
     msgpack_unpacked_destroy(&unpacked);
     return status;
 }
 
-static bool all_zero(const char *data, size_t size)
+bool wire_all_zero(const char *data, size_t size)
 {
     char seen = 0;
     for (size_t i = 0; i < size; i++)
@@ -251,7 +247,7 @@ static enum status read_table(struct span frame, size_t at, struct wire_view *vi
                              field->field.name, (unsigned long long)stored, field->raw_bytes);
         size_t end = at + field->stored_bytes;
         at = round_64(end); /* frame.size is a multiple of 64 */
-        if (!all_zero(frame.data + end, at - end))
+        if (!wire_all_zero(frame.data + end, at - end))
             return error_set(err, STATUS_CORRUPT, "bytes after field %s are not zero",
                              field->field.name);
     }
@@ -285,13 +281,20 @@ enum status wire_peek(struct span frame, struct wire_view *view, struct error *e
     if (wire_head_checksum(frame.data, head_bytes) != load_u64(frame.data + AT_CHECKSUM))
         return error_set(err, STATUS_CORRUPT, "the checksum of the frame's header is wrong");
     size_t first = round_64(head_end);
-    if (!all_zero(frame.data + head_end, first - head_end))
+    if (!wire_all_zero(frame.data + head_end, first - head_end))
         return error_set(err, STATUS_CORRUPT, "bytes after the frame's header are not zero");
-    status = unpack_header(frame.data + head_end - header_bytes, header_bytes, field_count, view,
-                           err);
+    struct sample sample;
+    status = wire_header_read((struct span){frame.data + head_end - header_bytes, header_bytes},
+                              field_count, &sample, &view->raw_bytes, err);
     if (status != STATUS_OK) {
         error_prefix(err, "frame");
         return status;
+    }
+    memcpy(view->key, sample.key, sizeof view->key);
+    view->field_count = sample.field_count;
+    for (int i = 0; i < view->field_count; i++) {
+        view->fields[i].field = sample.fields[i];
+        view->fields[i].raw_bytes = field_bytes(&sample.fields[i]);
     }
     status = read_table(frame, first, view, err);
     if (status != STATUS_OK)
@@ -309,12 +312,12 @@ static bool is_wanted(const char *name, const char *const *fields)
     return false;
 }
 
-/* Bytes of a bool array are used as C bools, for which other values than 0 and 1 do not exist. */
-static bool bools_are_good(const unsigned char *data, size_t size)
+bool wire_bools_are_good(const void *data, size_t size)
 {
+    const unsigned char *byte = data;
     unsigned char seen = 0;
     for (size_t i = 0; i < size; i++)
-        seen |= data[i];
+        seen |= byte[i];
     return seen <= 1;
 }
 
@@ -338,7 +341,7 @@ static enum status load_array(struct span frame, const struct wire_field *in, bo
                  (int)in->raw_bytes)
             return error_set(err, STATUS_CORRUPT, "field %s: broken LZ4 block", name);
     }
-    if (in->field.kind == KIND_BOOL && !bools_are_good(*data, in->raw_bytes))
+    if (in->field.kind == KIND_BOOL && !wire_bools_are_good(*data, in->raw_bytes))
         return error_set(err, STATUS_INVALID, "field %s: a bool is neither 0 nor 1", name);
     return STATUS_OK;
 }

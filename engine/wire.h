@@ -1,5 +1,6 @@
-/* Samples as bytes: the same frame on links, in stores, in list files and on the pipes of `exec`
- * programs. A frame checks itself and never makes its reader allocate more than it states.
+/* Samples as bytes: the same frame on links, in list files and on the pipes of `exec` programs
+ * (stores keep records, store_record.h, whose header is a frame's). A frame checks itself and never
+ * makes its reader allocate more than it states.
  *
  * The frame, byte by byte (all numbers little-endian, unsigned):
  *
@@ -56,7 +57,7 @@ size_t wire_size(const struct sample *sample);
 enum status wire_encode(const struct sample *sample, void *buffer, size_t capacity, size_t *bytes,
                         struct error *err);
 
-/* For stores: makes the frame in arena, each array compressed by codec where that saves at least an
+/* For files: makes the frame in arena, each array compressed by codec where that saves at least an
  * eighth of it (WIRE_LZ4HC packs slower and tighter; both read as LZ4). The frame starts on 64
  * bytes. STATUS_LIMIT: the sample or the arena's limit. */
 enum status wire_pack(const struct sample *sample, enum wire_codec codec, struct arena *arena,

@@ -54,14 +54,26 @@ static void pack_header(const struct sample *sample, struct sink *sink)
     }
 }
 
-/* Bytes of prefix, table and header, padded: where the first array starts. */
-static size_t head_size(const struct sample *sample, size_t *header_bytes)
+size_t wire_header_bytes(const struct sample *sample)
 {
     struct sink counter = {0};
     pack_header(sample, &counter);
     ASSERT_INT(counter.used, <=, WIRE_HEADER_MAX);
-    *header_bytes = counter.used;
-    return round_64(AT_TABLE + (size_t)sample->field_count * WIRE_ROW_BYTES + counter.used);
+    return counter.used;
+}
+
+void wire_header_write(const struct sample *sample, char *header, size_t bytes)
+{
+    struct sink sink = {header, bytes, 0};
+    pack_header(sample, &sink);
+    ASSERT_INT(sink.used, ==, bytes);
+}
+
+/* Bytes of prefix, table and header, padded: where the first array starts. */
+static size_t head_size(const struct sample *sample, size_t *header_bytes)
+{
+    *header_bytes = wire_header_bytes(sample);
+    return round_64(AT_TABLE + (size_t)sample->field_count * WIRE_ROW_BYTES + *header_bytes);
 }
 
 size_t wire_size(const struct sample *sample)
@@ -124,8 +136,7 @@ static size_t write_frame(const struct sample *sample, enum wire_codec codec, vo
     size_t header_bytes, at = head_size(sample, &header_bytes);
     size_t table_bytes = (size_t)sample->field_count * WIRE_ROW_BYTES;
     memset(buffer, 0, at);
-    struct sink sink = {buffer + AT_TABLE + table_bytes, header_bytes, 0};
-    pack_header(sample, &sink);
+    wire_header_write(sample, buffer + AT_TABLE + table_bytes, header_bytes);
     for (int i = 0; i < sample->field_count; i++) {
         uint32_t stored_codec;
         size_t stored = put_array(&sample->fields[i], codec, state_hc, buffer + at, capacity - at,

@@ -8,15 +8,15 @@
 
 struct store_state {
     const char *path;
-    int compression; /* an enum wire_codec: the order of `codecs` */
+    int compression; /* an enum store_codec: the order of `codecs` */
     uint64_t size_max;
     struct stage_context *context;
     struct store *store;
     double records, bytes; /* fed since the run started */
 };
 
-static const char *const codecs[] = {[WIRE_RAW] = "none", [WIRE_LZ4] = "lz4",
-                                     [WIRE_LZ4HC] = "lz4hc", NULL};
+static const char *const codecs[] = {[STORE_RAW] = "none", [STORE_LZ4] = "lz4",
+                                     [STORE_LZ4HC] = "lz4hc", NULL};
 
 static const struct param params[] = {
     {.name = "path", .type = PARAM_PATH, .offset = offsetof(struct store_state, path), .free = true,
@@ -37,8 +37,9 @@ static enum status store_stage_open(void *opaque, struct stage_context *context,
     state->context = context;
     if (context->replay)
         return error_set(err, STATUS_INVALID, "a replay writes nothing: it has no store to fill");
-    struct store_options options = {.codec = (enum wire_codec)state->compression,
-                                    .bytes_max = state->size_max, .recipe = context->recipe_text};
+    struct store_options options = {.codec = (enum store_codec)state->compression,
+                                    .bytes_max = state->size_max, .recipe = context->recipe,
+                                    .recipe_text = context->recipe_text};
     return store_open_writer(state->path, &options, &state->store, err);
 }
 

@@ -5,6 +5,7 @@
  *   bench_store [folder [records [length [rows]]]]     default: /tmp 96 300 512 */
 #include "engine/base/clock.h"
 #include "engine/store.h"
+#include "engine/wire.h"
 
 #include <lmdb.h>
 #include <stdio.h>
@@ -185,7 +186,7 @@ static void time_small(double *encode_us, double *decode_us)
 }
 
 /* The same frames through LMDB alone: groups as the store writes them; reads copy the value. */
-static void time_lmdb(enum wire_codec codec, double *pack_s, double *write_s, double *read_s,
+static void time_lmdb(enum store_codec codec, double *pack_s, double *write_s, double *read_s,
                       double *stored_mb)
 {
     char path[512];
@@ -202,7 +203,7 @@ static void time_lmdb(enum wire_codec codec, double *pack_s, double *write_s, do
     *stored_mb = 0;
     int64_t start = clock_ns();
     for (int i = 0; i < record_count; i++) {
-        if (wire_pack(&samples[i], codec, &frames, &frame[i], &err) != STATUS_OK)
+        if (record_pack(&samples[i], codec, &frames, &frame[i], &err) != STATUS_OK)
             fail("pack", &err);
         *stored_mb += (double)frame[i].size * 1e-6;
     }
@@ -242,7 +243,7 @@ static void time_lmdb(enum wire_codec codec, double *pack_s, double *write_s, do
     clear(path);
 }
 
-static void time_store(enum wire_codec codec, double *write_s, double *read_s)
+static void time_store(enum store_codec codec, double *write_s, double *read_s)
 {
     char path[512];
     struct error err;
@@ -316,10 +317,10 @@ int main(int argc, char **argv)
     time_small(&encode_s, &decode_s);
     printf("  small sample of 30 fields: %.2f us to write, %.2f us to check and read\n", encode_s,
            decode_s);
-    for (int codec = WIRE_RAW; codec <= WIRE_LZ4HC; codec++) {
+    for (int codec = STORE_RAW; codec <= STORE_LZ4HC; codec++) {
         double store_w, store_r, pack_s, lmdb_w, lmdb_r, stored_mb;
-        time_lmdb((enum wire_codec)codec, &pack_s, &lmdb_w, &lmdb_r, &stored_mb);
-        time_store((enum wire_codec)codec, &store_w, &store_r);
+        time_lmdb((enum store_codec)codec, &pack_s, &lmdb_w, &lmdb_r, &stored_mb);
+        time_store((enum store_codec)codec, &store_w, &store_r);
         printf("%s: %.2f MB on disk a record, ratio %.2f\n", names[codec],
                stored_mb / record_count, raw_mb / stored_mb);
         row("frame made, cold memory", pack_s, raw_mb, 0, NULL);

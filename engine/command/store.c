@@ -39,7 +39,7 @@ static void print_row(const struct store_entry *entry, bool tsv)
     if (tsv)
         printf("%s\t%s\t%" PRIu32 "\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%016" PRIx64
                "%016" PRIx64 "\t%s\n", entry->key, entry->split, entry->length, entry->rows,
-               entry->raw_bytes, entry->stored_bytes, entry->made.high, entry->made.low,
+               entry->raw_bytes, entry->stored_bytes, entry->made.recipe, entry->made.input,
                entry->reason);
     else if (entry->refused)
         printf("%-20s %-10s refused: %s\n", entry->key, entry->split, entry->reason);
@@ -47,7 +47,7 @@ static void print_row(const struct store_entry *entry, bool tsv)
         printf("%-20s %-10s %6" PRIu32 " %7" PRIu32 " %11s %11s  %08" PRIx64 "\n", entry->key,
                entry->split, entry->length, entry->rows,
                text_show_bytes(raw, sizeof raw, entry->raw_bytes),
-               text_show_bytes(stored, sizeof stored, entry->stored_bytes), entry->made.high >> 32);
+               text_show_bytes(stored, sizeof stored, entry->stored_bytes), entry->made.recipe >> 32);
 }
 
 static int store_ls(struct store *store, int argc, char **argv)
@@ -115,7 +115,7 @@ static void total_add(struct total *total, uint64_t raw_bytes, uint64_t stored_b
 
 static void add_record(struct totals *totals, struct store *store, const struct store_entry *entry)
 {
-    struct wire_view view;
+    struct record_view view;
     if (store_peek(store, entry->key, &view, NULL) != STATUS_OK) {
         totals->damaged++;
         return;
@@ -138,6 +138,21 @@ static void print_totals(const char *title, const struct total *rows, int count)
                text_show_bytes(raw, sizeof raw, rows[i].raw_bytes),
                text_show_bytes(stored, sizeof stored, rows[i].stored_bytes),
                rows[i].stored_bytes ? (double)rows[i].raw_bytes / (double)rows[i].stored_bytes : 1);
+}
+
+/* The stages that fill it, a line each, as the writer that came last told them. */
+static void print_recipe(struct store *store, const struct store_info *info)
+{
+    struct arena arena;
+    struct span text;
+    arena_open(&arena, 0);
+    const char *title = "recipe";
+    if (store_recipe(store, info->recipe, &arena, &text, NULL) != STATUS_OK)
+        printf("recipe      (not told)\n");
+    else
+        for (struct span line; span_line(&text, &line); title = "")
+            printf("%-11s %.*s\n", title, (int)line.size, line.data);
+    arena_close(&arena);
 }
 
 static int store_stat_run(struct store *store, int argc, char **argv)
@@ -170,8 +185,8 @@ static int store_stat_run(struct store *store, int argc, char **argv)
     arena_close(&arena);
     if (status != STATUS_EMPTY)
         return store_complain(&err);
-    printf("made by     %s, schema %d\nrecipe      %s\n", info.created_by, STORE_VERSION,
-           info.recipe[0] ? info.recipe : "(not told)");
+    printf("made by     %s, schema %d\n", info.created_by, STORE_VERSION);
+    print_recipe(store, &info);
     printf("records     %" PRIu64 "\nrefused     %" PRIu64 "\n", info.records, totals.tombstones);
     printf("file        %s: %s in use, %s free for new records\n",
            text_show_bytes(file, sizeof file, info.file_bytes),

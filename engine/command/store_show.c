@@ -135,12 +135,12 @@ static void print_field(const struct field *field)
         printf("... %zu more values: `foldmill store export` writes all\n", count - shown);
 }
 
-static void print_record(const struct store_entry *entry, const struct wire_view *view,
+static void print_record(const struct store_entry *entry, const struct record_view *view,
                          const struct sample *sample)
 {
     char shape[256], raw[32], stored[32];
     printf("key     %s\nsplit   %s\nmade    %016" PRIx64 "%016" PRIx64 "\n", entry->key,
-           entry->split[0] ? entry->split : "(none)", entry->made.high, entry->made.low);
+           entry->split[0] ? entry->split : "(none)", entry->made.recipe, entry->made.input);
     printf("size    %s, %s on disk\n\n", text_show_bytes(raw, sizeof raw, entry->raw_bytes),
            text_show_bytes(stored, sizeof stored, entry->stored_bytes));
     printf("%-24s %-20s %10s %10s  VALUES\n", "FIELD", "KIND", "BYTES", "STORED");
@@ -158,7 +158,7 @@ int store_show(struct store *store, int argc, char **argv)
     struct arena arena;
     struct error err;
     struct store_entry entry;
-    struct wire_view view;
+    struct record_view view;
     struct sample sample;
     if (!command_rest(&command_store, argc, argv, 1, 2))
         return EXIT_USAGE;

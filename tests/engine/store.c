@@ -175,7 +175,7 @@ Test(store, grows_its_map_and_readers_follow)
     struct fixture fixture = fixture_open("grow");
     struct error err;
     struct store *store, *reader;
-    struct store_options options = {.map_bytes = 1 << 20, .codec = WIRE_RAW};
+    struct store_options options = {.map_bytes = 1 << 20, .codec = STORE_RAW};
     cr_assert(store_open_writer(fixture.path, &options, &store, &err) == STATUS_OK, "%s", err.text);
     fixture_fill(store, 0, 1);
     cr_assert(store_commit(store, &err) == STATUS_OK);
@@ -249,7 +249,7 @@ Test(store, readers_see_whole_records_while_the_writer_overwrites_and_grows, .ti
     struct fixture fixture = fixture_open("many");
     struct error err;
     struct store *store;
-    struct store_options options = {.map_bytes = 1 << 20, .codec = WIRE_LZ4};
+    struct store_options options = {.map_bytes = 1 << 20, .codec = STORE_LZ4};
     int end[2], status;
     pid_t readers[3];
     store_close(fixture_writer(&fixture));
@@ -365,7 +365,7 @@ Test(store, refuses_what_is_no_store_of_this_version)
     store_close(fixture_writer(&fixture));
     fixture_raw_put(&fixture, "meta", "schema", "7", 1);
     cr_assert(store_open_reader(fixture.path, &store, &err) == STATUS_INVALID);
-    cr_assert(strstr(err.text, "schema 7") && strstr(err.text, "schema 1") &&
+    cr_assert(strstr(err.text, "schema 7") && strstr(err.text, "schema 2") &&
                   strstr(err.text, "another folder"), "%s", err.text);
     cr_assert(store_open_writer(fixture.path, NULL, &store, &err) == STATUS_INVALID);
 

@@ -128,7 +128,8 @@ __attribute__((format(printf, 1, 2))) static int foldmill(const char *format, ..
 static struct fixture filled(const char *name)
 {
     struct fixture fixture = fixture_open(name);
-    struct store_options options = {.codec = WIRE_RAW, .recipe = "scan 1, parse 1"};
+    struct store_options options = {.codec = STORE_RAW, .recipe = 9,
+                                    .recipe_text = "scan 1, parse 1"};
     struct store *store;
     struct error err;
     cr_assert(store_open_writer(fixture.path, &options, &store, &err) == STATUS_OK, "%s", err.text);
@@ -161,7 +162,7 @@ Test(store_damage, verify_names_the_key_of_a_flipped_bit, .timeout = 60)
     cr_assert(strstr(output, "bad  key_0042: ") && strstr(output, "positions"), "%s", output);
     cr_assert(strstr(output, "59 records are good, 1 refusals, 1 bad"), "%s", output);
     cr_assert(foldmill("store show %s key_0042", fixture.path) == 1 &&
-                  strstr(output, "checksum is wrong"), "%s", output);
+                  strstr(output, "the checksum of chunk 0 is wrong"), "%s", output);
     cr_assert(foldmill("store show %s key_0041", fixture.path) == 0, "%s", output);
     cr_assert(foldmill("store verify %s --forget", fixture.path) == 0, "%s", output);
     cr_assert(strstr(output, "1 bad records were taken away"), "%s", output);

@@ -139,7 +139,7 @@ SHARED int posix_memalign(void **out, size_t alignment, size_t size)
 static enum status exercise(struct fixture *fixture, const struct sample *samples, int first,
                             int end, bool *committed, struct error *err)
 {
-    struct store_options options = {.codec = WIRE_LZ4HC, .map_bytes = 1 << 20};
+    struct store_options options = {.codec = STORE_LZ4HC, .map_bytes = 1 << 20};
     struct store *store;
     struct store_walk walk;
     const struct store_entry *entry;

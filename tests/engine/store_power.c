@@ -78,7 +78,7 @@ static void fill(struct fixture *fixture)
     struct stat info;
     char file[300];
     unsigned seed = 7;
-    struct store_options options = {.codec = WIRE_LZ4, .map_bytes = 1 << 20};
+    struct store_options options = {.codec = STORE_LZ4, .map_bytes = 1 << 20};
     struct store *store;
     snprintf(file, sizeof file, "%s/data.mdb", fixture->path);
     close(open(file, O_CREAT | O_RDWR, 0600)); /* so that its first bytes are recorded, too */

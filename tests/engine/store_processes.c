@@ -17,7 +17,7 @@ static void write_until_killed(struct fixture *fixture, int first, unsigned seed
 {
     struct error err;
     struct store *store;
-    struct store_options options = {.codec = WIRE_LZ4, .map_bytes = 1 << 20};
+    struct store_options options = {.codec = STORE_LZ4, .map_bytes = 1 << 20};
     if (store_open_writer(fixture->path, &options, &store, &err) != STATUS_OK)
         _exit(1);
     for (int i = first;;) {

@@ -50,10 +50,11 @@ static void damage(const char *store, const char *key, struct arena *arena)
     snprintf(file, sizeof file, "%s/data.mdb", store);
     cr_assert(file_read(file, 1 << 30, arena, &content, &err) == STATUS_OK, "%s", err.text);
     const char *at = content.data, *end = content.data + content.size;
-    while ((at = memmem(at, (size_t)(end - at), "FMF\x1a", 4)) != NULL) {
-        size_t bytes = 0;
-        struct span rest = {at, (size_t)(end - at)};
-        if (wire_frame_bytes(rest, &bytes, &err) == STATUS_OK && bytes <= rest.size &&
+    while ((at = memmem(at, (size_t)(end - at), "FMR\x1a", 4)) != NULL) {
+        uint64_t bytes = UINT64_MAX;
+        if (end - at >= RECORD_PREFIX_BYTES)
+            memcpy(&bytes, at + 8, sizeof bytes); /* record_bytes */
+        if (bytes <= (size_t)(end - at) &&
             memmem(at, bytes < 4096 ? bytes : 4096, key, strlen(key))) {
             char bad = (char)(at[bytes / 2] ^ 1);
             int fd = open(file, O_WRONLY);
