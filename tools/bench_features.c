@@ -8,6 +8,7 @@
  * this class (AVX-512, 2 cores): so the ratios are rough where this machine is another. */
 #include "engine/params.h"
 #include "engine/store.h"
+#include "engine/wire.h"
 #include "stages/bio/compact_write.h"
 #include "stages/bio/features.h"
 #include "stages/bio/msa_assign.h"
@@ -202,11 +203,11 @@ static struct msa_source source_of(const struct sample *chain)
                                sample_find(chain, "hhblits_profile")->data};
 }
 
-static void chain_store(struct stored *stored, const char *name, enum wire_codec codec,
+static void chain_store(struct stored *stored, const char *name, enum store_codec codec,
                         struct store_entry *entry)
 {
     struct error err;
-    const struct store_options options = {.codec = codec, .recipe = "bench"};
+    const struct store_options options = {.codec = codec, .recipe_text = "bench"};
     const struct store_note note = {.length = stored->source.length, .rows = stored->source.rows};
     stored->path = arena_printf(&stored->arena, "%s-%d", name, (int)codec);
     ASSERT(store_open_writer(stored->path, &options, &stored->store, &err) == STATUS_OK);
@@ -394,20 +395,20 @@ static void expand_row(struct stored *stored, const char *work)
 /* Sizes of the record and how fast symbols come out of it. */
 static void record_print(struct stored *stored, const char *folder)
 {
-    static const char *const names[] = {[WIRE_LZ4] = "LZ4", [WIRE_LZ4HC] = "LZ4HC"};
-    static const double goals[] = {[WIRE_LZ4] = 9, [WIRE_LZ4HC] = 7};
+    static const char *const names[] = {[STORE_LZ4] = "LZ4", [STORE_LZ4HC] = "LZ4HC"};
+    static const double goals[] = {[STORE_LZ4] = 9, [STORE_LZ4HC] = 7};
     static const char *const fields[] = {"msa", NULL};
     double cells = (double)stored->source.rows * stored->source.length;
     struct arena arena;
     arena_open(&arena, 0);
     printf("\nstore record, %u x %u, 4 templates (reference: 83.8 MB raw, 6.6 MB zlib)\n",
            stored->source.length, stored->source.rows);
-    for (int codec = WIRE_LZ4; codec <= WIRE_LZ4HC; codec++) {
+    for (int codec = STORE_LZ4; codec <= STORE_LZ4HC; codec++) {
         struct store_entry entry;
         struct times times = {.runs = 0};
         if (stored->store)
             store_close(stored->store);
-        chain_store(stored, folder, (enum wire_codec)codec, &entry);
+        chain_store(stored, folder, (enum store_codec)codec, &entry);
         for (int run = 0; run < RUNS; run++) {
             struct sample out;
             struct error err;
@@ -441,11 +442,11 @@ static void processed_rows(const struct inputs *inputs)
     const char *folder = inputs->folder;
     struct span paths = input_alignment(inputs, "6KWC_1", NULL, 3057, 191, &query);
     chain_open(&small, paths, query);
-    chain_store(&small, arena_printf(inputs->arena, "%s/small", folder), WIRE_LZ4, &entry);
+    chain_store(&small, arena_printf(inputs->arena, "%s/small", folder), STORE_LZ4, &entry);
     struct shares s = processed_row(&small, true, "sample, 6KWC 191 x 3,057", 352, 3);
     paths = input_alignment(inputs, "heavy_1000_10000", ".a3m", 10000, 1000, &query);
     chain_open(&large, paths, query);
-    chain_store(&large, arena_printf(inputs->arena, "%s/large", folder), WIRE_LZ4, &entry);
+    chain_store(&large, arena_printf(inputs->arena, "%s/large", folder), STORE_LZ4, &entry);
     struct shares l = processed_row(&large, true, "sample, 1000 x 10,000", 8650, 40);
     struct shares f = processed_row(&large, false, "the same without block deletion", 25840, 120);
     expand_row(&large, "at the trainer: all rows of a pass to features");

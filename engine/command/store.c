@@ -47,7 +47,8 @@ static void print_row(const struct store_entry *entry, bool tsv)
         printf("%-20s %-10s %6" PRIu32 " %7" PRIu32 " %11s %11s  %08" PRIx64 "\n", entry->key,
                entry->split, entry->length, entry->rows,
                text_show_bytes(raw, sizeof raw, entry->raw_bytes),
-               text_show_bytes(stored, sizeof stored, entry->stored_bytes), entry->made.recipe >> 32);
+               text_show_bytes(stored, sizeof stored, entry->stored_bytes),
+               entry->made.recipe >> 32);
 }
 
 static int store_ls(struct store *store, int argc, char **argv)

@@ -116,7 +116,7 @@ static void store(void)
 {
     struct sample sample;
     struct store *store;
-    const struct store_options options = {.codec = WIRE_LZ4};
+    const struct store_options options = {.codec = STORE_LZ4};
     const struct store_note note = {.length = (uint32_t)length, .rows = (uint32_t)rows};
     chain_feed(&sample);
     feed(&stage_msa, &sample);
