@@ -12,6 +12,12 @@
 
 extern const struct stage stage_parse, stage_msa, stage_crop;
 
+#if defined(__SANITIZE_ADDRESS__)
+enum { OWN_MEMORY = 0 }; /* the sanitizer keeps what was freed, and notes on all of it */
+#else
+enum { OWN_MEMORY = 1 };
+#endif
+
 static int length, rows;
 static char folder[] = "/tmp/foldmill_large_XXXXXX";
 static struct arena arena;
@@ -168,7 +174,8 @@ Test(large, each_stage_keeps_to_its_memory, .timeout = 600)
         const char *name;
         void (*run)(void);
         double times;
-    } stages[] = {{"parse", parse, 0}, {"msa", msa, 1.1}, {"store", store, 2.6}, {"crop", crop, 1.7}};
+    } stages[] = {
+        {"parse", parse, 0}, {"msa", msa, 1.1}, {"store", store, 2.6}, {"crop", crop, 1.7}};
     const double other = 20 << 20;
     arena_open(&arena, 0);
     length = full() ? 5000 : 1000;
@@ -181,8 +188,8 @@ Test(large, each_stage_keeps_to_its_memory, .timeout = 600)
         double most = stages[i].times * symbols + other;
         printf("large: %d x %d, %s: %.0f MB more than the %.0f MB of an idle process; bound %.0f\n",
                length, rows, stages[i].name, bytes * 1e-6, base * 1e-6, most * 1e-6);
-        cr_assert(bytes < most, "%s: %.0f MB, the bound is %.0f", stages[i].name, bytes * 1e-6,
-                  most * 1e-6);
+        cr_assert(bytes < most || !OWN_MEMORY, "%s: %.0f MB, the bound is %.0f", stages[i].name,
+                  bytes * 1e-6, most * 1e-6);
     }
     char command[100];
     snprintf(command, sizeof command, "rm -r %s", folder);
