@@ -84,38 +84,23 @@ static enum status own_row(void *user, const struct alignment_row *row, struct e
     return status == STATUS_OK ? msa_add_row(own->builder, row, err) : status;
 }
 
-/* Adds one of the chain's own alignments, whose first row is the chain. A3M goes row by row:
- * neither the text nor a second form of it is ever in memory as a whole. */
+/* Adds one of the chain's own alignments, whose first row is the chain. Rows go one by one: neither
+ * the text nor a second form of the symbols is ever in memory as a whole. */
 static enum status own_read(struct msa_state *msa, const char *path, struct span sequence,
                             struct msa_builder *builder, struct error *err)
 {
     enum alignment_format format;
+    struct own own = {.builder = builder, .sequence = sequence};
+    struct lines lines;
     enum status status = alignment_format_of(span_of(path), &format, err);
     if (status != STATUS_OK)
         return err->status = STATUS_REFUSED;
-    struct alignment raw, view;
-    if (format == ALIGNMENT_A3M || format == ALIGNMENT_A2M) {
-        struct own own = {.builder = builder, .sequence = sequence};
-        struct lines lines;
-        status = lines_open(&lines, path, 0, UINT64_MAX, ALIGNMENT_BYTES_MAX, &msa->scratch, err);
-        bool read = status == STATUS_OK;
-        if (read)
-            status = a3m_rows(&lines, format == ALIGNMENT_A2M, &msa->scratch, own_row, &own, err);
-        if (status != STATUS_OK && !span_starts(span_of(err->text), path))
-            error_prefix(err, "%s", path);
-        lines_close(&lines);
-    } else {
-        status = raw_read(path, &msa->scratch, &raw, &format, err);
-        if (status != STATUS_OK)
-            return status;
-        status = alignment_project(&raw, 0, &msa->scratch, &view, err);
-        if (status == STATUS_OK)
-            status = alignment_check_query(&view, sequence.data, (int)sequence.size, err);
-        if (status == STATUS_OK)
-            status = msa_add(builder, &view, err);
-        if (status != STATUS_OK)
-            error_prefix(err, "%s", path);
-    }
+    status = lines_open(&lines, path, 0, UINT64_MAX, ALIGNMENT_BYTES_MAX, &msa->scratch, err);
+    if (status == STATUS_OK)
+        status = alignment_own_rows(&lines, format, &msa->scratch, own_row, &own, err);
+    lines_close(&lines);
+    if (status != STATUS_OK && !span_starts(span_of(err->text), path))
+        error_prefix(err, "%s", path);
     return status == STATUS_OK ? status : (err->status = STATUS_REFUSED);
 }
 

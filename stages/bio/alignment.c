@@ -36,23 +36,97 @@ enum status alignment_format_of(struct span path, enum alignment_format *format,
                      (int)(path.size < 300 ? path.size : 300), path.data);
 }
 
+enum status alignment_rows(struct lines *lines, enum alignment_format format, struct arena *arena,
+                           alignment_row_fn *take, void *user, struct error *err)
+{
+    switch (format) {
+    case ALIGNMENT_A3M:
+        return a3m_rows(lines, false, arena, take, user, err);
+    case ALIGNMENT_A2M:
+        return a3m_rows(lines, true, arena, take, user, err);
+    case ALIGNMENT_STOCKHOLM:
+        return sto_rows(lines, arena, take, user, err);
+    case ALIGNMENT_CLUSTAL:
+        return clustal_rows(lines, arena, take, user, err);
+    }
+    return error_set(err, STATUS_INVALID, "unknown alignment format %d", (int)format);
+}
+
+enum status collector_open(struct collector *collector, size_t letters_room, struct arena *arena,
+                           struct alignment *alignment, struct error *err)
+{
+    *collector =
+        (struct collector){.arena = arena, .alignment = alignment, .letters_room = letters_room};
+    *alignment = (struct alignment){0};
+    alignment->letters = arena_try(arena, letters_room, 1);
+    alignment->insertion =
+        array_grow(arena, NULL, 0, &collector->insertion_room, sizeof *alignment->insertion);
+    if (!alignment->letters || !alignment->insertion)
+        return error_set(err, STATUS_LIMIT, "no memory for %zu letters", letters_room);
+    return STATUS_OK;
+}
+
+enum status collector_take(void *user, const struct alignment_row *row, struct error *err)
+{
+    struct collector *collector = user;
+    struct alignment *a = collector->alignment;
+    size_t width = (size_t)row->width, size = (size_t)a->rows * width;
+    struct span description = row->description;
+    struct span *descriptions = array_grow(collector->arena, a->description, a->rows,
+                                           &collector->description_room, sizeof *descriptions);
+    int32_t *start = array_grow(collector->arena, a->insertion_start, a->rows,
+                                &collector->start_room, sizeof *start);
+    char *copy = collector->borrow ? NULL : arena_try(collector->arena, description.size, 1);
+    if (!descriptions || !start || (!collector->borrow && !copy))
+        return error_set(err, STATUS_LIMIT, "no memory for more than %d rows", a->rows);
+    if (copy && description.size)
+        memcpy(copy, description.data, description.size);
+    if (copy)
+        description.data = copy;
+    a->width = row->width;
+    a->description = descriptions;
+    a->insertion_start = start;
+    descriptions[a->rows] = description;
+    start[a->rows++] = collector->insertions;
+    ASSERT_INT(size + width, <=, collector->letters_room); /* each is a character of the file */
+    if (width)
+        memcpy(a->letters + size, row->letters, width);
+    for (int i = 0; i < row->insertions; i++) {
+        struct insertion *array = array_grow(collector->arena, a->insertion, collector->insertions,
+                                             &collector->insertion_room, sizeof *array);
+        if (!array)
+            return error_set(err, STATUS_LIMIT, "no memory for insertions");
+        a->insertion = array;
+        array[collector->insertions++] = row->insertion[i];
+    }
+    return STATUS_OK;
+}
+
+enum status collector_close(struct collector *collector, struct error *err)
+{
+    struct alignment *a = collector->alignment;
+    int32_t *start = array_grow(collector->arena, a->insertion_start, a->rows,
+                                &collector->start_room, sizeof *start);
+    if (!start)
+        return error_set(err, STATUS_LIMIT, "no memory for %d rows", a->rows);
+    a->insertion_start = start;
+    start[a->rows] = collector->insertions;
+    return STATUS_OK;
+}
+
 enum status alignment_read(struct span content, enum alignment_format format, struct arena *arena,
                            struct alignment *alignment, struct error *err)
 {
+    struct collector collector;
+    struct lines lines;
     *alignment = (struct alignment){0};
     if (content.size && memchr(content.data, 0, content.size))
         return error_set(err, STATUS_REFUSED, "not a text file: it holds zero bytes");
-    switch (format) {
-    case ALIGNMENT_A3M:
-        return a3m_read(content, false, arena, alignment, err);
-    case ALIGNMENT_A2M:
-        return a3m_read(content, true, arena, alignment, err);
-    case ALIGNMENT_STOCKHOLM:
-        return sto_read(content, arena, alignment, err);
-    case ALIGNMENT_CLUSTAL:
-        return clustal_read(content, arena, alignment, err);
-    }
-    return error_set(err, STATUS_INVALID, "unknown alignment format %d", (int)format);
+    lines_open_text(&lines, content);
+    enum status status = collector_open(&collector, content.size, arena, alignment, err);
+    if (status == STATUS_OK)
+        status = alignment_rows(&lines, format, arena, collector_take, &collector, err);
+    return status == STATUS_OK ? collector_close(&collector, err) : status;
 }
 
 struct span alignment_name(const struct alignment *alignment, int row)
@@ -60,117 +134,4 @@ struct span alignment_name(const struct alignment *alignment, int row)
     struct span rest = alignment->description[row], word = {rest.data, 0};
     span_word(&rest, &word);
     return word;
-}
-
-/* Columns that are kept and stand side by side, in what is kept as well. */
-struct run {
-    int from, to, count;
-};
-
-struct keeper {
-    const struct alignment *from;
-    struct alignment *to;
-    struct arena *arena;
-    struct run *run; /* [runs], rising */
-    int runs, insertions, capacity;
-};
-
-static void runs_make(struct keeper *k, const int32_t *keep, int count)
-{
-    for (int i = 0; i < count; i++) {
-        struct run *last = k->runs ? &k->run[k->runs - 1] : NULL;
-        if (keep[i] < 0)
-            continue;
-        if (last && i == last->to + last->count && keep[i] == last->from + last->count)
-            last->count++;
-        else
-            k->run[k->runs++] = (struct run){keep[i], i, 1};
-    }
-}
-
-static bool insertion_add(struct keeper *k, int column, int count)
-{
-    struct insertion *array =
-        array_grow(k->arena, k->to->insertion, k->insertions, &k->capacity, sizeof *array);
-    if (!array)
-        return false;
-    k->to->insertion = array;
-    array[k->insertions++] = (struct insertion){column, count};
-    return true;
-}
-
-static int letters_in(const char *letters, int count)
-{
-    int gaps = 0;
-    for (int i = 0; i < count; i++)
-        gaps += letters[i] == '-';
-    return count - gaps;
-}
-
-/* Copies one row's kept columns and appends its insertions; false: no memory. */
-static bool row_keep(struct keeper *k, int row)
-{
-    const struct alignment *from = k->from;
-    struct alignment *to = k->to;
-    const char *source = from->letters + (size_t)row * (size_t)from->width;
-    char *letters = to->letters + (size_t)row * (size_t)to->width;
-    const struct insertion *at = from->insertion + from->insertion_start[row];
-    const struct insertion *end = from->insertion + from->insertion_start[row + 1];
-    int next = 0; /* first column that was not looked at */
-    to->insertion_start[row] = k->insertions;
-    memset(letters, '-', (size_t)to->width);
-    for (const struct run *run = k->run; run < k->run + k->runs; run++) {
-        /* Before the run: what stood in dropped columns, and insertions up to its first column. */
-        int inserted = letters_in(source + next, run->from - next);
-        for (; at < end && at->column <= run->from; at++)
-            inserted += at->count;
-        if (inserted && !insertion_add(k, run->to, inserted))
-            return false;
-        for (; at < end && at->column < run->from + run->count; at++)
-            if (!insertion_add(k, run->to + at->column - run->from, at->count))
-                return false;
-        memcpy(letters + run->to, source + run->from, (size_t)run->count);
-        next = run->from + run->count;
-    }
-    to->insertion_start[row + 1] = k->insertions;
-    return true;
-}
-
-enum status alignment_keep(const struct alignment *from, const int32_t *keep, int count,
-                           struct arena *arena, struct alignment *to, struct error *err)
-{
-    struct keeper keeper = {.from = from, .to = to, .arena = arena};
-    size_t rows = (size_t)from->rows, width = (size_t)count;
-    *to = (struct alignment){.rows = from->rows, .width = count};
-    to->description = from->description;
-    to->letters = width <= ALIGNMENT_WIDTH_MAX ? arena_try(arena, rows, width) : NULL;
-    to->insertion_start = arena_try(arena, rows + 1, sizeof *to->insertion_start);
-    to->insertion = array_grow(arena, NULL, 0, &keeper.capacity, sizeof *to->insertion);
-    keeper.run = arena_try(arena, width, sizeof *keeper.run);
-    bool room = to->letters && to->insertion_start && to->insertion && keeper.run;
-    if (room)
-        runs_make(&keeper, keep, count);
-    for (int row = 0; room && row < from->rows; row++)
-        room = row_keep(&keeper, row);
-    if (!room)
-        return error_set(err, STATUS_LIMIT, "no memory for %zu rows of %zu columns", rows, width);
-    return STATUS_OK;
-}
-
-enum status alignment_project(const struct alignment *from, int row, struct arena *arena,
-                              struct alignment *to, struct error *err)
-{
-    const char *letters = from->letters + (size_t)row * (size_t)from->width;
-    int32_t *keep = arena_try(arena, (size_t)from->width, sizeof *keep);
-    if (!keep)
-        return error_set(err, STATUS_LIMIT, "no memory for %d columns", from->width);
-    int count = 0;
-    for (int column = 0; column < from->width; column++)
-        if (letters[column] != '-')
-            keep[count++] = column;
-    if (count == from->width) {
-        *to = *from;
-        return STATUS_OK;
-    }
-    return alignment_keep(from, keep, count, arena, to, err);
 }

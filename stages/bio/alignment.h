@@ -49,10 +49,21 @@ typedef enum status alignment_row_fn(void *user, const struct alignment_row *row
  * known suffixes, for other names. */
 enum status alignment_format_of(struct span path, enum alignment_format *format, struct error *err);
 
-/* Reads the text of one file. Errors, naming line and row: STATUS_REFUSED for another format, rows
- * of unequal width, letters outside the alphabet, no rows; STATUS_LIMIT. Lower-case letters are
- * insertions in A3M and A2M, '.' is skipped in A2M; both are errors elsewhere. Insertions behind
- * the last column are dropped. */
+/* Gives the rows of a file to take, one after another; buffers lie in arena. A3M and A2M take the
+ * memory of a row, Stockholm and CLUSTAL that of all letters. Lower-case letters are insertions in
+ * A3M and A2M, '.' is skipped in A2M; both are errors elsewhere. Insertions behind the last column
+ * are dropped. Errors, naming line and row: STATUS_REFUSED for another format, rows of unequal
+ * width, letters outside the alphabet, no rows; STATUS_LIMIT; those of lines_next and of take. */
+enum status alignment_rows(struct lines *lines, enum alignment_format format, struct arena *arena,
+                           alignment_row_fn *take, void *user, struct error *err);
+
+/* alignment_rows of a chain's own alignment, whose first row is the chain: Stockholm and CLUSTAL
+ * lose the columns in which that row has gaps, as alignment_project does. */
+enum status alignment_own_rows(struct lines *lines, enum alignment_format format,
+                               struct arena *arena, alignment_row_fn *take, void *user,
+                               struct error *err);
+
+/* The text of one file as a whole. Status as alignment_rows. */
 enum status alignment_read(struct span content, enum alignment_format format, struct arena *arena,
                            struct alignment *alignment, struct error *err);
 
@@ -65,20 +76,32 @@ enum status alignment_keep(const struct alignment *from, const int32_t *keep, in
 enum status alignment_project(const struct alignment *from, int row, struct arena *arena,
                               struct alignment *to, struct error *err);
 
+/* A row of it. */
+struct alignment_row alignment_row(const struct alignment *alignment, int row);
+
 /* Row's name: the first word of its description. */
 struct span alignment_name(const struct alignment *alignment, int row);
 
-/* The rows of A3M or (dots) A2M lines, in the memory of a row; arena: of its buffers. Errors as
- * alignment_read, and those of lines_next and take. */
+/* Rows into an alignment of at most letters_room letters. */
+struct collector {
+    struct arena *arena;
+    struct alignment *alignment;
+    size_t letters_room;
+    bool borrow; /* descriptions stay: they need not be copied */
+    int description_room, start_room, insertions, insertion_room;
+};
+
+enum status collector_open(struct collector *collector, size_t letters_room, struct arena *arena,
+                           struct alignment *alignment, struct error *err);
+enum status collector_take(void *collector, const struct alignment_row *row, struct error *err);
+enum status collector_close(struct collector *collector, struct error *err);
+
+/* The readers behind alignment_rows. dots: A2M. */
 enum status a3m_rows(struct lines *lines, bool dots, struct arena *arena, alignment_row_fn *take,
                      void *user, struct error *err);
-
-/* The readers behind alignment_read. */
-enum status a3m_read(struct span content, bool dots, struct arena *arena,
-                     struct alignment *alignment, struct error *err);
-enum status sto_read(struct span content, struct arena *arena, struct alignment *alignment,
+enum status sto_rows(struct lines *lines, struct arena *arena, alignment_row_fn *take, void *user,
                      struct error *err);
-enum status clustal_read(struct span content, struct arena *arena, struct alignment *alignment,
-                         struct error *err);
+enum status clustal_rows(struct lines *lines, struct arena *arena, alignment_row_fn *take,
+                         void *user, struct error *err);
 
 #endif

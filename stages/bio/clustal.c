@@ -2,15 +2,16 @@
  * begin with a blank mark conservation. */
 #include "stages/bio/blocks.h"
 
-enum status clustal_read(struct span content, struct arena *arena, struct alignment *alignment,
-                         struct error *err)
+enum status clustal_rows(struct lines *lines, struct arena *arena, alignment_row_fn *take,
+                         void *user, struct error *err)
 {
     struct blocks blocks;
-    struct span rest = content, line;
+    struct span line;
+    enum status status;
     int64_t number = 0;
     bool headed = false;
     blocks_open(&blocks, arena);
-    while (span_line(&rest, &line)) {
+    while ((status = lines_next(lines, &line, err)) == STATUS_OK) {
         number++;
         bool marks = line.size && (*line.data == ' ' || *line.data == '\t');
         line = span_trim(line);
@@ -32,11 +33,13 @@ enum status clustal_read(struct span content, struct arena *arena, struct alignm
             return error_set(err, STATUS_REFUSED,
                              "line %lld: wanted a name, blanks, letters, and perhaps a number",
                              (long long)number);
-        enum status status = blocks_add(&blocks, number, name, letters, err);
+        status = blocks_add(&blocks, number, name, letters, err);
         if (status != STATUS_OK)
             return status;
     }
+    if (status != STATUS_EMPTY)
+        return status;
     if (!headed)
         return error_set(err, STATUS_REFUSED, "the file is empty, wanted a line with CLUSTAL");
-    return blocks_join(&blocks, alignment, err);
+    return blocks_rows(&blocks, take, user, err);
 }

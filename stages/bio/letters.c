@@ -85,15 +85,13 @@ uint8_t letters_encode_plain(const char *letter, size_t size, uint8_t *code)
     return largest;
 }
 
-void letters_standardise(uint8_t *code, size_t size)
+/* Symbols of codes 16 to 31: B as D, J and O as X, U as C, Z as E. */
+static const uint8_t standard_of[16] = {16, 17, 18, 19, 20, 21, 3, 20, 20, 4, 6};
+
+static void standardise_plain(uint8_t *code, size_t size)
 {
-    for (size_t i = 0; i < size; i++) { /* chosen, not looked up: so the loop is one of vectors */
-        uint8_t c = code[i];
-        c = c == 22 ? 3 : c;                 /* B as D */
-        c = c == 23 ? 20 : c == 24 ? 20 : c; /* J, O as X */
-        c = c == 25 ? 4 : c;                 /* U as C */
-        code[i] = c == 26 ? 6 : c;           /* Z as E */
-    }
+    for (size_t i = 0; i < size; i++)
+        code[i] = code[i] < 16 ? code[i] : standard_of[code[i] & 15];
 }
 
 void letters_count_plain(const uint8_t *symbol, size_t rows, size_t length, int32_t *counts)
@@ -198,6 +196,20 @@ AVX2 static uint8_t encode_avx2(const char *letter, size_t size, uint8_t *code)
     return most;
 }
 
+AVX2 static void standardise_avx2(uint8_t *code, size_t size)
+{
+    const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)standard_of);
+    const __m256i high = _mm256_broadcastsi128_si256(half);
+    size_t i = 0;
+    for (; i + WIDE <= size; i += WIDE) {
+        __m256i x = load(code + i); /* the shuffle looks at the low four bits */
+        __m256i found = _mm256_blendv_epi8(x, _mm256_shuffle_epi8(high, x),
+                                           _mm256_cmpgt_epi8(x, _mm256_set1_epi8(15)));
+        _mm256_storeu_si256((__m256i *)(void *)(code + i), found);
+    }
+    standardise_plain(code + i, size - i);
+}
+
 /* Counts of half of the symbols in 32 columns of at most 255 rows. */
 AVX2 static inline void count_half(const uint8_t *symbol, size_t rows, size_t length, int first,
                                    int32_t *counts)
@@ -254,6 +266,14 @@ uint8_t letters_encode(const char *letter, size_t size, uint8_t *code)
     return have_avx2() ? encode_avx2(letter, size, code) : letters_encode_plain(letter, size, code);
 }
 
+void letters_standardise(uint8_t *code, size_t size)
+{
+    if (have_avx2())
+        standardise_avx2(code, size);
+    else
+        standardise_plain(code, size);
+}
+
 void letters_count(const uint8_t *symbol, size_t rows, size_t length, int32_t *counts)
 {
     if (have_avx2())
@@ -262,6 +282,11 @@ void letters_count(const uint8_t *symbol, size_t rows, size_t length, int32_t *c
         letters_count_plain(symbol, rows, length, counts);
 }
 #else
+void letters_standardise(uint8_t *code, size_t size)
+{
+    standardise_plain(code, size);
+}
+
 size_t letters_take(struct letters *letters, const char *text, size_t size, bool dots)
 {
     return letters_take_plain(letters, text, size, dots);

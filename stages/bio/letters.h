@@ -37,7 +37,7 @@ size_t letters_take(struct letters *letters, const char *text, size_t size, bool
  * different letters have different codes; LETTER_BAD for others. Returns the largest. */
 uint8_t letters_encode(const char *letter, size_t size, uint8_t *code);
 
-/* B J O U Z in code[size] become the symbols of D X X C E. */
+/* B J O U Z in code[size], whose codes are below 27, become the symbols of D X X C E. */
 void letters_standardise(uint8_t *code, size_t size);
 
 /* Adds to counts[length, 22] how many of symbol[rows, length] hold each symbol in each column. */

@@ -153,18 +153,6 @@ enum status msa_add_row(struct msa_builder *builder, const struct alignment_row 
     return STATUS_OK;
 }
 
-static struct alignment_row row_of(const struct alignment *alignment, int row)
-{
-    const int32_t *start = &alignment->insertion_start[row];
-    return (struct alignment_row){
-        .description = alignment->description[row],
-        .letters = alignment->letters + (size_t)row * (size_t)alignment->width,
-        .width = alignment->width,
-        .insertion = alignment->insertion + start[0],
-        .insertions = start[1] - start[0],
-    };
-}
-
 enum status msa_add(struct msa_builder *builder, const struct alignment *alignment,
                     struct error *err)
 {
@@ -172,7 +160,7 @@ enum status msa_add(struct msa_builder *builder, const struct alignment *alignme
     if (alignment->width == builder->length)
         status = msa_reserve(builder, (int64_t)builder->rows + alignment->rows, err);
     for (int i = 0; status == STATUS_OK && i < alignment->rows; i++) {
-        struct alignment_row row = row_of(alignment, i);
+        struct alignment_row row = alignment_row(alignment, i);
         status = msa_add_row(builder, &row, err);
     }
     return status;
@@ -234,7 +222,7 @@ enum status alignment_check_row(const struct alignment_row *row, const char *seq
 enum status alignment_check_query(const struct alignment *alignment, const char *sequence,
                                   int length, struct error *err)
 {
-    struct alignment_row first = row_of(alignment, 0);
+    struct alignment_row first = alignment_row(alignment, 0);
     return alignment_check_row(&first, sequence, length, err);
 }
 

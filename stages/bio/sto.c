@@ -4,15 +4,16 @@
 
 #include <string.h>
 
-enum status sto_read(struct span content, struct arena *arena, struct alignment *alignment,
+enum status sto_rows(struct lines *lines, struct arena *arena, alignment_row_fn *take, void *user,
                      struct error *err)
 {
     struct blocks blocks;
-    struct span rest = content, line;
+    struct span line;
+    enum status status;
     int64_t number = 0;
     bool headed = false, ended = false;
     blocks_open(&blocks, arena);
-    while (span_line(&rest, &line)) {
+    while ((status = lines_next(lines, &line, err)) == STATUS_OK) {
         number++;
         line = span_trim(line);
         if (!headed && line.size && !span_starts(line, "# STOCKHOLM"))
@@ -36,15 +37,17 @@ enum status sto_read(struct span content, struct arena *arena, struct alignment 
             return error_set(err, STATUS_REFUSED,
                              "line %lld: wanted a name, blanks and letters (truncated file?)",
                              (long long)number);
-        enum status status = blocks_add(&blocks, number, name, letters, err);
+        status = blocks_add(&blocks, number, name, letters, err);
         if (status != STATUS_OK)
             return status;
     }
+    if (status != STATUS_EMPTY)
+        return status;
     if (!headed)
         return error_set(err, STATUS_REFUSED, "the file is empty, wanted # STOCKHOLM 1.0");
     if (!ended)
         return error_set(err, STATUS_REFUSED,
                          "line %lld: the file ends without // (truncated file?)",
                          (long long)number);
-    return blocks_join(&blocks, alignment, err);
+    return blocks_rows(&blocks, take, user, err);
 }

@@ -103,9 +103,16 @@ Test(letters, codes_tell_all_letters_apart_and_become_symbols)
         cr_assert(!letter || !seen[code[c]], "two letters have code %d", code[c]);
         seen[code[c]] = true;
     }
-    letters_standardise(code, 256);
-    for (int c = 0; c < 128; c++)
-        cr_assert(code[c] == (uint8_t)alignment_symbol((char)c), "letter %c", c);
+    for (size_t size = 0; size < 100; size++) {
+        for (size_t i = 0; i < 128; i++) /* of letters, from another one each time */
+            text[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-"[(i + size) % 27];
+        letters_encode(text, 128, code);
+        letters_encode(text, 128, plain);
+        letters_standardise(code, size);
+        for (size_t i = 0; i < 128; i++)
+            cr_assert(code[i] == (i < size ? (uint8_t)alignment_symbol(text[i]) : plain[i]),
+                      "letter %c, %zu of %zu", text[i], i, size);
+    }
     for (size_t size = 0; size < 130; size++) {
         memset(code, 77, sizeof code);
         cr_assert(letters_encode("ACDEFGHIKLMNPQRSTVWYXACDEFGHIKLMNPQRSTVWYXACDEFGHIKLMNPQRSTVWYX"
