@@ -2,6 +2,7 @@
  * each recycling pass that will be used the alignment's rows, masks and clusters, and gives them in
  * the compact form (bio/compact.h), which the trainer expands to features. Only cluster assignment
  * looks at columns outside the crop. */
+#include "engine/base/log.h"
 #include "engine/stage.h"
 #include "stages/bio/compact_write.h"
 #include "stages/bio/msa_assign.h"
@@ -28,6 +29,7 @@ struct crop_state {
     bool block_delete, shuffle_templates, subsample_templates;
     int crop, mode, preset;
     const char *name;
+    bool told; /* that rows were cut */
 };
 
 /* The numbers of a stage: what the graph says, else the preset's (data path, section 8). */
@@ -205,10 +207,21 @@ static enum status chain_check(const struct crop_state *crop, const struct recor
     return STATUS_OK;
 }
 
+/* Says once in a worker's life that rows were cut; each sample counts its own. */
+static void cut_tell(struct crop_state *crop, const char *key, const struct msa_source *source,
+                     uint32_t row_count)
+{
+    if (crop->told || row_count == source->rows)
+        return;
+    crop->told = true;
+    log_info("%s: %u of %u alignment rows are in use, by rows_limit; rows_cut counts the others of "
+             "each sample", key, row_count, source->rows);
+}
+
 static enum status crop_feed(void *state, const struct work *work, const struct sample *in,
                              struct sample *out, struct arena *arena, struct error *err)
 {
-    const struct crop_state *crop = state;
+    struct crop_state *crop = state;
     struct crop_numbers n = numbers_of(crop);
     struct record record;
     struct compact compact;
@@ -225,6 +238,7 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
         return status;
     struct compact_sizes sizes = sizes_of(&n, length, passes);
     struct draws draws = draw(crop, work, in, &record.source, length, arena);
+    cut_tell(crop, in->key, &record.source, draws.row_count);
     if (!compact_begin(&sizes, draws.window, crop->mode != MODE_PREDICT, arena, &compact, &writer))
         return error_set(err, STATUS_LIMIT, "no memory for a sample of %lld residues",
                          (long long)length);

@@ -14,8 +14,11 @@ enum { ATOM_FLOATS = ATOM37 * 3, ANGLES = TORSIONS * 2, MATRIX = 16, BACKBONE_TO
     {#name, false, FEATURES_##group, sizes, offsetof(struct features, name)},
 #define I64(name, group, sizes)                                                                    \
     {#name, true, FEATURES_##group, sizes, offsetof(struct features, name)},
+#define F32_SCALAR(name, group) F32(name, group, "")
+#define I64_SCALAR(name, group) I64(name, group, "")
 
-const struct feature feature_table[] = {FEATURES(F32, I64){NULL, false, 0, NULL, 0}};
+const struct feature feature_table[] = {
+    FEATURES(F32, I64, F32_SCALAR, I64_SCALAR){NULL, false, 0, NULL, 0}};
 
 int feature_size(const struct feature *feature, const struct compact *compact,
                  int64_t size[FEATURE_RANK_MAX])

@@ -15,20 +15,22 @@ enum feature_group {
     FEATURES_TRUTH = 1 << 4,    /* supervised; only where there is a structure */
     FEATURES_BETA = 1 << 5,     /* supervised: pseudo beta alone */
     FEATURES_ALL = (1 << 6) - 1,
+    FEATURES_PASS = FEATURES_MSA | FEATURES_EXTRA,
 };
 
-/* F(name, group, sizes): f32; I: i64. K residues, M cluster rows, E extra rows, T templates. */
-#define FEATURES(F, I)                                                                             \
+/* F(name, group, sizes): f32; I: i64; FS and IS: scalars. K residues, M cluster rows, E extra rows,
+ * T templates. */
+#define FEATURES(F, I, FS, IS)                                                                     \
     I(aatype, CHAIN, "K")                                                                          \
     I(residue_index, CHAIN, "K")                                                                   \
-    I(seq_length, CHAIN, "")                                                                       \
+    IS(seq_length, CHAIN)                                                                          \
     F(seq_mask, CHAIN, "K")                                                                        \
     F(target_feat, CHAIN, "K,22")                                                                  \
     F(atom14_atom_exists, CHAIN, "K,14")                                                           \
     I(residx_atom14_to_atom37, CHAIN, "K,14")                                                      \
     I(residx_atom37_to_atom14, CHAIN, "K,37")                                                      \
     F(atom37_atom_exists, CHAIN, "K,37")                                                           \
-    F(use_clamped_fape, CHAIN, "")                                                                 \
+    FS(use_clamped_fape, CHAIN)                                                                    \
     F(msa_feat, MSA, "M,K,49")                                                                     \
     F(msa_mask, MSA, "M,K")                                                                        \
     F(msa_row_mask, MSA, "M")                                                                      \
@@ -67,14 +69,14 @@ enum feature_group {
     F(backbone_rigid_mask, TRUTH, "K")                                                             \
     F(chi_angles_sin_cos, TRUTH, "K,4,2")                                                          \
     F(chi_mask, TRUTH, "K,4")                                                                      \
-    F(resolution, TRUTH, "")                                                                       \
-    F(is_distillation, TRUTH, "")
+    FS(resolution, TRUTH)                                                                          \
+    FS(is_distillation, TRUTH)
 
 /* Arrays in the caller's arena; NULL: not asked for, or there is no structure (TRUTH, BETA). */
 struct features {
-#define FEATURE_F32(name, group, sizes) float *name;
-#define FEATURE_I64(name, group, sizes) int64_t *name;
-    FEATURES(FEATURE_F32, FEATURE_I64)
+#define FEATURE_F32(name, ...) float *name;
+#define FEATURE_I64(name, ...) int64_t *name;
+    FEATURES(FEATURE_F32, FEATURE_I64, FEATURE_F32, FEATURE_I64)
 #undef FEATURE_F32
 #undef FEATURE_I64
 };

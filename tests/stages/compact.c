@@ -2,7 +2,7 @@
  * itself is refused by name before anything is read by it. */
 #include "tests/stages/crop_pass.h"
 
-extern const struct stage stage_crop, stage_batch;
+extern const struct stage stage_crop, stage_batch, stage_expand;
 
 static struct arena arena;
 static struct sample out;
@@ -142,4 +142,27 @@ Test(compact, a_batch_holds_each_sample)
     cr_assert(view_open(&batch, VIEW_ALONE, &compact, &err) == STATUS_INVALID, "it is a batch");
     cr_assert(view_open(&out, 0, &compact, &err) == STATUS_INVALID, "it is none");
     stage_batch.close(state);
+}
+
+/* The stage gives each feature of each pass under its name. */
+Test(compact, expand_gives_all_features_of_all_passes)
+{
+    struct sample expanded;
+    struct error err;
+    stage_feed(&stage_expand, NULL, &(struct work){0}, &out, &expanded, &arena);
+    cr_assert(expanded.field_count == 50, "%d features", expanded.field_count);
+    for (int64_t pass = 0; pass < 2; pass++) {
+        struct features features;
+        cr_assert(features_make(&good, pass, FEATURES_ALL, &arena, &features, &err) == STATUS_OK);
+        for (const struct feature *row = feature_table; row->name; row++) {
+            const struct field *field = sample_find(&expanded, row->name);
+            const void *want;
+            bool each = row->group & FEATURES_PASS;
+            memcpy(&want, (const char *)&features + row->member, sizeof want);
+            cr_assert(field && field->kind == (row->integer ? KIND_I64 : KIND_F32));
+            size_t bytes = field_bytes(field) / (each ? 2 : 1);
+            const char *data = (const char *)field->data + (each ? (size_t)pass * bytes : 0);
+            cr_assert(memcmp(data, want, bytes) == 0, "%s of pass %d", row->name, (int)pass);
+        }
+    }
 }
