@@ -1,16 +1,16 @@
 /* Msa: the alignment files of a chain become the rows of its MSA features (data path sections 4 and
  * 6.3): symbols one byte each, deletions sparse, the profile as counts. Stands behind parse, whose
  * sequence says what the first row must be. */
-#include "engine/base/file.h"
 #include "engine/stage.h"
 #include "stages/bio/family.h"
+#include "stages/bio/input.h"
 #include "stages/bio/msa.h"
 #include "stages/bio/residue.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-enum { PATH_BYTES_MAX = 4096, FILES_MAX = 1000 };
+enum { FILES_MAX = 1000 };
 
 enum { MISSING_REFUSE, MISSING_ALONE };
 
@@ -20,7 +20,7 @@ struct msa_state {
     bool species;
     struct arena scratch; /* of the sample in hand */
     struct arena kept;    /* of the family alignment that was read last */
-    char kept_path[PATH_BYTES_MAX];
+    char kept_line[INPUT_LINE_MAX];
     struct alignment family;
 };
 
@@ -33,41 +33,42 @@ static enum status msa_stage_open(void *state, struct stage_context *context, st
     return STATUS_OK;
 }
 
-/* An alignment file as it is. What is wrong with it will not change by trying again. */
-static enum status raw_read(const char *path, struct arena *arena, struct alignment *alignment,
-                            enum alignment_format *format, struct error *err)
+/* An alignment as it is. What is wrong with it will not change by trying again. */
+static enum status raw_read(struct span line, struct arena *arena, struct alignment *alignment,
+                            struct error *err)
 {
-    struct span content;
-    enum status status = alignment_format_of(span_of(path), format, err);
+    enum alignment_format format;
+    struct span name, content;
+    enum status status = input_read(line, ALIGNMENT_BYTES_MAX, arena, &name, &content, err);
     if (status == STATUS_OK)
-        status = file_read(path, ALIGNMENT_BYTES_MAX, arena, &content, err);
+        status = alignment_format_of(name, &format, err);
     if (status == STATUS_OK) {
-        status = alignment_read(content, *format, arena, alignment, err);
+        status = alignment_read(content, format, arena, alignment, err);
         if (status != STATUS_OK)
-            error_prefix(err, "%s", path);
+            error_prefix(err, "%.*s", (int)line.size, line.data);
     }
     return status == STATUS_OK ? status : (err->status = STATUS_REFUSED);
 }
 
 /* The chain's view of a family's alignment; consecutive chains of a family read the file once. */
-static enum status family_read(struct msa_state *msa, const char *path, struct span row,
+static enum status family_read(struct msa_state *msa, struct span line, struct span row,
                                struct span sequence, struct alignment *view, struct error *err)
 {
-    if (strcmp(path, msa->kept_path) != 0) {
-        enum alignment_format format;
+    if (!span_is(line, msa->kept_line)) {
         arena_reset(&msa->kept);
-        msa->kept_path[0] = 0;
-        enum status status = raw_read(path, &msa->kept, &msa->family, &format, err);
+        msa->kept_line[0] = 0;
+        enum status status = raw_read(line, &msa->kept, &msa->family, err);
         if (status != STATUS_OK)
             return status;
-        strcpy(msa->kept_path, path);
+        memcpy(msa->kept_line, line.data, line.size);
+        msa->kept_line[line.size] = 0;
     }
     enum status status =
         family_view(&msa->family, row, sequence.data, (int)sequence.size, &msa->scratch, view, err);
-    return status == STATUS_OK ? status : error_prefix(err, "%s", path);
+    return status == STATUS_OK ? status : error_prefix(err, "%.*s", (int)line.size, line.data);
 }
 
-/* Rows of one of the chain's own A3M files, on their way to the features. */
+/* Rows of one of the chain's own alignments, on their way to the features. */
 struct own {
     struct msa_builder *builder;
     struct span sequence;
@@ -86,68 +87,70 @@ static enum status own_row(void *user, const struct alignment_row *row, struct e
 
 /* Adds one of the chain's own alignments, whose first row is the chain. Rows go one by one: neither
  * the text nor a second form of the symbols is ever in memory as a whole. */
-static enum status own_read(struct msa_state *msa, const char *path, struct span sequence,
+static enum status own_read(struct msa_state *msa, struct span line, struct span sequence,
                             struct msa_builder *builder, struct error *err)
 {
     enum alignment_format format;
     struct own own = {.builder = builder, .sequence = sequence};
+    struct span name;
     struct lines lines;
-    enum status status = alignment_format_of(span_of(path), &format, err);
-    if (status != STATUS_OK)
-        return err->status = STATUS_REFUSED;
-    status = lines_open(&lines, path, 0, UINT64_MAX, ALIGNMENT_BYTES_MAX, &msa->scratch, err);
+    enum status status = input_lines(line, ALIGNMENT_BYTES_MAX, &msa->scratch, &name, &lines, err);
     if (status == STATUS_OK)
+        status = alignment_format_of(name, &format, err);
+    if (status == STATUS_OK) {
         status = alignment_own_rows(&lines, format, &msa->scratch, own_row, &own, err);
+        if (status != STATUS_OK && !span_starts(span_of(err->text), lines.path))
+            error_prefix(err, "%.*s", (int)line.size, line.data);
+    }
     lines_close(&lines);
-    if (status != STATUS_OK && !span_starts(span_of(err->text), path))
-        error_prefix(err, "%s", path);
     return status == STATUS_OK ? status : (err->status = STATUS_REFUSED);
 }
 
-/* Room for the rows of all files, by the files' sizes, so that they need not be moved: a row takes
- * more bytes in its file than in memory; in a packed file perhaps an eighth. */
-static void rows_reserve(struct span paths, struct msa_builder *builder)
+/* Room for the rows of all inputs, by their sizes, so that they need not be moved: a row takes more
+ * bytes in its file than in memory; in a packed file perhaps an eighth. */
+static void rows_reserve(struct span inputs, struct msa_builder *builder)
 {
     enum { PACKED_TIMES = 8 };
     uint64_t bytes = 0;
     struct span line;
-    while (span_line(&paths, &line)) {
-        char path[PATH_BYTES_MAX];
+    struct error ignored; /* who reads the input says what is wrong with it; and without this room,
+                             the builder takes it as it comes */
+    while (span_line(&inputs, &line)) {
+        char path[INPUT_PATH_MAX + 1];
+        struct input input;
         struct stat info;
-        if (line.size == 0 || line.size >= sizeof path)
+        if (input_parse(line, &input, &ignored) != STATUS_OK)
             continue;
-        memcpy(path, line.data, line.size);
-        path[line.size] = 0;
-        bool packed = line.size > 3 && memcmp(path + line.size - 3, ".gz", 3) == 0;
+        memcpy(path, input.path.data, input.path.size);
+        path[input.path.size] = 0;
+        struct span name = input.name;
+        bool packed = name.size > 3 && memcmp(name.data + name.size - 3, ".gz", 3) == 0;
         if (stat(path, &info) == 0 && info.st_size > 0)
-            bytes += (uint64_t)info.st_size * (packed ? PACKED_TIMES : 1);
+            bytes +=
+                (uint64_t)(input.piece ? input.length : info.st_size) * (packed ? PACKED_TIMES : 1);
     }
-    struct error ignored; /* without this room, the builder takes it as it comes */
     if (bytes > SAMPLE_BYTES_MAX)
         bytes = SAMPLE_BYTES_MAX;
     msa_reserve(builder, (int64_t)(bytes / (uint64_t)builder->length) + 1, &ignored);
 }
 
-/* Adds the rows of all files, a line each in paths. */
-static enum status files_read(struct msa_state *msa, struct span paths, struct span row,
+/* Adds the rows of all inputs, a line each. */
+static enum status files_read(struct msa_state *msa, struct span inputs, struct span row,
                               struct span sequence, struct msa_builder *builder, struct error *err)
 {
     struct span line;
     int files = 0, fitting = 0;
     struct error first = {0};
-    while (span_line(&paths, &line)) {
-        char path[PATH_BYTES_MAX];
+    while (span_line(&inputs, &line)) {
         struct alignment view;
         if (line.size == 0)
             continue;
-        if (line.size >= sizeof path || ++files > FILES_MAX)
+        if (line.size >= INPUT_LINE_MAX || ++files > FILES_MAX)
             return error_set(err, STATUS_REFUSED,
                              "a path of %zu bytes, or more than %d alignment files", line.size,
                              FILES_MAX);
-        memcpy(path, line.data, line.size);
-        path[line.size] = 0;
-        enum status status = row.size ? family_read(msa, path, row, sequence, &view, err)
-                                      : own_read(msa, path, sequence, builder, err);
+        enum status status = row.size ? family_read(msa, line, row, sequence, &view, err)
+                                      : own_read(msa, line, sequence, builder, err);
         if (status == STATUS_REFUSED && row.size) { /* it may be in another family's file */
             if (!first.status)
                 first = *err;

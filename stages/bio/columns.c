@@ -24,7 +24,7 @@ static enum status columns_open(struct columns *columns, const int32_t *keep, in
     columns->run = arena_try(arena, width, sizeof *columns->run);
     /* Room for an insertion before each column. */
     if (!columns->run || count > ALIGNMENT_WIDTH_MAX ||
-        !letters_reserve(&columns->letters, 2 * width, arena))
+        !letters_reserve(&columns->letters, 2 * width + 1, arena))
         return error_set(err, STATUS_LIMIT, "no memory for %zu columns", width);
     for (int i = 0; i < count; i++) {
         struct run *last = columns->runs ? &columns->run[columns->runs - 1] : NULL;

@@ -97,29 +97,34 @@ static enum status range_read(int file, off_t offset, size_t size, struct arena 
     return STATUS_OK;
 }
 
+/* The piece lies within its file and the limit. */
+static enum status piece_check(const struct input *input, int file, const char *path,
+                               size_t bytes_max, struct error *err)
+{
+    struct stat info;
+    if (fstat(file, &info) != 0)
+        return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
+    if (input->offset + input->length > info.st_size)
+        return error_set(err, STATUS_IO,
+                         "%s: has %lld bytes, but %.*s is said to be %lld bytes at %lld: index "
+                         "and database do not belong together, or one is incomplete",
+                         path, (long long)info.st_size, (int)input->name.size, input->name.data,
+                         (long long)input->length, (long long)input->offset);
+    if ((uint64_t)input->length > bytes_max)
+        return error_set(err, STATUS_LIMIT, "%s: %.*s has %lld bytes, the limit is %zu", path,
+                         (int)input->name.size, input->name.data, (long long)input->length,
+                         bytes_max);
+    return STATUS_OK;
+}
+
 static enum status piece_read(const struct input *input, const char *path, size_t bytes_max,
                               struct arena *arena, struct span *content, struct error *err)
 {
-    struct stat info;
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || fstat(file, &info) != 0) {
-        error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
-        if (file >= 0)
-            close(file);
-        return STATUS_IO;
-    }
-    enum status status;
-    if (input->offset + input->length > info.st_size)
-        status = error_set(err, STATUS_IO,
-                           "%s: has %lld bytes, but %.*s is said to be %lld bytes at %lld: index "
-                           "and database do not belong together, or one is incomplete",
-                           path, (long long)info.st_size, (int)input->name.size, input->name.data,
-                           (long long)input->length, (long long)input->offset);
-    else if ((uint64_t)input->length > bytes_max)
-        status =
-            error_set(err, STATUS_LIMIT, "%s: %.*s has %lld bytes, the limit is %zu", path,
-                      (int)input->name.size, input->name.data, (long long)input->length, bytes_max);
-    else
+    if (file < 0)
+        return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
+    enum status status = piece_check(input, file, path, bytes_max, err);
+    if (status == STATUS_OK)
         status = range_read(file, input->offset, (size_t)input->length, arena, content, path, err);
     close(file);
     if (status != STATUS_OK)
@@ -144,4 +149,25 @@ enum status input_read(struct span line, size_t bytes_max, struct arena *arena, 
     *name = input.name;
     return input.piece ? piece_read(&input, path, bytes_max, arena, content, err)
                        : file_read(path, bytes_max, arena, content, err);
+}
+
+enum status input_lines(struct span line, size_t bytes_max, struct arena *arena, struct span *name,
+                        struct lines *lines, struct error *err)
+{
+    struct input input;
+    lines_open_text(lines, SPAN(""));
+    enum status status = input_parse(line, &input, err);
+    char *path = status == STATUS_OK ? arena_try(arena, input.path.size + 1, 1) : NULL;
+    if (status == STATUS_OK && !path)
+        return error_set(err, STATUS_LIMIT, "no memory for a path");
+    if (status != STATUS_OK)
+        return status;
+    memcpy(path, input.path.data, input.path.size);
+    path[input.path.size] = 0;
+    *name = input.name;
+    uint64_t length = input.piece ? (uint64_t)input.length : UINT64_MAX;
+    status = lines_open(lines, path, (uint64_t)input.offset, length, bytes_max, arena, err);
+    if (status == STATUS_OK && input.piece)
+        status = piece_check(&input, lines->fd, path, bytes_max, err);
+    return status;
 }

@@ -1,10 +1,11 @@
-/* One input of a sample, as a line of `alignment` or `template_hits` names it: a file, or a piece of
- * a database of concatenated files. Every stage reads these lines through this door. */
+/* One input of a sample, as a line of `alignment` or `template_hits` names it: a file, or a piece
+ * of a database of concatenated files. Every stage reads these lines through this door. */
 #ifndef STAGES_BIO_INPUT_H
 #define STAGES_BIO_INPUT_H
 
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
+#include "engine/base/lines.h"
 #include "engine/base/text.h"
 
 #include <stdbool.h>
@@ -36,5 +37,10 @@ enum status input_piece(struct span name, int64_t offset, int64_t length, struct
  * bytes. */
 enum status input_read(struct span line, size_t bytes_max, struct arena *arena, struct span *name,
                        struct span *content, struct error *err);
+
+/* As input_read, but opens what line names to be read line by line, never whole in memory; close
+ * *lines also after errors. Of broken gzip lines_next tells. */
+enum status input_lines(struct span line, size_t bytes_max, struct arena *arena, struct span *name,
+                        struct lines *lines, struct error *err);
 
 #endif

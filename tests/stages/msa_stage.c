@@ -109,8 +109,32 @@ Test(msa_stage, alignments_that_do_not_fit_are_refused_by_name, .init = begin, .
     cr_assert(strstr(err.text, "/nowhere/x.a3m"), "%s", err.text);
     cr_assert(feed("ACD", file("x.txt", "ACD"), "", &out) == STATUS_REFUSED);
     cr_assert(strstr(err.text, "wanted .a3m"), "%s", err.text);
+    cr_assert(feed("ACD", file("gaps.sto", "# STOCKHOLM 1.0\nq --\nr AC\n//\n"), "", &out) ==
+              STATUS_REFUSED);
+    cr_assert(strstr(err.text, "first row (q) has 0 columns"), "%s", err.text);
     cr_assert(feed("ACD", file("empty.sto", ""), "", &out) == STATUS_REFUSED);
     cr_assert(strstr(err.text, "empty.sto"), "%s", err.text);
+}
+
+Test(msa_stage, pieces_of_databases_count_as_files, .init = begin, .fini = end)
+{
+    struct sample out;
+    const char *db =
+        file("all.db", "garbage>q\nACD\n>r\nAeCW\n# STOCKHOLM 1.0\nq A-CD\nt AWWD\n//\n");
+    const char *a3m = arena_printf(&arena, "hits.a3m@7+15@%s", db);
+    const char *sto = arena_printf(&arena, "hits.sto@22+33@%s", db);
+    const char *both = arena_printf(&arena, "%s\n%s", a3m, sto);
+    cr_assert(feed("ACD", both, "", &out) == STATUS_OK, "%s", err.text);
+    cr_assert(rows_of(&out) == 3 && sample_find(&out, "deletion_column")->size[0] == 2);
+    cr_assert(feed("ACD", both, "q", &out) == STATUS_OK, "%s", err.text);
+    cr_assert(rows_of(&out) == 3, "as families, too");
+    cr_assert(feed("ACE", a3m, "", &out) == STATUS_REFUSED && strstr(err.text, a3m), "%s",
+              err.text);
+    cr_assert(feed("ACD", arena_printf(&arena, "hits.a3m@7+1000@%s", db), "", &out) ==
+              STATUS_REFUSED);
+    cr_assert(strstr(err.text, "do not belong together"), "%s", err.text);
+    cr_assert(feed("ACD", arena_printf(&arena, "hits@7+15@%s", db), "", &out) == STATUS_REFUSED);
+    cr_assert(strstr(err.text, "wanted .a3m"), "%s", err.text);
 }
 
 Test(msa_stage, families_give_each_chain_its_view, .init = begin, .fini = end)
