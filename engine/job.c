@@ -2,7 +2,7 @@
 #include "engine/job.h"
 
 #include "engine/base/rng.h"
-#include "engine/params.h"
+#include "engine/recipe.h"
 #include "engine/rundir.h"
 
 #include <stdio.h>
@@ -103,25 +103,6 @@ static void report(struct stage_context *context, const char *name, double value
         report_set(context->engine, name, value);
 }
 
-/* What fills a store, for `store stat`: kind, version and settings of each stage above it. */
-static const char *recipe_text(struct job *job, const struct graph_line *line)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    ASSERT(out);
-    for (int i = -1; i < line->work_count; i++) {
-        const struct graph_stage *stage = &job->graph->stages[i < 0 ? line->head : line->work[i]];
-        fprintf(out, "%s%s %d ", i < 0 ? "" : "; ", stage->kind->name, stage->kind->version);
-        if (stage->kind->params)
-            params_write(stage->kind->params, stage->state, true, out);
-    }
-    ASSERT(fclose(out) == 0);
-    const char *copy = arena_text(&job->arena, text, size);
-    free(text);
-    return copy;
-}
-
 enum status job_open_stage(struct job *job, int number, const struct job_facts *facts,
                            struct page *page, struct runner *runner, struct error *err)
 {
@@ -147,7 +128,8 @@ enum status job_open_stage(struct job *job, int number, const struct job_facts *
     if (stage->kind->flags & STAGE_STORE) {
         context->store_path = graph_store_path(stage);
         if (facts->line >= 0)
-            context->recipe_text = recipe_text(job, &job->graph->lines[facts->line]);
+            context->recipe_text =
+                recipe_text(job->graph, &job->graph->lines[facts->line], &job->arena);
     }
     enum status status = runner_open(runner, stage->kind, stage->state, context, err);
     if (status != STATUS_OK)

@@ -18,6 +18,7 @@ enum metric {
     METRIC_DONE, /* samples finished: sent on, or stored, or used in a step */
     METRIC_REFUSED,
     METRIC_FAILED, /* attempts that ended in an error */
+    METRIC_REUSED, /* of those done: taken from a record that holds them unchanged (reuse.h) */
     METRIC_MISSED, /* records that were not in the store yet */
     METRIC_BYTES_IN,
     METRIC_BYTES_OUT,

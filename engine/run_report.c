@@ -168,6 +168,9 @@ static void stage_row(struct run *run, int stage, struct progress_row *row)
                                  .rate = run->rate[stage],
                                  .queue = queue_of(run, stage)};
     int used = snprintf(row->note, sizeof row->note, "%s", waits_for(&sums, row->queue, true));
+    if (sums.counter[METRIC_REUSED])
+        used += snprintf(row->note + used, sizeof row->note - (size_t)used, " unchanged %llu",
+                         (unsigned long long)sums.counter[METRIC_REUSED]);
     if (sums.counter[METRIC_REFUSED])
         used += snprintf(row->note + used, sizeof row->note - (size_t)used, " refused %llu",
                          (unsigned long long)sums.counter[METRIC_REFUSED]);
@@ -365,6 +368,14 @@ static void add_store(struct run *run, int line, FILE *out)
             sink->name, (unsigned long long)stored, (unsigned long long)refused);
     if (bad)
         fprintf(out, "  damaged                              %10llu\n", (unsigned long long)bad);
+    for (int w = 0; w < run->job.graph->lines[line].work_count; w++) {
+        int stage = run->job.graph->lines[line].work[w];
+        uint64_t unchanged = sum_stage(run, stage).counter[METRIC_REUSED];
+        if (unchanged)
+            fprintf(out, "  unchanged, so %-21s %12llu\n",
+                    arena_printf(&run->arena, "not %s again:", run->job.graph->stages[stage].name),
+                    (unsigned long long)unchanged);
+    }
 }
 
 /* What a sink's stage wants to be said of the run: RUN/SINK.txt. */

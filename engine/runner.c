@@ -44,6 +44,28 @@ static enum status check_out(struct runner *runner, const struct sample *out, st
     return status;
 }
 
+/* A record of a fill line says of each field which stage it is from, by the ports. */
+static enum status check_named(const struct runner *runner, const struct sample *out,
+                               struct error *err)
+{
+    for (int i = 0; i < out->field_count; i++) {
+        bool named = runner->out.count == 0;
+        for (int k = 0; k < runner->out.count && !named; k++)
+            named = strcmp(runner->out.field[k].name, out->fields[i].name) == 0;
+        if (!named)
+            return error_set(err, STATUS_INVALID, "%s gave the field %s, which its out port does "
+                             "not name", runner->stage->name, out->fields[i].name);
+    }
+    return STATUS_OK;
+}
+
+enum status runner_pass(struct runner *runner, const struct sample *in, struct sample *out,
+                        struct error *err)
+{
+    enum status status = pass_fields(in, out, err);
+    return status == STATUS_OK ? check_out(runner, out, err) : status;
+}
+
 enum status runner_feed(struct runner *runner, const struct work *work, const struct sample *in,
                         struct sample *out, struct arena *arena, struct error *err)
 {
@@ -63,9 +85,10 @@ enum status runner_feed(struct runner *runner, const struct work *work, const st
     if (strcmp(out->key, in->key) != 0)
         return error_set(err, STATUS_INVALID, "%s made \"%s\" out of \"%s\"", stage->name, out->key,
                          in->key);
-    if (stage->flags & STAGE_PASS)
-        status = pass_fields(in, out, err);
-    return status == STATUS_OK ? check_out(runner, out, err) : status;
+    if (!(stage->flags & STAGE_PASS))
+        return check_out(runner, out, err);
+    status = check_named(runner, out, err);
+    return status == STATUS_OK ? runner_pass(runner, in, out, err) : status;
 }
 
 enum status runner_drain(struct runner *runner, const struct work *work, struct sample *out,

@@ -24,6 +24,11 @@ void runner_close(struct runner *runner);
 enum status runner_feed(struct runner *runner, const struct work *work, const struct sample *in,
                         struct sample *out, struct arena *arena, struct error *err);
 
+/* What runner_feed would give, had the stage (STAGE_PASS) made the fields that are in *out already.
+ * STATUS_INVALID: they do not fit its port. */
+enum status runner_pass(struct runner *runner, const struct sample *in, struct sample *out,
+                        struct error *err);
+
 /* A gather stage's incomplete last batch (STATUS_EMPTY: none), checked as it comes out. */
 enum status runner_drain(struct runner *runner, const struct work *work, struct sample *out,
                          struct arena *arena, struct error *err);

@@ -26,7 +26,8 @@ enum stage_flag {
     STAGE_SINGLE = 1 << 4, /* one worker at most */
     STAGE_GPU = 1 << 5,    /* wants a device */
     STAGE_RANDOM = 1 << 6, /* draws random numbers: may not stand above a store */
-    STAGE_PASS = 1 << 7,   /* its output is its input with the fields of its out port added */
+    STAGE_PASS = 1 << 7,   /* its output is its input with the fields of its out port added; it gives
+                              no others, so that records can be reused in part */
 };
 
 /* One setting of a stage: a row of its table, ended by a row without a name. The engine parses the
@@ -89,7 +90,7 @@ struct stage_context {
     uint64_t list_hash;      /* XXH3-64 of the line's keys in order (sinks) */
     uint64_t recipe;         /* store sinks: hash over kind, version and settings of every stage
                                 upstream; with a sample's input_digest it gives store_made */
-    const char *recipe_text; /* the same for people: "scan 1, parse 1, msa 2"; may be NULL */
+    const char *recipe_text; /* what it stands for (recipe.h); may be NULL */
     bool replay;             /* the run only makes batches again; nothing may be written */
     struct arena *arena;     /* lives as long as the process */
     struct sink_terms terms; /* a sink fills it in open */

@@ -255,8 +255,12 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
     enum status status = read_input(worker, item, &in, &outcome->err);
     if (status == STATUS_OK) {
         memcpy(worker->life.page->box.key, in.key, sizeof in.key); /* now it is known by name */
-        status = runner_feed(&worker->runner, &work, &in, &outcome->sample, &worker->arena,
-                             &outcome->err);
+        if (reuse_find(worker->reuse[message->line], &in, &outcome->sample, &worker->arena) &&
+            runner_pass(&worker->runner, &in, &outcome->sample, NULL) == STATUS_OK)
+            metric_add(worker->life.page, METRIC_REUSED, 1);
+        else
+            status = runner_feed(&worker->runner, &work, &in, &outcome->sample, &worker->arena,
+                                 &outcome->err);
         if (status == STATUS_MISS || status == STATUS_BUSY)
             status = STATUS_INVALID; /* those two are ours to say */
     }
@@ -438,6 +442,7 @@ static enum status worker_open(struct worker *worker, struct job *job, int stage
                 worker->line = (uint16_t)i;
                 worker->place = (uint16_t)k;
                 status = head_open(&worker->heads[i], job, i, err);
+                worker->reuse[i] = reuse_open(job->graph, i, stage, &job->arena);
             }
     if (status == STATUS_OK)
         status = job_open_stage(job, stage, &facts, worker->life.page, &worker->runner, err);

@@ -9,6 +9,7 @@
 #include "engine/lifeline.h"
 #include "engine/link.h"
 #include "engine/message.h"
+#include "engine/reuse.h"
 #include "engine/runner.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct worker {
     struct link *link;
     struct runner runner;
     struct head *heads[GRAPH_LINES_MAX]; /* of the lines that this stage works for */
+    struct reuse *reuse[GRAPH_LINES_MAX]; /* NULL: everything is made */
     int stage;                           /* in the graph */
     uint16_t line, place;                /* one of the lines that it works for, and where in it */
     uint32_t index;

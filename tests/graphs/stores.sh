@@ -59,6 +59,21 @@ grep -q "$count of 424 are stored already" "$folder/more/log.txt" ||
 "$foldmill" store ls "$folder/small" --tsv | cut -f1,7 > "$folder/made_small"
 cmp "$folder/made_killed" "$folder/made_small" || exit 1
 
+# A changed setting of msa: its records are made again, but no structure is read again.
+fill redo small --set msa.rows_max=50 || fail "the run with fewer rows failed" "$folder/redo.out"
+[ "$(verify small)" = 424 ] || fail "not all was stored with fewer rows" "$folder/verify"
+grep -Eq 'not parse again: +424$' "$folder/redo/summary.txt" ||
+    fail "structures were read again" "$folder/redo/summary.txt"
+grep -q 'not msa again' "$folder/redo/summary.txt" && fail "msa was not run" "$folder/redo/summary.txt"
+fill afresh afresh --set msa.rows_max=50 || fail "the run from nothing failed" "$folder/afresh.out"
+for store in small afresh; do
+    "$foldmill" store export "$folder/$store" --all "$folder/out_$store" > /dev/null || exit 1
+done
+diff -rq "$folder/out_small" "$folder/out_afresh" || exit 1
+fill again small --set msa.rows_max=50 || fail "the run with nothing to do failed" "$folder/again.out"
+grep -q '424 of 424 are stored already' "$folder/again/log.txt" ||
+    fail "records were made again" "$folder/again/log.txt"
+
 fill second held && fail "a store has two writers" "$folder/second.out"
 grep -q "process $writer on host .* is writing to it" "$folder/second.out" ||
     fail "the writer is not named" "$folder/second.out"
