@@ -73,6 +73,6 @@ Test(cli, good_use_exits_0)
     cr_assert(strstr(output, "line train") && strstr(output, "network of"), "%s", output);
     cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --set crop.workers=3") == 0);
     cr_assert(run("stages") == 0 && strstr(output, "evaluate"));
-    cr_assert(run("stages crop") == 0 && strstr(output, "default 256"), "%s", output);
+    cr_assert(run("stages crop") == 0 && strstr(output, "default 0.15"), "%s", output);
     cr_assert(run("schema") == 0 && output[0] == '{');
 }

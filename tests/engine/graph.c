@@ -95,8 +95,8 @@ Test(graph, keys_and_kinds)
 
 Test(graph, values)
 {
-    one(HEAD FILL "  crop: {in: store.train, with: {length: 0}}\n" TAKE,
-        "g.yaml:8:42:", "a whole number from 1 to 4096; '0' is not");
+    one(HEAD FILL "  crop: {in: store.train, with: {length: -2}}\n" TAKE,
+        "g.yaml:8:42:", "a whole number from -1 to 4096; '-2' is not");
     one(HEAD FILL "  crop: {in: store.train, with: {mode: evla}}\n" TAKE,
         "g.yaml:8:40:", "did you mean 'eval'?");
     one(HEAD FILL "  crop: {in: store.train, with: {length: [1]}}\n" TAKE,
@@ -205,9 +205,9 @@ Test(graph, what_names_an_unreadable_stage_is_told_nothing)
 
 Test(graph, misfits_are_told_beside_wrong_settings)
 {
-    cr_assert(!parse(HEAD FILL "  crop: {in: store, with: {length: 0}}\n  train: {in: crop}\n"));
+    cr_assert(!parse(HEAD FILL "  crop: {in: store, with: {length: -2}}\n  train: {in: crop}\n"));
     char *told = shown();
-    cr_assert(complaints.count == 2 && strstr(told, "'0' is not") && strstr(told, "batch stage"),
+    cr_assert(complaints.count == 2 && strstr(told, "'-2' is not") && strstr(told, "batch stage"),
               "%s", told);
     free(told);
 }
@@ -296,7 +296,7 @@ Test(graph, a_wrong_override_is_underlined)
     cr_assert(!parse_set(HEAD FILL TRAIN, "crop.length=many"));
     char *told = shown();
     cr_assert(strcmp(told,
-                     "--set:1:13: error: length wants a whole number from 1 to 4096; 'many' is "
+                     "--set:1:13: error: length wants a whole number from -1 to 4096; 'many' is "
                      "not\n    crop.length=many\n                ^~~~\n") == 0,
               "%s", told);
     free(told);
