@@ -6,7 +6,6 @@
  *
  * The reference is OpenFold ce0029e (Biopython 1.80, torch 1.13.1), one thread, on a machine of
  * this class (AVX-512, 2 cores): so the ratios are rough where this machine is another. */
-#include "engine/params.h"
 #include "engine/store.h"
 #include "engine/wire.h"
 #include "stages/bio/compact_write.h"
@@ -121,25 +120,6 @@ static void mmcif_row(const struct inputs *inputs, const char *name, int residue
     arena_close(&arena);
 }
 
-/* A stage with these settings, as a graph would give them. */
-static void *stage_make(const struct stage *stage, const char *settings, struct arena *arena)
-{
-    struct complaints complaints;
-    struct error err;
-    struct stage_context *context = arena_zero(arena, 1, sizeof *context);
-    struct source_text *text = arena_zero(arena, 1, sizeof *text);
-    const struct param_roots roots = {.graph = "/"};
-    *context = (struct stage_context){.name = stage->name, .arena = arena};
-    *text = (struct source_text){.name = "bench", .text = span_of(settings)};
-    complaints_open(&complaints, arena);
-    char *state = arena_zero(arena, 1, stage->state_size);
-    struct yaml_node *node = *settings ? yaml_parse(text, arena, &complaints) : NULL;
-    params_fill(stage->params, state, node, &roots, (struct place){text, 1, 1, 1}, arena,
-                &complaints);
-    ASSERT(complaints.count == 0 && stage->open(state, context, &err) == STATUS_OK);
-    return state;
-}
-
 /* Feeds the stage msa and gives what it made. */
 static void msa_feed(void *state, struct span paths, struct span query, struct sample *out,
                      struct arena *arena)
@@ -244,9 +224,12 @@ struct shares {
 static void pass_time(const struct msa_source *source, bool block_delete, uint64_t position,
                       uint32_t pass, struct shares *shares, struct arena *arena)
 {
-    const struct msa_settings settings = {.clusters = CLUSTERS, .extra = EXTRA,
-                                          .mask_fraction = 0.15f, .block_delete = block_delete,
-                                          .block_fraction = 0.3f, .blocks = 5};
+    const struct msa_settings settings = {.clusters = CLUSTERS,
+                                          .extra = EXTRA,
+                                          .mask_fraction = 0.15f,
+                                          .block_delete = block_delete,
+                                          .block_fraction = 0.3f,
+                                          .blocks = 5};
     struct rng rng = rng_open(1, 0, position, "pass", pass);
     uint32_t width = source->length < CROP ? source->length : CROP;
     struct compact compact;

@@ -3,6 +3,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/rng.h"
+#include "engine/params.h"
 #include "stages/bio/residue.h"
 
 #include <math.h>
@@ -264,4 +265,22 @@ void input_templates(struct sample *sample, struct span query, struct arena *are
     sample_add_text(sample, arena, "template_domain_names",
                     SPAN("1aaa_A\n1bbb_A\n1ccc_A\n1ddd_A\n"));
     sample_add_i32(sample, arena, "template_shuffled", TEMPLATES);
+}
+
+void *stage_make(const struct stage *stage, const char *settings, struct arena *arena)
+{
+    struct complaints complaints;
+    struct error err;
+    struct stage_context *context = arena_zero(arena, 1, sizeof *context);
+    struct source_text *text = arena_zero(arena, 1, sizeof *text);
+    const struct param_roots roots = {.graph = "/"};
+    *context = (struct stage_context){.name = stage->name, .arena = arena};
+    *text = (struct source_text){.name = "bench", .text = span_of(settings)};
+    complaints_open(&complaints, arena);
+    char *state = arena_zero(arena, 1, stage->state_size);
+    struct yaml_node *node = *settings ? yaml_parse(text, arena, &complaints) : NULL;
+    params_fill(stage->params, state, node, &roots, (struct place){text, 1, 1, 1}, arena,
+                &complaints);
+    ASSERT(complaints.count == 0 && stage->open(state, context, &err) == STATUS_OK);
+    return state;
 }

@@ -1,10 +1,10 @@
 /* What the bench of the data path works on: files of a folder of golden cases (FOLDMILL_GOLDEN)
- * where there is one, else files of the same sizes that are made up; and a chain's record as the
- * fill line would store it. */
+ * where there is one, else files of the same sizes that are made up; a chain's record as the fill
+ * line would store it; and stages with settings. */
 #ifndef TOOLS_FEATURE_INPUTS_H
 #define TOOLS_FEATURE_INPUTS_H
 
-#include "engine/sample.h"
+#include "engine/stage.h"
 
 #include <stdbool.h>
 
@@ -36,5 +36,8 @@ void input_chain(struct sample *sample, struct span query, struct arena *arena);
 
 /* Adds four templates to a chain, of its own letters but one in three. */
 void input_templates(struct sample *sample, struct span query, struct arena *arena);
+
+/* The stage's state, opened with these settings, as a graph would give them. */
+void *stage_make(const struct stage *stage, const char *settings, struct arena *arena);
 
 #endif

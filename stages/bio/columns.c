@@ -55,20 +55,21 @@ static int letters_in(const char *letters, int count)
 static struct alignment_row columns_keep(struct columns *columns, const struct alignment_row *row)
 {
     struct letters *to = &columns->letters;
-    const struct insertion *at = row->insertion, *end = row->insertion + row->insertions;
+    const struct insertion *insertion = row->insertion; /* may be NULL where there are none */
+    int at = 0;
     int next = 0; /* first column that was not looked at */
     to->insertion_count = 0;
     memset(to->letter, '-', (size_t)columns->width);
     for (const struct run *run = columns->run; run < columns->run + columns->runs; run++) {
         /* Before the run: what stood in dropped columns, and insertions up to its first column. */
         int inserted = letters_in(row->letters + next, run->from - next);
-        for (; at < end && at->column <= run->from; at++)
-            inserted += at->count;
+        for (; at < row->insertions && insertion[at].column <= run->from; at++)
+            inserted += insertion[at].count;
         if (inserted)
             to->insertion[to->insertion_count++] = (struct insertion){run->to, inserted};
-        for (; at < end && at->column < run->from + run->count; at++)
+        for (; at < row->insertions && insertion[at].column < run->from + run->count; at++)
             to->insertion[to->insertion_count++] =
-                (struct insertion){run->to + at->column - run->from, at->count};
+                (struct insertion){run->to + insertion[at].column - run->from, insertion[at].count};
         memcpy(to->letter + run->to, row->letters + run->from, (size_t)run->count);
         next = run->from + run->count;
     }

@@ -57,6 +57,23 @@ static int wanted_file(const struct dirent *entry)
            strcmp(name, "uniprot_hits.sto") != 0 && strcmp(name, "hmm_output.sto") != 0;
 }
 
+/* Rows of a file on their way to the features: the first is the chain. */
+struct own {
+    struct msa_builder *builder;
+    struct span sequence;
+    bool begun;
+};
+
+static enum status own_row(void *user, const struct alignment_row *row, struct error *error)
+{
+    struct own *own = user;
+    if (!own->begun &&
+        alignment_check_row(row, own->sequence.data, (int)own->sequence.size, error) != STATUS_OK)
+        return error->status;
+    own->begun = true;
+    return msa_add_row(own->builder, row, error);
+}
+
 /* The features of one folder, as the reference makes them: files in the order of their names. */
 static struct msa folder_read(const char *folder, struct span sequence)
 {
@@ -68,21 +85,17 @@ static struct msa folder_read(const char *folder, struct span sequence)
     msa_open(&builder, (int)sequence.size, &arena);
     builder.with_species = true;
     for (int i = 0; i < files; i++) {
-        struct alignment raw, alignment;
+        struct lines lines;
         enum alignment_format format;
-        char *name = arena_printf(&arena, "inputs/align/%s/%s", folder, entry[i]->d_name);
+        struct own own = {&builder, sequence, false};
+        const char *name = arena_printf(&arena, "%s/features/inputs/align/%s/%s", golden_root(),
+                                        folder, entry[i]->d_name);
         cr_assert(alignment_format_of(span_of(name), &format, &err) == STATUS_OK);
-        struct span text = golden_file(&arena, name);
-        cr_assert(alignment_read(text, format, &arena, &raw, &err) == STATUS_OK, "%s: %s", name,
+        cr_assert(lines_open(&lines, name, 0, UINT64_MAX, 1 << 30, &arena, &err) == STATUS_OK, "%s",
                   err.text);
-        if (format == ALIGNMENT_STOCKHOLM)
-            cr_assert(alignment_project(&raw, 0, &arena, &alignment, &err) == STATUS_OK);
-        else
-            alignment = raw;
-        cr_assert(alignment_check_query(&alignment, sequence.data, (int)sequence.size, &err) ==
-                      STATUS_OK,
+        cr_assert(alignment_own_rows(&lines, format, &arena, own_row, &own, &err) == STATUS_OK,
                   "%s: %s", name, err.text);
-        cr_assert(msa_add(&builder, &alignment, &err) == STATUS_OK, "%s: %s", name, err.text);
+        lines_close(&lines);
         free(entry[i]);
     }
     free(entry);
