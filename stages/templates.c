@@ -9,7 +9,7 @@
  *   template_sum_probs f32[T]
  *   template_domain_names text               ENTRY_CHAIN, one a line
  *   template_shuffled i32[]                  candidates from the front that training permutes
- *   template_report text                     a line for each hit that was refused: name, tab, why */
+ *   template_report text                     a line for each refused hit: name, tab, why */
 #include "engine/base/file.h"
 #include "engine/stage.h"
 #include "stages/bio/cif.h"

@@ -202,8 +202,9 @@ static void walk_compare(const char *file, const char *chain, const char *folder
     sample_add_text(&sample, &arena, "row", SPAN(""));
     step(&stage_parse, "", &sample);
     step(&stage_msa, "", &sample);
-    step(&stage_templates,
-         arena_printf(&arena, "{structures: %s/template_mmcif, compat: openfold}", inputs), &sample);
+    const char *templates =
+        arena_printf(&arena, "{structures: %s/template_mmcif, compat: openfold}", inputs);
+    step(&stage_templates, templates, &sample);
     step(&stage_crop, "{mode: eval, clusters: 2048, extra: 0, mask: 0}", &sample);
     step(&stage_expand, "", &sample);
     processed_compare(folder, &sample);
