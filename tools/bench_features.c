@@ -2,8 +2,8 @@
  * several runs, beside the reference's time, the goal, and the floor (the bytes that must be read
  * or written at least, at the speed of memcpy in this run); and where the time of a training sample
  * goes. Works on golden cases when FOLDMILL_GOLDEN names their folder, else on made-up files of the
- * same sizes. The reference is OpenFold ce0029e (Biopython 1.80, torch 1.13.1), one thread, on a machine of
- * this class (AVX-512, 2 cores): so the ratios are rough where this machine is another. */
+ * same sizes. The reference is OpenFold ce0029e (Biopython 1.80, torch 1.13.1), one thread, on a
+ * machine of this class (AVX-512, 2 cores): so the ratios are rough where this one is another. */
 #include "engine/store.h"
 #include "engine/wire.h"
 #include "stages/bio/compact_write.h"
