@@ -25,15 +25,33 @@ static const struct port_field *flow_find(const struct flow *flow, const char *n
     return NULL;
 }
 
-static void flow_add(struct flow *flow, const struct port *port)
+static enum status flow_add(struct flow *flow, const struct port *port, struct error *err)
 {
     struct port_table *table = malloc(sizeof *table);
-    struct error err;
-    ASSERT(table && port_open(port, table, &err) == STATUS_OK);
+    ASSERT(table);
+    enum status status = port_open(port, table, err);
+    if (status != STATUS_OK) {
+        free(table);
+        return status;
+    }
     for (int i = 0; i < table->count; i++)
         if (!flow_find(flow, table->field[i].name) && flow->count < SAMPLE_FIELDS_MAX)
             flow->field[flow->count++] = table->field[i];
     free(table);
+    return STATUS_OK;
+}
+
+/* Adds what stage i gives. Ports that settings decide are checked here; a stage's own are good. */
+static void stage_gives(struct graph_reader *reader, int i, bool check, struct flow *flow)
+{
+    const struct graph_stage *stage = &reader->graph->stages[i];
+    struct port out =
+        stage->kind->gives ? stage->kind->gives(stage->state, reader->arena) : stage->kind->out;
+    struct error err;
+    enum status status = flow_add(flow, &out, &err);
+    ASSERT(status == STATUS_OK || stage->kind->gives);
+    if (status != STATUS_OK && check)
+        complain(reader->complaints, stage->place, "%s: %s", stage->name, err.text);
 }
 
 /* How a field that is wanted is missed: NULL when it is not. */
@@ -87,7 +105,7 @@ static void line_flow(struct graph_reader *reader, const struct graph_line *line
     else if (graph->stages[line->head].kind->flags & STAGE_STORE)
         flow->anything = true;
     else
-        flow_add(flow, &graph->stages[line->head].kind->out);
+        stage_gives(reader, line->head, check, flow);
     for (int w = 0; w <= line->work_count; w++) {
         int i = w < line->work_count ? line->work[w] : line->gather;
         if (i < 0)
@@ -99,7 +117,7 @@ static void line_flow(struct graph_reader *reader, const struct graph_line *line
             flow->count = 0;
             flow->anything = false;
         }
-        flow_add(flow, &kind->out);
+        stage_gives(reader, i, check, flow);
     }
     if (check)
         take_check(reader, line->sink, flow);

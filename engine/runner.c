@@ -8,8 +8,9 @@ enum status runner_open(struct runner *runner, const struct stage *stage, void *
 {
     *runner = (struct runner){.stage = stage, .state = state, .context = context};
     enum status status = port_open(&stage->in, &runner->in, err);
+    struct port out = stage->gives ? stage->gives(state, context->arena) : stage->out;
     if (status == STATUS_OK)
-        status = port_open(&stage->out, &runner->out, err);
+        status = port_open(&out, &runner->out, err);
     if (status == STATUS_OK && stage->open)
         status = stage->open(state, context, err);
     runner->opened = status == STATUS_OK;

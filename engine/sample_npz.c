@@ -1,6 +1,8 @@
 /* Samples as numpy arrays; see sample_npz.h. */
 #include "engine/sample_npz.h"
 
+#include <string.h>
+
 static const enum npz_kind kinds[KIND_COUNT] = {
     [KIND_I8] = NPZ_I8,   [KIND_U8] = NPZ_U8,   [KIND_I16] = NPZ_I16,  [KIND_I32] = NPZ_I32,
     [KIND_I64] = NPZ_I64, [KIND_F32] = NPZ_F32, [KIND_BF16] = NPZ_F32, [KIND_BOOL] = NPZ_BOOL,
@@ -36,6 +38,55 @@ enum status sample_arrays(const struct sample *sample, struct arena *arena,
         }
         if (!arrays[i].data)
             return error_set(err, STATUS_LIMIT, "no memory for field %s", field->name);
+    }
+    return STATUS_OK;
+}
+
+/* A sample's kind for numpy's; KIND_COUNT: none, and what to convert to. */
+static enum kind kind_of(enum npz_kind kind, const char **instead)
+{
+    *instead = "float32";
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (kinds[k] == kind && k != KIND_BF16)
+            return (enum kind)k;
+    if (kind == NPZ_U16 || kind == NPZ_U32 || kind == NPZ_U64)
+        *instead = "int32 or int64";
+    if (kind == NPZ_BYTES || kind == NPZ_UNICODE)
+        *instead = "uint8, the bytes of the text";
+    return KIND_COUNT;
+}
+
+enum status sample_take_arrays(struct sample *sample, const struct npz_array *arrays, int count,
+                               struct arena *arena, struct error *err)
+{
+    for (int i = 0; i < count; i++) {
+        const struct npz_array *array = &arrays[i];
+        const char *instead;
+        struct field field = {.kind = kind_of(array->kind, &instead), .rank = array->rank};
+        size_t bytes;
+        if (array->name.size > FIELD_NAME_MAX || array->rank > SAMPLE_RANK_MAX)
+            return error_set(err, STATUS_INVALID,
+                             "array %.*s: names have at most %d bytes, and arrays %d axes",
+                             array->name.size < 80 ? (int)array->name.size : 80, array->name.data,
+                             FIELD_NAME_MAX, SAMPLE_RANK_MAX);
+        memcpy(field.name, array->name.data, array->name.size);
+        if (field.kind == KIND_COUNT)
+            return error_set(err, STATUS_INVALID, "array %s: samples have no such type; make it %s",
+                             field.name, instead);
+        for (int d = 0; d < array->rank; d++)
+            field.size[d] = array->size[d] > INT64_MAX ? -1 : (int64_t)array->size[d];
+        enum status status = field_measure(&field, &bytes, err);
+        if (status != STATUS_OK)
+            return status;
+        ASSERT_INT(bytes, ==, array->count * array->item_bytes);
+        field.data = arena_try(arena, bytes, 1);
+        if (!field.data)
+            return error_set(err, STATUS_LIMIT, "no memory for array %s", field.name);
+        if (bytes)
+            memcpy(field.data, array->data, bytes);
+        status = sample_put(sample, &field, err);
+        if (status != STATUS_OK)
+            return status;
     }
     return STATUS_OK;
 }

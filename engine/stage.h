@@ -164,6 +164,10 @@ struct stage {
 
     void (*close)(void *state);
 
+    /* May be NULL. The out port where the settings decide it, instead of `out`; from the settings
+     * alone, before open. Texts are made in arena; they are checked like those of `out`. */
+    struct port (*gives)(const void *state, struct arena *arena);
+
     /* May be NULL. The sizes that the settings fix, by the capital of the out port: size[letter -
      * 'A']; others are left alone. */
     void (*sizes)(const void *state, int64_t size[26]);
