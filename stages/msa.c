@@ -224,6 +224,10 @@ static enum status msa_feed(void *state, const struct work *work, const struct s
     if (row.size == 0)
         rows_reserve(files, &builder);
     enum status status = files_read(msa, files, row, sequence, &builder, err);
+    struct span found = sample_text(in, "found_alignment"), line;
+    while (status == STATUS_OK && span_line(&found, &line))
+        if (line.size)
+            status = own_read(msa, line, sequence, &builder, err);
     if (status == STATUS_OK)
         status = msa_finish(&builder, &features, err);
     if (status != STATUS_OK)
@@ -269,7 +273,8 @@ static const struct param msa_params[] = {
     {.name = NULL},
 };
 
-static const char *const msa_in[] = {"sequence:u8[L]", "alignment:u8[A]", "row:u8[R]", NULL};
+static const char *const msa_in[] = {"sequence:u8[L]", "alignment:u8[A]", "row:u8[R]",
+                                      "found_alignment:u8[F]?", NULL};
 static const char *const msa_out[] = {"msa:u8[N,L]",
                                       "deletion_start:i32[S]",
                                       "deletion_column:i32[D]",

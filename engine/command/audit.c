@@ -2,6 +2,7 @@
 #include "engine/audit.h"
 
 #include "engine/command.h"
+#include "engine/programs.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ static int audit_run(int argc, char **argv)
     char run_dir[PATH_MAX];
     int64_t replays = 0;
     const char *steps = command_option(&argc, argv, "replay");
+    programs_allow(command_option(&argc, argv, "programs"));
     if (!command_rest(&command_audit, argc, argv, 1, 1))
         return EXIT_USAGE;
     if (steps && !text_int(span_of(steps), 0, REPLAYS_MAX, &replays)) {
@@ -56,12 +58,13 @@ static int audit_run(int argc, char **argv)
 const struct command command_audit = {
     .name = "audit",
     .summary = "counts what became of every position of a run",
-    .help = "usage: foldmill audit RUN [--replay N]\n\n"
+    .help = "usage: foldmill audit RUN [--replay N] [--programs DIR[:DIR]]\n\n"
             "For each line of the run in the folder RUN: how many positions were delivered,\n"
             "refused, set aside, dropped, are padding; and how many are holes or doubles, which\n"
             "must be 0. Reads the frozen lists, the step tables, the journal and the stores; then\n"
             "lists what was set aside, with position, key and reason.\n\n"
-            "  --replay N   also makes N steps of each line again and compares their digests\n\n"
+            "  --replay N   also makes N steps of each line again and compares their digests\n"
+            "  --programs D folders of programs that stages may start, as for foldmill run\n\n"
             "Exit code 0: nothing is lost, doubled or damaged; 1: something is.\n",
     .run = audit_run,
 };

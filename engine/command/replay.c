@@ -3,6 +3,7 @@
 
 #include "engine/base/file.h"
 #include "engine/command.h"
+#include "engine/programs.h"
 #include "engine/rundir.h"
 #include "engine/sample_npz.h"
 
@@ -109,6 +110,7 @@ static int command_replay_main(int argc, char **argv)
     const char *out = command_option(&argc, argv, "out");
     const char *run = command_option(&argc, argv, "run");
     const char *sink = command_option(&argc, argv, "line");
+    programs_allow(command_option(&argc, argv, "programs"));
     if (!command_rest(&command_replay, argc, argv, 1, 1))
         return EXIT_USAGE;
     if (!run && stat(argv[1], &stat_buffer) == 0 && S_ISDIR(stat_buffer.st_mode))
@@ -143,7 +145,8 @@ const struct command command_replay = {
             "that\n"
             "the run logged. Writes nothing into the run's directory.\n\n"
             "  --line SINK   which line, by its sink; else train, or the first that makes steps\n"
-            "  --out DIR     writes the batch to DIR/stepN.npz\n\n"
+            "  --out DIR     writes the batch to DIR/stepN.npz\n"
+            "  --programs D  folders of programs that stages may start, as for foldmill run\n\n"
             "Exit code 0: made, and the same where it was logged; 1: not; 2: wrong command line.\n",
     .run = command_replay_main,
 };

@@ -2,12 +2,14 @@
 #include "engine/run.h"
 
 #include "engine/command.h"
+#include "engine/programs.h"
 
 static int command_run_main(int argc, char **argv)
 {
     struct run_options options = {0};
     options.set_count = command_sets(&argc, argv, options.sets, RUN_SETS_MAX);
     options.run_dir = command_option(&argc, argv, "run");
+    programs_allow(command_option(&argc, argv, "programs"));
     options.quiet = command_flag(&argc, argv, "quiet");
     if (!command_rest(&command_run, argc, argv, 1, 1))
         return EXIT_USAGE;
@@ -19,13 +21,15 @@ const struct command command_run = {
     .name = "run",
     .summary = "runs a graph on this machine",
     .help =
-        "usage: foldmill run GRAPH [--run DIR] [--set STAGE.SETTING=VALUE]... [--quiet]\n\n"
+        "usage: foldmill run GRAPH [--run DIR] [--set STAGE.SETTING=VALUE]... [--quiet]\n"
+        "                    [--programs DIR[:DIR]]\n\n"
         "Starts the processes of every stage, moves samples between them until all lines have\n"
         "ended, and prints what was done. Ctrl-C (or SIGTERM) finishes and saves what is in\n"
         "flight and exits 0; a second one stops at once (130).\n\n"
         "  --run DIR     where everything is written; the default is runs/GRAPH-DATE-TIME. A\n"
         "                directory that holds a run of the same graph goes on with that run\n"
         "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
+        "  --programs D  folders of programs that stages may start (exec, search), colons between\n"
         "  --quiet       no progress and no table; warnings and errors alone\n\n"
         "DIR/ then holds: graph.yaml (resolved), summary.txt, log.txt, refused.tsv, metrics.tsv, "
         "a\n"
