@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILES_MAX = 1000 };
+enum { FILES_MAX = 1000, KEEP_BYTES = 64 << 20 };
 
 enum { MISSING_REFUSE, MISSING_ALONE };
 
@@ -55,7 +55,7 @@ static enum status family_read(struct msa_state *msa, struct span line, struct s
                                struct span sequence, struct alignment *view, struct error *err)
 {
     if (!span_is(line, msa->kept_line)) {
-        arena_reset(&msa->kept);
+        arena_release(&msa->kept, KEEP_BYTES);
         msa->kept_line[0] = 0;
         enum status status = raw_read(line, &msa->kept, &msa->family, err);
         if (status != STATUS_OK)
@@ -212,7 +212,7 @@ static enum status msa_feed(void *state, const struct work *work, const struct s
     struct span sequence = sample_text(in, "sequence");
     if (sequence.size == 0)
         return error_set(err, STATUS_REFUSED, "the chain has no residues");
-    arena_reset(&msa->scratch);
+    arena_release(&msa->scratch, KEEP_BYTES);
     msa_open(&builder, (int)sequence.size, &msa->scratch);
     builder.symbol_arena = arena; /* where the field will stand */
     builder.with_species = msa->species;
