@@ -1,0 +1,49 @@
+/* Which alignments and template hits a chain has of its own, as lines that stages/bio/input.h
+ * reads, and the digests of their bytes. */
+#ifndef STAGES_LISTING_INPUTS_H
+#define STAGES_LISTING_INPUTS_H
+
+#include "engine/stage.h"
+#include "stages/bio/names.h"
+
+#include <xxhash.h>
+
+/* The digest of an input, which many chains may share. */
+struct input_digest {
+    XXH128_hash_t hash;
+    bool known;
+};
+
+struct inputs {
+    const struct param_paths *folders;
+    struct arena *arena, *scratch; /* for the whole listing; for the file in hand */
+    struct names lines;            /* whose digests are in digest[] */
+    struct input_digest *digest;
+    int digest_capacity;
+};
+
+/* A chain's inputs, a line each; "": none. */
+struct chain_inputs {
+    const char *alignment, *template_hits;
+};
+
+void inputs_open(struct inputs *inputs, const struct param_paths *folders, struct arena *arena,
+                 struct arena *scratch);
+
+/* The name of a file says an alignment. */
+bool inputs_is_alignment(struct span name);
+
+/* Appends a line. */
+void inputs_add(struct arena *arena, const char **lines, const char *line);
+
+/* What the folders hold of the chain: files KEY.a3m (.sto, ..., .hhr), and those of the folder KEY
+ * and of its subfolders a3m, sto and hhr, in the order of the files' names. uniprot_hits,
+ * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Texts in the arena.
+ */
+void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found);
+
+/* The hash of an input's bytes (unpacked), read once. STATUS as input_read. */
+enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
+                          struct error *err);
+
+#endif
