@@ -132,46 +132,49 @@ BITS_TARGET static inline void planes_of(const uint8_t *symbols, size_t count, u
         plane[(size_t)p * stride] = _mm512_test_epi8_mask(x, _mm512_set1_epi8((char)(1 << p)));
 }
 
-/* Raises best[STEP, 8 lanes] by the scores of TILE clusters; rows[STEP, chunks, PLANES],
+/* Raises best[STEP, 8 lanes] by the scores of TILE clusters; rows[chunks, PLANES, STEP],
  * tile[TILE / LANES, chunks, PLANES, LANES]. A value is score * 2^32 + (2^32 - 1 - cluster), so
  * that the largest is the highest score, and of these the lowest cluster. */
 BITS_TARGET static void tile_score(const uint64_t *rows, const uint64_t *tile, size_t chunks,
                                    uint32_t first, __m512i *best)
 {
     enum { GROUPS = TILE / LANES };
-    const size_t row_words = chunks * PLANES, group_words = chunks * PLANES * LANES;
+    const size_t group_words = chunks * PLANES * LANES;
     const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-    __m512i score[GROUPS][STEP];
-    for (int g = 0; g < GROUPS; g++)
-        for (int r = 0; r < STEP; r++)
-            score[g][r] = _mm512_setzero_si512();
-    for (size_t k = 0; k < chunks; k++)
-#pragma GCC unroll 2
-        for (size_t g = 0; g < GROUPS; g++) {
-            const uint64_t *cluster = tile + g * group_words + k * PLANES * LANES;
-            __m512i equal[STEP];
+    __m512i score[STEP][GROUPS];
+    for (int r = 0; r < STEP; r++)
+        for (int g = 0; g < GROUPS; g++)
+            score[r][g] = _mm512_setzero_si512();
+    for (size_t k = 0; k < chunks; k++) {
+        __m512i equal[STEP][GROUPS];
 #pragma GCC unroll 5
-            for (size_t p = 0; p < PLANES; p++) {
-                __m512i a = _mm512_load_si512(cluster + p * LANES);
+        for (size_t p = 0; p < PLANES; p++) {
+            __m512i a[GROUPS];
+#pragma GCC unroll 2
+            for (size_t g = 0; g < GROUPS; g++)
+                a[g] = _mm512_load_si512(tile + g * group_words + (k * PLANES + p) * LANES);
 #pragma GCC unroll 8
-                for (size_t r = 0; r < STEP; r++) {
-                    uint64_t word = rows[r * row_words + k * PLANES + p];
-                    __m512i b = _mm512_set1_epi64((long long)word);
-                    /* not (a xor b), then equal and not (a xor b) */
-                    equal[r] = p == 0 ? _mm512_ternarylogic_epi64(a, a, b, 0x81)
-                                      : _mm512_ternarylogic_epi64(equal[r], a, b, 0x90);
-                }
+            for (size_t r = 0; r < STEP; r++) {
+                __m512i b = _mm512_set1_epi64((long long)rows[(k * PLANES + p) * STEP + r]);
+                /* not (a xor b), then equal and not (a xor b) */
+#pragma GCC unroll 2
+                for (size_t g = 0; g < GROUPS; g++)
+                    equal[r][g] = p == 0 ? _mm512_ternarylogic_epi64(a[g], a[g], b, 0x81)
+                                         : _mm512_ternarylogic_epi64(equal[r][g], a[g], b, 0x90);
             }
-#pragma GCC unroll 8
-            for (size_t r = 0; r < STEP; r++)
-                score[g][r] = _mm512_add_epi64(score[g][r], _mm512_popcnt_epi64(equal[r]));
         }
+#pragma GCC unroll 8
+        for (size_t r = 0; r < STEP; r++)
+#pragma GCC unroll 2
+            for (size_t g = 0; g < GROUPS; g++)
+                score[r][g] = _mm512_add_epi64(score[r][g], _mm512_popcnt_epi64(equal[r][g]));
+    }
     for (uint32_t g = 0; g < GROUPS; g++) {
         __m512i last = _mm512_set1_epi64(UINT32_MAX - (int64_t)(first + g * LANES));
         __m512i order = _mm512_sub_epi64(last, lane);
         for (int r = 0; r < STEP; r++)
             best[r] = _mm512_max_epu64(best[r],
-                                       _mm512_or_si512(_mm512_slli_epi64(score[g][r], 32), order));
+                                       _mm512_or_si512(_mm512_slli_epi64(score[r][g], 32), order));
     }
 }
 
@@ -181,10 +184,12 @@ BITS_TARGET static void assign_bits(const struct msa_source *source,
 {
     size_t length = source->length, chunks = (length + 63) / 64;
     size_t tiles = ((size_t)choice->clusters + TILE - 1) / TILE;
-    size_t tile_words = TILE * chunks * PLANES, row_words = chunks * PLANES;
+    size_t tile_words = TILE * chunks * PLANES, step_words = STEP * chunks * PLANES;
     uint64_t *tile = arena_alloc(arena, tiles * tile_words * sizeof *tile);
-    uint64_t *rows = arena_alloc(arena, BLOCK * row_words * sizeof *rows);
+    uint64_t *rows = arena_alloc(arena, BLOCK / STEP * step_words * sizeof *rows);
     memset(tile, 0xff, tiles * tile_words * sizeof *tile); /* NEVER_BITS everywhere */
+    /* The last step of rows may be part of an older one, or zeros; its results are not read. */
+    memset(rows, 0, BLOCK / STEP * step_words * sizeof *rows);
     for (size_t c = 0; c < choice->clusters; c++)
         for (size_t k = 0; k < chunks; k++)
             planes_of(choice->masked + c * length + k * 64, length - k * 64, NEVER_BITS, true,
@@ -197,13 +202,15 @@ BITS_TARGET static void assign_bits(const struct msa_source *source,
         for (size_t r = 0; r < count; r++)
             for (size_t k = 0; k < chunks; k++)
                 planes_of(source->msa + choice->extra_row[begin + r] * length + k * 64,
-                          length - k * 64, 0, false, 1, rows + r * row_words + k * PLANES);
-        /* The last step may hold rows of the block before it; their results are not read. */
-        if (begin == 0 && count < BLOCK)
-            memset(rows + count * row_words, 0, (BLOCK - count) * row_words * sizeof *rows);
+                          length - k * 64, 0, false, STEP,
+                          rows + r / STEP * step_words + k * PLANES * STEP + r % STEP);
+        /* Rows lie anywhere in a matrix that fits no cache: the next ones are fetched meanwhile. */
+        for (size_t e = begin + BLOCK; e < choice->extra && e < begin + 2 * BLOCK; e++)
+            for (size_t j = 0; j < length; j += 64)
+                _mm_prefetch(source->msa + choice->extra_row[e] * length + j, _MM_HINT_T1);
         for (size_t t = 0; t < tiles; t++)
             for (size_t r = 0; r < count; r += STEP)
-                tile_score(rows + r * row_words, tile + t * tile_words, chunks,
+                tile_score(rows + r / STEP * step_words, tile + t * tile_words, chunks,
                            (uint32_t)(t * TILE), best + r);
         for (size_t r = 0; r < count; r++) {
             uint64_t most = (uint64_t)_mm512_reduce_max_epu64(best[r]);
