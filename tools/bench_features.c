@@ -93,7 +93,7 @@ static double copy_speed(void)
     return BYTES / median(&times);
 }
 
-static void mmcif_row(const struct inputs *inputs, const char *name, int residues, int models,
+static void mmcif_row(const struct bench_folder *inputs, const char *name, int residues, int models,
                       const char *work, double reference, double goal)
 {
     struct arena arena;
@@ -415,7 +415,7 @@ static void bytes_print(const char *work, const struct shares *shares)
            mb < 5 ? "met" : "MISSED", mb < 3 ? "met" : "not met");
 }
 
-static void processed_rows(const struct inputs *inputs)
+static void processed_rows(const struct bench_folder *inputs)
 {
     struct stored small = {0}, large = {0};
     struct store_entry entry;
@@ -457,7 +457,7 @@ int main(int argc, char **argv)
     arena_open(&arena, 0);
     if (!mkdtemp(folder))
         return perror(folder), 1;
-    struct inputs inputs = inputs_open(folder, &arena);
+    struct bench_folder inputs = bench_inputs(folder, &arena);
     struct span query, paths;
     copy_bytes_per_ms = copy_speed();
     printf("inputs: %s; memcpy %.1f GB/s\n",

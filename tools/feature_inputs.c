@@ -16,10 +16,10 @@ enum { TEMPLATES = 4 };
 
 #define FILE_MAX ((size_t)1 << 30)
 
-struct inputs inputs_open(const char *folder, struct arena *arena)
+struct bench_folder bench_inputs(const char *folder, struct arena *arena)
 {
     const char *golden = getenv("FOLDMILL_GOLDEN");
-    return (struct inputs){golden && *golden ? golden : NULL, folder, arena};
+    return (struct bench_folder){golden && *golden ? golden : NULL, folder, arena};
 }
 
 /* A text that grows. */
@@ -90,7 +90,8 @@ static struct span mmcif_make(struct arena *arena, int residues, int models)
     return (struct span){text.data, text.size};
 }
 
-struct span input_mmcif(const struct inputs *inputs, const char *name, int residues, int models)
+struct span input_mmcif(const struct bench_folder *inputs, const char *name, int residues,
+                        int models)
 {
     struct span content;
     struct error err;
@@ -128,8 +129,8 @@ static void row_write(struct text *text, const char *row, int number, int length
     add(text, "\n");
 }
 
-static struct span alignment_make(const struct inputs *inputs, const char *name, bool stockholm,
-                                  int rows, int length, struct span *query)
+static struct span alignment_make(const struct bench_folder *inputs, const char *name,
+                                  bool stockholm, int rows, int length, struct span *query)
 {
     enum { BLOCK = 200 };
     struct arena *arena = inputs->arena;
@@ -176,7 +177,7 @@ static struct span first_row(const char *path, struct arena *arena)
     return line;
 }
 
-struct span input_alignment(const struct inputs *inputs, const char *name, const char *suffix,
+struct span input_alignment(const struct bench_folder *inputs, const char *name, const char *suffix,
                             int rows, int length, struct span *query)
 {
     bool stockholm = suffix && strcmp(suffix, ".sto") == 0;

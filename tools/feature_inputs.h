@@ -8,23 +8,24 @@
 
 #include <stdbool.h>
 
-struct inputs {
+struct bench_folder {
     const char *golden; /* NULL: all is made up */
     const char *folder; /* of what is made up */
     struct arena *arena;
 };
 
 /* Opens the inputs; folder is there and may be written to. */
-struct inputs inputs_open(const char *folder, struct arena *arena);
+struct bench_folder bench_inputs(const char *folder, struct arena *arena);
 
 /* Text of an mmCIF file: the golden `name`.cif, or `residues` residues in `models` models. */
-struct span input_mmcif(const struct inputs *inputs, const char *name, int residues, int models);
+struct span input_mmcif(const struct bench_folder *inputs, const char *name, int residues,
+                        int models);
 
 /* Paths, one a line, of the alignments of the golden case `name`, its files that end in suffix
  * (".a3m" or
  * ".sto"; NULL: both); or of one made-up file, A3M or Stockholm (suffix), of rows x length. Sets
  * *query to the letters of the first row. */
-struct span input_alignment(const struct inputs *inputs, const char *name, const char *suffix,
+struct span input_alignment(const struct bench_folder *inputs, const char *name, const char *suffix,
                             int rows, int length, struct span *query);
 
 /* Bytes of the files of paths. */

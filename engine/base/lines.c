@@ -193,6 +193,18 @@ enum status lines_next(struct lines *lines, struct span *line, struct error *err
     }
 }
 
+enum status lines_piece(struct lines *lines, struct span *piece, struct error *err)
+{
+    while (lines->begin == lines->end) {
+        enum status status = lines->ended ? STATUS_EMPTY : fill(lines, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    *piece = (struct span){lines->text + lines->begin, lines->end - lines->begin};
+    lines->begin = lines->end;
+    return STATUS_OK;
+}
+
 void lines_close(struct lines *lines)
 {
     if (lines->packed)

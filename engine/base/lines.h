@@ -35,6 +35,10 @@ void lines_open_text(struct lines *lines, struct span text);
  * bytes, or no memory for a line. */
 enum status lines_next(struct lines *lines, struct span *line, struct error *err);
 
+/* All that was read and not taken yet, and more of the file if that is nothing, whatever lines it
+ * holds; good until the next call. Status as lines_next. */
+enum status lines_piece(struct lines *lines, struct span *piece, struct error *err);
+
 void lines_close(struct lines *lines);
 
 #endif

@@ -99,6 +99,23 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
     }
 }
 
+/* Of the unpacked bytes, of which only a buffer is ever in memory. */
+static enum status digest_read(struct span line, struct arena *scratch, XXH128_hash_t *hash,
+                               struct error *err)
+{
+    struct lines lines;
+    struct span name, piece;
+    XXH3_state_t *state = XXH3_createState();
+    ASSERT(state && XXH3_128bits_reset(state) == XXH_OK);
+    enum status status = input_lines(line, ALIGNMENT_BYTES_MAX, scratch, &name, &lines, err);
+    while (status == STATUS_OK && (status = lines_piece(&lines, &piece, err)) == STATUS_OK)
+        XXH3_128bits_update(state, piece.data, piece.size);
+    lines_close(&lines);
+    *hash = XXH3_128bits_digest(state);
+    XXH3_freeState(state);
+    return status == STATUS_EMPTY ? STATUS_OK : status;
+}
+
 enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
                           struct error *err)
 {
@@ -113,13 +130,10 @@ enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t
     }
     struct input_digest *digest = &inputs->digest[number];
     if (!digest->known) {
-        struct span name, content;
         struct arena_mark mark = arena_mark(inputs->scratch);
-        enum status status =
-            input_read(line, ALIGNMENT_BYTES_MAX, inputs->scratch, &name, &content, err);
+        enum status status = digest_read(line, inputs->scratch, &digest->hash, err);
         if (status != STATUS_OK)
             return status;
-        digest->hash = XXH3_128bits(content.data, content.size);
         digest->known = true;
         arena_rewind(inputs->scratch, mark);
     }

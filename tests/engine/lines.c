@@ -71,6 +71,15 @@ static void compare(const char *path, uint64_t offset, uint64_t length, struct s
     cr_assert(status == STATUS_EMPTY, "%s", err.text);
     cr_assert(lines_next(&memory, &wanted, &err) == STATUS_EMPTY, "line %d is missing", count);
     lines_close(&lines);
+    struct span piece, rest = text;
+    cr_assert(lines_open(&lines, path, offset, length, 1 << 30, &arena, &err) == STATUS_OK);
+    while ((status = lines_piece(&lines, &piece, &err)) == STATUS_OK) {
+        cr_assert(piece.size && piece.size <= rest.size &&
+                  memcmp(piece.data, rest.data, piece.size) == 0);
+        rest.data += piece.size, rest.size -= piece.size;
+    }
+    cr_assert(status == STATUS_EMPTY && rest.size == 0, "%zu bytes are missing", rest.size);
+    lines_close(&lines);
     while (text.size && span_line(&text, &line))
         count--;
     cr_assert(count == 0);
