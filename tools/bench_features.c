@@ -7,10 +7,8 @@
 #include "engine/store.h"
 #include "engine/wire.h"
 #include "stages/bio/compact_write.h"
-#include "stages/bio/features.h"
 #include "stages/bio/msa_assign.h"
 #include "stages/bio/structure_read.h"
-#include "stages/learn/view.h"
 #include "tools/feature_inputs.h"
 
 #include <stdio.h>
@@ -22,7 +20,7 @@
 
 enum { RUNS = 9, RUNS_MAX = 25, PASSES_MAX = 4, CROP = 256, CLUSTERS = 128, EXTRA = 1024 };
 
-extern const struct stage stage_crop, stage_msa;
+extern const struct stage stage_crop, stage_expand, stage_msa;
 
 static double copy_bytes_per_ms; /* of memcpy */
 
@@ -249,11 +247,12 @@ static void pass_time(const struct msa_source *source, bool block_delete, uint64
     shares->passes++;
 }
 
-/* One sample from the store to the compact crop; its milliseconds. */
+/* One sample from the store to the compact crop; its milliseconds. *expanded: and then to every
+ * feature by its own name, as a program would get them. */
 static double sample_time(struct stored *stored, void *crop, uint64_t position, uint32_t recycles,
-                          struct shares *shares, struct arena *arena)
+                          struct shares *shares, double *expanded, struct arena *arena)
 {
-    struct sample in, out;
+    struct sample in, out, all;
     struct error err;
     struct work work = {.seed = 1, .position = position, .recycles = recycles};
     arena_reset(arena);
@@ -263,6 +262,9 @@ static double sample_time(struct stored *stored, void *crop, uint64_t position, 
     ASSERT(sample_open(&out, SPAN("1tst_A"), &err) == STATUS_OK);
     ASSERT(stage_crop.feed(crop, &work, &in, &out, arena, &err) == STATUS_OK);
     double end = thread_ms();
+    ASSERT(sample_open(&all, SPAN("1tst_A"), &err) == STATUS_OK);
+    ASSERT(stage_expand.feed(NULL, &work, &out, &all, arena, &err) == STATUS_OK);
+    *expanded = thread_ms() - begin;
     shares->decode += decoded - begin;
     shares->crop += end - decoded;
     shares->bytes_out += (double)wire_size(&out);
@@ -270,13 +272,15 @@ static double sample_time(struct stored *stored, void *crop, uint64_t position, 
     return end - begin;
 }
 
-/* Row of a training sample at mean recycling: each run makes one sample of 1, 2, 3 and 4 passes. */
+/* Rows of a training sample at mean recycling: each run makes one sample of 1, 2, 3 and 4 passes.
+ */
 static struct shares processed_row(struct stored *stored, bool block_delete, const char *work,
                                    double reference, double goal)
 {
     struct arena keep, arena;
-    struct times times = {.runs = 0};
+    struct times times = {.runs = 0}, whole = {.runs = 0};
     struct shares shares = {0};
+    double expanded;
     int runs = block_delete ? RUNS_MAX : RUNS;
     arena_open(&keep, 0);
     arena_open(&arena, 0);
@@ -285,12 +289,13 @@ static struct shares processed_row(struct stored *stored, bool block_delete, con
     void *crop = stage_make(&stage_crop, settings, &keep);
     struct shares cold = {0};
     for (int i = 0; i < 2; i++)
-        sample_time(stored, crop, 0, PASSES_MAX - 1, &cold, &arena);
+        sample_time(stored, crop, 0, PASSES_MAX - 1, &cold, &expanded, &arena);
     for (int run = 0; run < runs; run++) {
-        double ms = 0;
+        double ms = 0, all = 0;
         for (uint32_t recycles = 0; recycles < PASSES_MAX; recycles++) {
             uint64_t position = (uint64_t)run * PASSES_MAX + recycles;
-            ms += sample_time(stored, crop, position, recycles, &shares, &arena);
+            ms += sample_time(stored, crop, position, recycles, &shares, &expanded, &arena);
+            all += expanded;
             for (uint32_t pass = 0; pass <= recycles; pass++) {
                 struct arena_mark mark = arena_mark(&arena);
                 pass_time(&stored->source, block_delete, position, pass, &shares, &arena);
@@ -298,9 +303,13 @@ static struct shares processed_row(struct stored *stored, bool block_delete, con
             }
         }
         times_add(&times, ms / PASSES_MAX);
+        times_add(&whole, all / PASSES_MAX);
     }
     double touched = shares.rows / shares.samples * stored->source.length;
     row_print(work, &times, reference, goal, touched + shares.bytes_out / shares.samples);
+    /* All features of a pass are 12.2 MB, those of no pass 1.6 MB, as the reference has them. */
+    row_print("  and every feature made of it", &whole, reference, 0,
+              touched + 12.2e6 * shares.passes / shares.samples + 1.6e6);
     arena_close(&arena);
     arena_close(&keep);
     return shares;
@@ -343,33 +352,6 @@ static void assign_print(const struct msa_source *source)
             printf("  %s -", names[way]);
     }
     puts("\n  (AVX-512: 7 vector operations for 512 compares)");
-    arena_close(&arena);
-}
-
-/* What the trainer pays to expand one pass to features of cluster and extra rows. */
-static void expand_row(struct stored *stored, const char *work)
-{
-    struct arena arena;
-    struct times times = {.runs = 0};
-    struct sample in, out;
-    struct error err;
-    arena_open(&arena, 0);
-    void *crop = stage_make(&stage_crop, "", &arena);
-    ASSERT(store_get(stored->store, stored->chain.key, NULL, NULL, &arena, &in, &err) == STATUS_OK);
-    ASSERT(sample_open(&out, SPAN("1tst_A"), &err) == STATUS_OK);
-    ASSERT(stage_crop.feed(crop, &(struct work){.seed = 1}, &in, &out, &arena, &err) == STATUS_OK);
-    for (int run = 0; run < RUNS; run++) {
-        struct compact compact;
-        struct features features;
-        struct arena_mark mark = arena_mark(&arena);
-        double begin = thread_ms();
-        ASSERT(view_open(&out, VIEW_ALONE, &compact, &err) == STATUS_OK);
-        ASSERT(!features_make(&compact, 0, FEATURES_MSA | FEATURES_EXTRA, &arena, &features, &err));
-        times_add(&times, thread_ms() - begin);
-        arena_rewind(&arena, mark);
-    }
-    double bytes = CROP * (CLUSTERS * (4.0 * 52 + 8) + EXTRA * (4.0 * 3 + 8));
-    row_print(work, &times, 0, 0, bytes + (double)sample_bytes(&out));
     arena_close(&arena);
 }
 
@@ -430,7 +412,6 @@ static void processed_rows(const struct bench_folder *inputs)
     chain_store(&large, arena_printf(inputs->arena, "%s/large", folder), STORE_LZ4, &entry);
     struct shares l = processed_row(&large, true, "sample, 1000 x 10,000", 8650, 40);
     struct shares f = processed_row(&large, false, "the same without block deletion", 25840, 120);
-    expand_row(&large, "at the trainer: all rows of a pass to features");
     printf("\nwhere the time of a sample goes\n");
     shares_print("6KWC 191 x 3,057", &s);
     shares_print("1000 x 10,000", &l);
