@@ -11,17 +11,24 @@
 #include "engine/stage.h"
 #include "stages/bio/chain_name.h"
 #include "stages/bio/cluster.h"
+#include "stages/bio/date.h"
 #include "stages/bio/structure_read.h"
 #include "stages/listing/folder.h"
 #include "stages/listing/inputs.h"
+#include "stages/listing/select.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { DIGEST_TEXT = 32 };
+enum { UNKNOWN_KEEP, UNKNOWN_REFUSE };
+enum { DIGEST_CONTENT, DIGEST_STAMP };
 
 struct scan_state {
-    struct param_paths structures, alignments;
+    struct param_paths structures, alignments, index;
+    struct selection selection;
+    const char *clusters;
+    int unknown, digest;
     int source;
     bool families;
     double held_out, identity_max;
@@ -30,7 +37,8 @@ struct scan_state {
 /* A chain that was found. */
 struct found {
     struct cluster_chain chain; /* key, entry, sequence */
-    struct span structure, chain_name, alignment, template_hits, row;
+    struct span structure, chain_name, alignment, template_hits, row, release_date;
+    float resolution;
     char digest[DIGEST_TEXT];
 };
 
@@ -41,6 +49,7 @@ struct scan {
     struct found *found;
     int count, capacity;
     struct names keys; /* to find doubles */
+    struct clusters clusters;
     struct inputs inputs;
 };
 
@@ -105,7 +114,16 @@ static void chain_add(struct scan *scan, const char *path, struct span content, 
         refuse(scan, key, &err);
         return;
     }
+    struct span date = structure->release_date;
+    if (selection_check(&scan->settings->selection,
+                        (struct span){chain->sequence, (size_t)chain->length},
+                        structure->resolution, date, &err) != STATUS_OK) {
+        refuse(scan, key, &err);
+        return;
+    }
     struct found found = {
+        .resolution = structure->resolution,
+        .release_date = span_of(arena_text(&scan->list, date.data, date.size)),
         .chain = {span_of(key), span_of(entry),
                   span_of(arena_text(&scan->list, chain->sequence, (size_t)chain->length))},
         .structure = span_of(path),
@@ -213,13 +231,29 @@ static enum status give(struct scan *scan, struct error *err)
         sample_add_text(&sample, &scan->file, "entry", found->chain.entry);
         sample_add_text(&sample, &scan->file, "split", span_of(held_out[i] ? "held_out" : "train"));
         sample_add_i32(&sample, &scan->file, "cluster", group[i]);
-        sample_add_i32(&sample, &scan->file, "cluster_size", sizes[group[i]]);
+        sample_add_i32(&sample, &scan->file, "cluster_size",
+                       *scan->settings->clusters
+                           ? clusters_find(&scan->clusters, found->chain.key.data)
+                           : sizes[group[i]]);
+        sample_add_f32(&sample, &scan->file, "resolution", found->resolution);
+        sample_add_text(&sample, &scan->file, "release_date", found->release_date);
         sample_add_i32(&sample, &scan->file, "length", (int32_t)found->chain.sequence.size);
         sample_add_text(&sample, &scan->file, "input_digest",
                         (struct span){found->digest, DIGEST_TEXT});
         status = scan->source->emit(scan->source, &sample, err);
     }
     return status;
+}
+
+static enum status scan_open(void *memory, struct stage_context *context, struct error *err)
+{
+    struct scan_state *state = memory;
+    const char *date = state->selection.date_max;
+    (void)context;
+    state->selection.unknown_refused = state->unknown == UNKNOWN_REFUSE;
+    if (*date && !date_good(span_of(date)))
+        return error_set(err, STATUS_INVALID, "date_max is YYYY-MM-DD, not \"%s\"", date);
+    return STATUS_OK;
 }
 
 static enum status scan_list(void *state, struct source *source, struct error *err)
@@ -229,7 +263,10 @@ static enum status scan_list(void *state, struct source *source, struct error *e
     arena_open(&scan.file, 0);
     names_open(&scan.keys, &scan.list);
     inputs_open(&scan.inputs, &scan.settings->alignments, &scan.list, &scan.file);
-    enum status status = STATUS_OK;
+    scan.inputs.stamps = scan.settings->digest == DIGEST_STAMP;
+    enum status status = inputs_index(&scan.inputs, &scan.settings->index, err);
+    if (status == STATUS_OK && *scan.settings->clusters)
+        status = clusters_read(&scan.clusters, scan.settings->clusters, &scan.list, err);
     for (int i = 0; i < scan.settings->structures.count && status == STATUS_OK; i++)
         status = path_scan(&scan, scan.settings->structures.path[i], err);
     if (status == STATUS_OK && scan.count == 0)
@@ -244,6 +281,9 @@ static enum status scan_list(void *state, struct source *source, struct error *e
 #define AT(member) offsetof(struct scan_state, member)
 
 static const char *const source_choices[] = {"experimental", "distilled", NULL};
+
+static const char *const unknown_choices[] = {"keep", "refuse", NULL};
+static const char *const digest_choices[] = {"content", "stamp", NULL};
 
 static const struct param scan_params[] = {
     {.name = "structures",
@@ -287,13 +327,73 @@ static const struct param scan_params[] = {
      .max = 1,
      .offset = AT(identity_max),
      .help = "Chains of one PDB entry, or more identical than this, are of one group."},
+    {.name = "alignment_index",
+     .type = PARAM_PATHS,
+     .fallback = "",
+     .offset = AT(index),
+     .free = true,
+     .help = "Indices of alignment databases, JSON, beside the database files that they name: "
+             "{\"1abc_A\": {\"db\": FILE, \"files\": [[NAME, OFFSET, LENGTH], ...]}, ...}."},
+    {.name = "clusters",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(clusters),
+     .free = true,
+     .help = "Clusters of chains, one a line, blanks between (1abc_A 2xyz_B): where cluster_size "
+             "comes from, -1 for chains in none; empty: from the groups by identity_max."},
+    {.name = "resolution_max",
+     .type = PARAM_FLOAT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1000,
+     .offset = AT(selection.resolution_max),
+     .free = true,
+     .help = "Angstrom: chains of worse structures are refused; unknown (NMR) passes; 0: no limit. "
+             "OpenFold: 9."},
+    {.name = "same_letter_max",
+     .type = PARAM_FLOAT,
+     .fallback = "1",
+     .min = 0,
+     .max = 1,
+     .offset = AT(selection.same_letter_max),
+     .free = true,
+     .help = "Chains of which one letter makes up more than this part are refused. OpenFold: 0.8."},
+    {.name = "unknown",
+     .type = PARAM_CHOICE,
+     .fallback = "keep",
+     .choices = unknown_choices,
+     .offset = AT(unknown),
+     .free = true,
+     .help = "Chains with residues of unknown type, X. OpenFold never trains on them: refuse."},
+    {.name = "length_min",
+     .type = PARAM_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 65536,
+     .offset = AT(selection.length_min),
+     .free = true,
+     .help = "Residues: shorter chains are refused."},
+    {.name = "date_max",
+     .type = PARAM_TEXT,
+     .fallback = "",
+     .offset = AT(selection.date_max),
+     .free = true,
+     .help = "YYYY-MM-DD: chains released later are refused; empty: no limit."},
+    {.name = "digest",
+     .type = PARAM_CHOICE,
+     .fallback = "content",
+     .choices = digest_choices,
+     .offset = AT(digest),
+     .help = "What says that an alignment is still the one that a record was made from: its bytes, "
+             "which are all read when a run starts, or stamp: name, size and time of its file."},
     {.name = NULL},
 };
 
 static const char *const scan_out[] = {
-    "structure:u8[P]",  "chain:u8[C]", "alignment:u8[A]",     "template_hits:u8[H]",
-    "row:u8[R]",        "entry:u8[E]", "split:u8[S]",         "cluster:i32",
-    "cluster_size:i32", "length:i32",  "input_digest:u8[32]", NULL};
+    "structure:u8[P]",    "chain:u8[C]", "alignment:u8[A]",     "template_hits:u8[H]",
+    "row:u8[R]",          "entry:u8[E]", "split:u8[S]",         "cluster:i32",
+    "cluster_size:i32",   "length:i32",  "input_digest:u8[32]", "resolution:f32",
+    "release_date:u8[D]", NULL};
 
 const struct stage stage_scan = {
     .abi = STAGE_ABI,
@@ -304,5 +404,6 @@ const struct stage stage_scan = {
     .state_size = sizeof(struct scan_state),
     .params = scan_params,
     .out = {scan_out},
+    .open = scan_open,
     .list = scan_list,
 };

@@ -5,14 +5,27 @@
 #include "stages/bio/input.h"
 #include "stages/listing/folder.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void inputs_open(struct inputs *inputs, const struct param_paths *folders, struct arena *arena,
                  struct arena *scratch)
 {
     *inputs = (struct inputs){.folders = folders, .arena = arena, .scratch = scratch};
     names_open(&inputs->lines, arena);
+    database_open(&inputs->database, arena);
+}
+
+enum status inputs_index(struct inputs *inputs, const struct param_paths *indices,
+                         struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < indices->count && status == STATUS_OK; i++)
+        status = database_read(&inputs->database, indices->path[i], err);
+    return status;
 }
 
 bool inputs_is_alignment(struct span name)
@@ -97,6 +110,30 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
             if (path_is_file(paths[p]))
                 add_named(inputs, found, name_base(span_of(paths[p])), paths[p]);
     }
+    const char *line[DATABASE_CHAIN_FILES_MAX];
+    struct span name[DATABASE_CHAIN_FILES_MAX];
+    int count = database_find(&inputs->database, key, inputs->arena, line, name);
+    for (int i = 0; i < count; i++)
+        add_named(inputs, found, name[i], line[i]);
+}
+
+/* A file's name, size and time stand for its bytes. */
+static enum status stamp(struct span line, XXH128_hash_t *hash, struct error *err)
+{
+    char text[INPUT_LINE_MAX + 128], path[INPUT_PATH_MAX + 1];
+    struct input input;
+    struct stat info;
+    enum status status = input_parse(line, &input, err);
+    if (status != STATUS_OK)
+        return status;
+    snprintf(path, sizeof path, "%.*s", (int)input.path.size, input.path.data);
+    if (stat(path, &info) != 0)
+        return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
+    int size =
+        snprintf(text, sizeof text, "%.*s %lld %lld.%09ld", (int)line.size, line.data,
+                 (long long)info.st_size, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    *hash = XXH3_128bits(text, (size_t)size);
+    return STATUS_OK;
 }
 
 /* Of the unpacked bytes, of which only a buffer is ever in memory. */
@@ -129,6 +166,12 @@ enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t
         inputs->digest[number] = (struct input_digest){0};
     }
     struct input_digest *digest = &inputs->digest[number];
+    if (!digest->known && inputs->stamps) {
+        enum status status = stamp(line, &digest->hash, err);
+        if (status != STATUS_OK)
+            return status;
+        digest->known = true;
+    }
     if (!digest->known) {
         struct arena_mark mark = arena_mark(inputs->scratch);
         enum status status = digest_read(line, inputs->scratch, &digest->hash, err);

@@ -5,6 +5,7 @@
 
 #include "engine/stage.h"
 #include "stages/bio/names.h"
+#include "stages/listing/database.h"
 
 #include <xxhash.h>
 
@@ -16,6 +17,8 @@ struct input_digest {
 
 struct inputs {
     const struct param_paths *folders;
+    struct database database;      /* what the indices of alignment databases say */
+    bool stamps;                   /* digests are of names, sizes and times, not of bytes */
     struct arena *arena, *scratch; /* for the whole listing; for the file in hand */
     struct names lines;            /* whose digests are in digest[] */
     struct input_digest *digest;
@@ -38,11 +41,16 @@ void inputs_add(struct arena *arena, const char **lines, const char *line);
 
 /* What the folders hold of the chain: files KEY.a3m (.sto, ..., .hhr), and those of the folder KEY
  * and of its subfolders a3m, sto and hhr, in the order of the files' names. uniprot_hits,
- * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Texts in the arena.
- */
+ * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Behind
+ * them, what the databases hold. Texts in the arena. */
 void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found);
 
-/* The hash of an input's bytes (unpacked), read once. STATUS as input_read. */
+/* Adds the indices of alignment databases. STATUS as database_read. */
+enum status inputs_index(struct inputs *inputs, const struct param_paths *indices,
+                         struct error *err);
+
+/* The hash of an input's bytes (unpacked), read once; with stamps, of the line and the size and
+ * time of its file. STATUS as input_read. */
 enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
                           struct error *err);
 

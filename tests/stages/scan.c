@@ -2,6 +2,8 @@
  * made here: keys, pairs of structures and alignments, what is refused, and the held-out split. */
 #include "engine/stage.h"
 
+#include "tests/stages/crops.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,25 +14,15 @@ enum { LISTED_MAX = 1000 };
 
 #define EXAMPLES "/usr/share/doc/theseus/examples"
 
-/* The state as scan.c lays it out, filled through its table. */
+/* The state with its defaults, for these structures. */
 static void *state_make(const char *const *structures, int count, struct arena *arena)
 {
-    char *state = arena_zero(arena, 1, stage_find(SPAN("scan"))->state_size);
-    for (const struct param *row = stage_find(SPAN("scan"))->params; row->name; row++) {
-        double number = strcmp(row->name, "held_out") == 0 ? 0.1 : 0.9;
-        bool yes = true;
-        if (strcmp(row->name, "structures") == 0) {
-            struct param_paths paths = {.count = count};
-            paths.path = arena_alloc(arena, sizeof *paths.path * (size_t)count);
-            memcpy(paths.path, structures, sizeof *paths.path * (size_t)count);
-            memcpy(state + row->offset, &paths, sizeof paths);
-        } else if (row->type == PARAM_FLOAT) {
-            memcpy(state + row->offset, &number, sizeof number);
-        } else if (row->type == PARAM_BOOL) {
-            memcpy(state + row->offset, &yes, sizeof yes);
-        }
-    }
-    return state;
+    static struct stage_context context = {.name = "scan"};
+    const char *text = "{structures: [";
+    for (int i = 0; i < count; i++)
+        text = arena_printf(arena, "%s%s\"%s\"", text, i ? ", " : "", structures[i]);
+    return stage_state(stage_find(SPAN("scan")), arena_printf(arena, "%s]}", text), &context,
+                       arena);
 }
 
 static struct listing {
