@@ -3,6 +3,7 @@
  */
 #include "engine/stage.h"
 #include "stages/bio/residue.h"
+#include "tests/stages/crops.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -20,26 +21,17 @@ static struct arena list_arena;
 static struct sample listed[LISTED_MAX];
 static int count, refused;
 
-/* A stage's state with the settings of its table, and these structures. */
+/* A stage's state with its defaults, opened; scan's with these structures. */
 static void *state_make(const struct stage *stage, const char **structures, int structure_count)
 {
-    char *state = arena_zero(&list_arena, 1, stage->state_size);
-    for (const struct param *row = stage->params; row->name; row++) {
-        double number;
-        int64_t whole;
-        bool yes = row->fallback && strcmp(row->fallback, "true") == 0;
-        struct param_paths paths = {structures, structure_count};
-        if (strcmp(row->name, "structures") == 0)
-            memcpy(state + row->offset, &paths, sizeof paths);
-        else if (row->type == PARAM_FLOAT && text_double(span_of(row->fallback), &number))
-            memcpy(state + row->offset, &number, sizeof number);
-        else if (row->type == PARAM_INT &&
-                 text_int(span_of(row->fallback), INT64_MIN, INT64_MAX, &whole))
-            memcpy(state + row->offset, &whole, sizeof whole);
-        else if (row->type == PARAM_BOOL)
-            memcpy(state + row->offset, &yes, sizeof yes);
-    }
-    return state; /* choices: their first one is the default of these stages */
+    static struct stage_context context = {.name = "test"};
+    const char *text = "";
+    for (int i = 0; i < structure_count && stage->list; i++)
+        text = arena_printf(&list_arena, "%s%s\"%s\"", text, i ? ", " : "structures: [",
+                            structures[i]);
+    if (*text)
+        text = arena_printf(&list_arena, "%s]", text);
+    return stage_state(stage, text, &context, &list_arena);
 }
 
 static enum status take(struct source *from, const struct sample *sample, struct error *err)
@@ -102,7 +94,6 @@ static int walk(const char **folders, int folder_count, bool check)
 {
     const struct stage *scan = stage_find(SPAN("scan")), *parse = stage_find(SPAN("parse")),
                        *msa = stage_find(SPAN("msa"));
-    struct stage_context context = {.name = "test"};
     struct error err;
     struct arena arena;
     int passed = 0;
@@ -113,8 +104,6 @@ static int walk(const char **folders, int folder_count, bool check)
     void *msa_state = state_make(msa, folders, folder_count);
     cr_assert(scan->list(state_make(scan, folders, folder_count), &source, &err) == STATUS_OK, "%s",
               err.text);
-    cr_assert(parse->open(parse_state, &context, &err) == STATUS_OK);
-    cr_assert(msa->open(msa_state, &context, &err) == STATUS_OK);
     for (int i = 0; i < count; i++) {
         struct sample parsed, made;
         arena_reset(&arena);
