@@ -1,11 +1,12 @@
-/* What stands behind a recipe's hash: the stages above a store, a line of text each, from the source
- * down. Kept in the store under the hash, so that `foldmill store explain` can say what has changed
- * since a record was made, and a fill line can take from it what has not.
+/* What stands behind a recipe's hash: the stages above a store, a line of text each, from the
+ * source down. Kept in the store under the hash, so that `foldmill store explain` can say what has
+ * changed since a record was made, and a fill line can take from it what has not.
  *
  *     HASH NAME KIND VERSION pass|makes FIELDS {SETTINGS}
  *
- * HASH (16 hexadecimal digits) is the recipe of what leaves this stage; pass: what comes in goes on
- * with FIELDS (by commas; "-": none named) put in or replaced; makes: FIELDS may be all there is. */
+ * HASH (16 hexadecimal digits) is the recipe of what leaves this stage; pass: what comes in goes
+ * on with FIELDS (by commas; "-": none named) put in or replaced; makes: FIELDS may be all there
+ * is. */
 #ifndef FOLDMILL_RECIPE_H
 #define FOLDMILL_RECIPE_H
 

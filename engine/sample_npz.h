@@ -11,9 +11,13 @@
 enum status sample_arrays(const struct sample *sample, struct arena *arena,
                           struct npz_array arrays[SAMPLE_FIELDS_MAX], struct error *err);
 
-/* Array i becomes a field of that name, copied into arena: the other way round (bf16 stays
- * float32). STATUS_INVALID: a type that samples do not have, with the one to convert to; what
- * sample_put refuses; STATUS_LIMIT. */
+/* And back: adds the array to sample as a field of that kind, copied into arena; KIND_COUNT: of the
+ * kind that its numbers have. STATUS_INVALID: numbers of a kind that samples do not have, or that
+ * do not fit the kind that is wanted; STATUS_LIMIT. */
+enum status sample_put_array(struct sample *sample, const struct npz_array *array, enum kind kind,
+                             struct arena *arena, struct error *err);
+
+/* All of arrays[count], each of the kind that its numbers have. */
 enum status sample_take_arrays(struct sample *sample, const struct npz_array *arrays, int count,
                                struct arena *arena, struct error *err);
 

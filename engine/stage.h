@@ -26,8 +26,8 @@ enum stage_flag {
     STAGE_SINGLE = 1 << 4, /* one worker at most */
     STAGE_GPU = 1 << 5,    /* wants a device */
     STAGE_RANDOM = 1 << 6, /* draws random numbers: may not stand above a store */
-    STAGE_PASS = 1 << 7,   /* its output is its input with the fields of its out port added; it gives
-                              no others, so that records can be reused in part */
+    STAGE_PASS = 1 << 7,   /* its output is its input with the fields of its out port added, and no
+                              others, so that records can be reused in part */
 };
 
 /* One setting of a stage: a row of its table, ended by a row without a name. The engine parses the

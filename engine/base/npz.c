@@ -145,9 +145,8 @@ static enum status order_turn(struct npz_array *array, struct arena *arena, stru
     return STATUS_OK;
 }
 
-/* An npy file in memory. */
-static enum status npy_parse(struct span file, struct npz_array *array, struct arena *arena,
-                             struct error *err)
+enum status npy_parse(struct span file, struct arena *arena, struct npz_array *array,
+                      struct error *err)
 {
     static const char magic[] = "\x93NUMPY";
     if (file.size < NPY_BYTES || memcmp(file.data, magic, sizeof magic - 1) != 0)
@@ -272,7 +271,7 @@ enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
         *array = (struct npz_array){0};
         status = member_find(content, rest.data, name, arena, &file, err);
         if (status == STATUS_OK)
-            status = npy_parse(file, array, arena, err);
+            status = npy_parse(file, arena, array, err);
         if (status != STATUS_OK)
             return error_prefix(err, "member %.*s", (int)name.size, name.data);
         bool suffix = name.size > 4 && memcmp(name.data + name.size - 4, ".npy", 4) == 0;

@@ -52,6 +52,11 @@ struct npz {
 enum status npz_parse(struct span content, struct arena *arena, struct npz *npz,
                       struct error *err);
 
+/* One .npy file in memory, which must stay as long as array; its name is left as it is. Errors as
+ * npz_parse. */
+enum status npy_parse(struct span file, struct arena *arena, struct npz_array *array,
+                      struct error *err);
+
 /* The array of this name; NULL when there is none. */
 const struct npz_array *npz_find(const struct npz *npz, const char *name);
 

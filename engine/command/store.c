@@ -3,6 +3,7 @@
 #include "engine/command/store.h"
 
 #include "engine/command.h"
+#include "engine/recipe.h"
 #include "engine/store_entry.h"
 
 #include <errno.h>
@@ -31,6 +32,12 @@ void store_progress(void *user)
     struct itimerval timer = {.it_value = {.tv_sec = PROGRESS_S}};
     (void)user;
     setitimer(ITIMER_PROF, &timer, NULL);
+}
+
+void store_rest(void)
+{
+    const struct itimerval none = {0};
+    setitimer(ITIMER_PROF, &none, NULL);
 }
 
 static void print_row(const struct store_entry *entry, bool tsv)
@@ -91,6 +98,7 @@ struct total {
 struct totals {
     struct total fields[FIELD_NAMES_MAX], splits[64];
     int field_count, split_count;
+    uint64_t length[33], rows[33]; /* records by bits of the number: 0, 1, 2..3, 4..7, ... */
     uint64_t tombstones, damaged;
 };
 
@@ -114,6 +122,11 @@ static void total_add(struct total *total, uint64_t raw_bytes, uint64_t stored_b
     total->stored_bytes += stored_bytes;
 }
 
+static int bits_of(uint32_t number)
+{
+    return number ? 32 - __builtin_clz(number) : 0;
+}
+
 static void add_record(struct totals *totals, struct store *store, const struct store_entry *entry)
 {
     struct record_view view;
@@ -121,6 +134,8 @@ static void add_record(struct totals *totals, struct store *store, const struct 
         totals->damaged++;
         return;
     }
+    totals->length[bits_of(entry->length)]++;
+    totals->rows[bits_of(entry->rows)]++;
     total_add(total_find(totals->splits, &totals->split_count, 64,
                          entry->split[0] ? entry->split : "(none)"),
               entry->raw_bytes, entry->stored_bytes);
@@ -141,18 +156,39 @@ static void print_totals(const char *title, const struct total *rows, int count)
                rows[i].stored_bytes ? (double)rows[i].raw_bytes / (double)rows[i].stored_bytes : 1);
 }
 
+/* How many records have a number of so many bits. */
+static void print_sizes(const char *title, const uint64_t counts[33])
+{
+    printf("\n%-24s %9s\n", title, "RECORDS");
+    for (int bits = 0; bits <= 32; bits++) {
+        char range[48];
+        uint64_t from = bits ? UINT64_C(1) << (bits - 1) : 0;
+        uint64_t to = bits ? (UINT64_C(1) << bits) - 1 : 0;
+        if (counts[bits] == 0)
+            continue;
+        if (from == to)
+            snprintf(range, sizeof range, "%" PRIu64, from);
+        else
+            snprintf(range, sizeof range, "%" PRIu64 " to %" PRIu64, from, to);
+        printf("%-24s %9" PRIu64 "\n", range, counts[bits]);
+    }
+}
+
 /* The stages that fill it, a line each, as the writer that came last told them. */
 static void print_recipe(struct store *store, const struct store_info *info)
 {
     struct arena arena;
     struct span text;
     arena_open(&arena, 0);
-    const char *title = "recipe";
-    if (store_recipe(store, info->recipe, &arena, &text, NULL) != STATUS_OK)
+    struct recipe recipe = {0};
+    if (store_recipe(store, info->recipe, &arena, &text, NULL) != STATUS_OK ||
+        recipe_read(text, &recipe, NULL) != STATUS_OK)
         printf("recipe      (not told)\n");
-    else
-        for (struct span line; span_line(&text, &line); title = "")
-            printf("%-11s %.*s\n", title, (int)line.size, line.data);
+    for (int i = 0; i < recipe.count; i++) {
+        const struct recipe_stage *stage = &recipe.stages[i];
+        printf("%-11s %.*s version %" PRId64 " %.*s\n", i ? "" : "recipe", (int)stage->name.size,
+               stage->name.data, stage->version, (int)stage->settings.size, stage->settings.data);
+    }
     arena_close(&arena);
 }
 
@@ -195,6 +231,8 @@ static int store_stat_run(struct store *store, int argc, char **argv)
            text_show_bytes(unused, sizeof unused, info.pages_free * info.page_bytes));
     print_totals("SPLIT", totals.splits, totals.split_count);
     print_totals("FIELD", totals.fields, totals.field_count);
+    print_sizes("LENGTH (residues)", totals.length);
+    print_sizes("ROWS (of the alignment)", totals.rows);
     if (totals.damaged == 0)
         return EXIT_GOOD;
     fflush(stdout);
@@ -265,9 +303,12 @@ static int store_verify_run(struct store *store, int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(struct store *store, int argc, char **argv);
+    bool makes; /* the store, when it is not there */
 } subcommands[] = {
-    {"ls", store_ls},           {"show", store_show},         {"stat", store_stat_run},
-    {"verify", store_verify_run}, {"export", store_export},
+    {"ls", store_ls, false},         {"show", store_show, false},
+    {"stat", store_stat_run, false}, {"verify", store_verify_run, false},
+    {"diff", store_diff, false},     {"explain", store_explain, false},
+    {"export", store_export, false}, {"import", store_import, true},
 };
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
@@ -286,7 +327,8 @@ static int run_child(int which, const char *path, int argc, char **argv)
     struct store *store;
     struct error err;
     store_progress(NULL);
-    enum status status = store_open_reader(path, &store, &err);
+    enum status status = subcommands[which].makes ? store_open_writer(path, NULL, &store, &err)
+                                                  : store_open_reader(path, &store, &err);
     if (status == STATUS_OK && wants_writer(argc, argv)) {
         store_close(store);
         status = store_open_writer(path, NULL, &store, &err);
@@ -336,9 +378,9 @@ static int store_run(int argc, char **argv)
     }
     if (which < 0) {
         const char *near = argc > 1 ? text_suggest(span_of(argv[1]), names) : NULL;
-        fprintf(stderr, "foldmill store: ls, show, stat, verify or export is wanted%s%s%s; see "
-                "foldmill store --help\n", near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "");
+        fprintf(stderr, "foldmill store: ls, show, stat, verify, diff, explain, export or import "
+                "is wanted%s%s%s; see foldmill store --help\n", near ? "; did you mean '" : "",
+                near ? near : "", near ? "'?" : "");
         return EXIT_USAGE;
     }
     if (argc < 3 || argv[2][0] == '-') {
@@ -361,24 +403,40 @@ static int store_run(int argc, char **argv)
 
 const struct command command_store = {
     .name = "store",
-    .summary = "lists, shows, checks and exports what a store holds",
+    .summary = "lists, shows, checks, compares, exports and imports what a store holds",
     .help = "usage: foldmill store ls PATH [--tsv] [--split NAME]\n"
             "       foldmill store show PATH KEY [FIELD]\n"
             "       foldmill store stat PATH\n"
             "       foldmill store verify PATH [--forget]\n"
+            "       foldmill store diff PATH OTHER\n"
+            "       foldmill store explain PATH KEY [--graph GRAPH [--set X=Y]... | --run RUN]\n"
+            "                              [--stage NAME]\n"
             "       foldmill store export PATH KEY... DIR [--npy]\n"
-            "       foldmill store export PATH --all DIR [--npy]\n\n"
+            "       foldmill store export PATH --all DIR [--npy]\n"
+            "       foldmill store import PATH FILE.npz|DIR...\n\n"
             "PATH is the store's folder, `path` of the stage in the graph.\n\n"
             "ls      one line a record: split, length, alignment rows, bytes, bytes on disk, and\n"
             "        a hash of what made it; refused samples with the reason. --tsv: a table for\n"
             "        programs, all numbers in full.\n"
             "show    the fields of a record with kind, sizes and first values; with FIELD: its\n"
             "        values, the last axis in a row.\n"
-            "stat    counts, sizes, and how well each field is compressed.\n"
+            "stat    counts, sizes, how well each field is compressed, how long chains are, how\n"
+            "        many rows they have, room in the file, and the stages that fill it.\n"
             "verify  reads every record and checks it; names each that is damaged. Exit code 1 if\n"
             "        any is. --forget: takes those away, so that the next run that fills this\n"
             "        store makes them again.\n"
+            "diff    keys that only one store holds, and those whose records differ, with the\n"
+            "        fields. Exit code 0: both hold the same; 1: they do not.\n"
+            "explain what a record was made from: stages, versions, settings, files; with --graph\n"
+            "        (whose source lists its files again) or --run (whose list is taken): what\n"
+            "        has changed since, and from which stage on it would be made again. Exit code\n"
+            "        0: nothing has; 1: something has.\n"
             "export  KEY.npz for each key (numpy.load reads it), bf16 widened to float32; --npy:\n"
-            "        a folder KEY with a FIELD.npy for each field.\n",
+            "        a folder KEY with a FIELD.npy for each field. foldmill_record beside them\n"
+            "        says what else a record knows.\n"
+            "import  puts such files, such folders, or all of a folder into the store, which is\n"
+            "        made when it is not there; records of the same keys are replaced. What was\n"
+            "        exported comes back as it was; a file without foldmill_record becomes a\n"
+            "        record under its name, made by no recipe.\n",
     .run = store_run,
 };

@@ -5,6 +5,7 @@
 #include "engine/command.h"
 #include "engine/command/store.h"
 #include "engine/sample_npz.h"
+#include "engine/store_card.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -30,19 +31,22 @@ static bool escape_key(const char *key, char name[NAME_MAX + 1])
     return true;
 }
 
-static enum status write_npz(const char *folder, const char *name, const struct npz_array *arrays,
-                             int count, struct arena *arena, struct error *err)
+static enum status write_npz(const char *folder, const char *name, struct npz_array *arrays,
+                             int count, struct span card, struct arena *arena, struct error *err)
 {
     char path[PATH_MAX];
     struct span content;
+    arrays[count++] = (struct npz_array){.name = SPAN(STORE_CARD_NAME), .kind = NPZ_U8, .rank = 1,
+                                         .size = {card.size}, .count = card.size, .item_bytes = 1,
+                                         .data = card.data};
     if (snprintf(path, sizeof path, "%s/%s.npz", folder, name) >= (int)sizeof path)
         return error_set(err, STATUS_LIMIT, "%s: path too long", folder);
     enum status status = npz_pack(arrays, count, arena, &content, err);
     return status == STATUS_OK ? file_write_atomic(path, content, err) : status;
 }
 
-static enum status write_npys(const char *folder, const char *name, const struct npz_array *arrays,
-                              int count, struct arena *arena, struct error *err)
+static enum status write_npys(const char *folder, const char *name, struct npz_array *arrays,
+                              int count, struct span card, struct arena *arena, struct error *err)
 {
     char path[PATH_MAX], file[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
@@ -57,28 +61,38 @@ static enum status write_npys(const char *folder, const char *name, const struct
         if (status == STATUS_OK)
             status = file_write_atomic(file, content, err);
     }
-    return status;
+    if (status == STATUS_OK && snprintf(file, sizeof file, "%s/%s.txt", path, STORE_CARD_NAME) >=
+                                   (int)sizeof file)
+        return error_set(err, STATUS_LIMIT, "%s: path too long", path);
+    return status == STATUS_OK ? file_write_atomic(file, card, err) : status;
 }
 
 static enum status export_record(struct store *store, const char *key, const char *folder,
                                  bool npy, struct arena *arena, struct error *err)
 {
-    struct npz_array arrays[SAMPLE_FIELDS_MAX];
+    struct npz_array arrays[SAMPLE_FIELDS_MAX + 1];
+    struct span recipe = {NULL, 0}, card;
+    struct store_entry entry;
     struct sample sample;
     char name[NAME_MAX + 1];
     arena_reset(arena);
     store_progress(NULL);
     enum status status = store_get(store, key, NULL, NULL, arena, &sample, err);
+    if (status == STATUS_OK)
+        status = store_find(store, key, &entry, err);
     if (status == STATUS_REFUSED)
         return error_prefix(err, "%s was refused", key);
     if (status == STATUS_OK && !escape_key(key, name))
         status = error_set(err, STATUS_LIMIT, "key %s makes too long a file name", key);
     if (status == STATUS_OK)
         status = sample_arrays(&sample, arena, arrays, err);
-    if (status == STATUS_OK)
-        status = (npy ? write_npys : write_npz)(folder, name, arrays, sample.field_count, arena,
-                                                err);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    if (store_recipe(store, entry.made.recipe, arena, &recipe, NULL) != STATUS_OK)
+        recipe.size = 0;
+    card = store_card_write(&entry, &sample, recipe, arena);
+    return (npy ? write_npys : write_npz)(folder, name, arrays, sample.field_count, card, arena,
+                                          err);
 }
 
 static int export_all(struct store *store, const char *folder, bool npy, struct arena *arena)

@@ -12,11 +12,13 @@ static const struct graph *graph_of(const char *parse, const char *msa)
     static const struct param_roots roots = {.graph = "/g", .run = "/r"};
     struct source_text *source = arena_zero(&arena, 1, sizeof *source);
     *source = (struct source_text){.name = "g.yaml"};
-    source->text = span_of(arena_printf(
-        &arena, "graph: x\nseed: 3\nstages:\n  scan: {with: {structures: a}}\n"
-                "  read: {run: parse, in: scan, with: {%s}}\n  msa: {in: read, with: {%s}}\n"
-                "  store: {in: msa, with: {path: f}}\n  crop: {in: store.train}\n"
-                "  batch: {in: crop}\n  train: {in: batch}\n", parse, msa));
+    source->text = span_of(
+        arena_printf(&arena,
+                     "graph: x\nseed: 3\nstages:\n  scan: {with: {structures: a}}\n"
+                     "  read: {run: parse, in: scan, with: {%s}}\n  msa: {in: read, with: {%s}}\n"
+                     "  store: {in: msa, with: {path: f}}\n  crop: {in: store.train}\n"
+                     "  batch: {in: crop}\n  train: {in: batch}\n",
+                     parse, msa));
     complaints_open(&complaints, &arena);
     const struct graph *graph = graph_parse(source, &roots, NULL, &arena, &complaints);
     if (!graph)
@@ -68,7 +70,8 @@ Test(recipe, settings_are_split_where_they_end)
         {"a", "1"}, {"b", "\"x, \\\"y: }\""}, {"c", "[1, {d: 2}]"}, {"e", ""}};
     for (int i = 0; i < 4; i++)
         cr_assert(recipe_setting(&settings, &name, &value) && span_is(name, wanted[i][0]) &&
-                  span_is(value, wanted[i][1]), "%d: %.*s", i, (int)value.size, value.data);
+                      span_is(value, wanted[i][1]),
+                  "%d: %.*s", i, (int)value.size, value.data);
     cr_assert(!recipe_setting(&settings, &name, &value));
     settings = SPAN("{}");
     cr_assert(!recipe_setting(&settings, &name, &value));
@@ -77,10 +80,14 @@ Test(recipe, settings_are_split_where_they_end)
 Test(recipe, other_text_is_refused)
 {
     struct recipe recipe;
-    static const char *const bad[] = {
-        "scan 1, parse 1", "0123456789abcdef a b 1 pass x", "0123456789abcdef a b 1 else x {}",
-        "0123456789abcdeg a b 1 pass x {}", "0123456789abcdef a b -1 pass x {}",
-        "0123456789abcdef a b 1 pass x [}", "\n", NULL};
+    static const char *const bad[] = {"scan 1, parse 1",
+                                      "0123456789abcdef a b 1 pass x",
+                                      "0123456789abcdef a b 1 else x {}",
+                                      "0123456789abcdeg a b 1 pass x {}",
+                                      "0123456789abcdef a b -1 pass x {}",
+                                      "0123456789abcdef a b 1 pass x [}",
+                                      "\n",
+                                      NULL};
     for (int i = 0; bad[i]; i++)
         cr_assert(recipe_read(span_of(bad[i]), &recipe, NULL) == STATUS_INVALID, "%s", bad[i]);
     cr_assert(recipe_read(SPAN("0123456789abcdef a b 1 makes - {}\n"), &recipe, NULL) == STATUS_OK);
@@ -91,9 +98,10 @@ Test(recipe, fields_are_known_where_one_stage_alone_makes_them)
 {
     struct recipe recipe;
     arena_open(&arena, 0);
-    const char *text = "0000000000000001 s scan 1 makes a {}\n0000000000000002 p parse 1 pass b,c {}\n"
-                       "0000000000000003 m msa 1 pass d {}\n0000000000000004 t t 1 pass c,e {}\n"
-                       "0000000000000005 x exec 1 pass f {}\n";
+    const char *text =
+        "0000000000000001 s scan 1 makes a {}\n0000000000000002 p parse 1 pass b,c {}\n"
+        "0000000000000003 m msa 1 pass d {}\n0000000000000004 t t 1 pass c,e {}\n"
+        "0000000000000005 x exec 1 pass f {}\n";
     cr_assert(recipe_read(span_of(text), &recipe, NULL) == STATUS_OK && recipe.count == 5);
     cr_assert(!recipe_fields(&recipe, 0, &arena), "a source is not run by workers");
     cr_assert(!recipe_fields(&recipe, 1, &arena), "c is of two");
@@ -161,7 +169,8 @@ Test(reuse, takes_the_fields_of_stages_that_did_not_change)
     put(&fixture, base, "1abc_A", "11");
     cr_assert(found(&fixture, rows, READ, "1abc_A", "11", &out));
     cr_assert(out.field_count == 2 && sample_find(&out, "aatype") &&
-              sample_find(&out, "resolution"), "its own fields alone");
+                  sample_find(&out, "resolution"),
+              "its own fields alone");
     cr_assert(strcmp(out.key, "1abc_A") == 0 &&
               ((uint8_t *)sample_find(&out, "aatype")->data)[4] == 7);
     cr_assert(!found(&fixture, rows, MSA, "1abc_A", "11", &out), "msa has changed");

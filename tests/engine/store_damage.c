@@ -4,15 +4,15 @@
 #include "engine/base/file.h"
 #include "engine/base/npz.h"
 
+#include "tests/engine/foldmill.h"
 #include "tests/engine/store_fixture.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { RECORDS = 150, OUTPUT_MAX = 1 << 20 };
+enum { RECORDS = 150 };
 
 enum outcome { SOUND, TOLD, WRONG }; /* exit codes of a child that looks at a store */
 
@@ -103,33 +103,12 @@ Test(store_damage, flipped_bits_are_told_or_harmless, .timeout = 300)
     fixture_close(&fixture);
 }
 
-static char output[OUTPUT_MAX];
-
-/* Runs `foldmill ...`; both streams go to output. Returns the exit code. */
-__attribute__((format(printf, 1, 2))) static int foldmill(const char *format, ...)
-{
-    char arguments[2000], command[4200];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(arguments, sizeof arguments, format, args);
-    va_end(args);
-    /* Under a sanitizer, too, a crash in the child is a crash and not the sanitizer's report. */
-    snprintf(command, sizeof command,
-             "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_abort=0 %s %s 2>&1",
-             FOLDMILL_BINARY, arguments);
-    FILE *pipe = popen(command, "r");
-    cr_assert(pipe);
-    size_t size = fread(output, 1, OUTPUT_MAX - 1, pipe);
-    output[size] = 0;
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static struct fixture filled(const char *name)
 {
     struct fixture fixture = fixture_open(name);
     struct store_options options = {.codec = STORE_RAW, .recipe = 9,
-                                    .recipe_text = "scan 1, parse 1"};
+                                    .recipe_text = "0123456789abcdef scan scan 1 makes a {}\n"
+                                                   "00000000000000aa p parse 2 pass b {r: 2}\n"};
     struct store *store;
     struct error err;
     cr_assert(store_open_writer(fixture.path, &options, &store, &err) == STATUS_OK, "%s", err.text);
@@ -197,7 +176,8 @@ Test(store_damage, foldmill_store_tells_what_it_holds, .timeout = 60)
     cr_assert(foldmill("store show %s key_0012 absent", fixture.path) == 1);
     cr_assert(strstr(output, "has no field absent"), "%s", output);
     cr_assert(foldmill("store stat %s", fixture.path) == 0, "%s", output);
-    cr_assert(strstr(output, "records     60") && strstr(output, "recipe      scan 1, parse 1"),
+    cr_assert(strstr(output, "records     60") &&
+                  strstr(output, "recipe      scan version 1 {}\n            p version 2 {r: 2}"),
               "%s", output);
     cr_assert(strstr(output, "held_out") && strstr(output, "positions"), "%s", output);
     cr_assert(foldmill("store frob %s", fixture.path) == 2 && foldmill("store ls") == 2);
@@ -217,7 +197,7 @@ static void expect_npz(const char *path, int i)
     cr_assert(file_read(path, 1 << 30, &arena, &content, &err) == STATUS_OK, "%s", err.text);
     cr_assert(npz_parse(content, &arena, &npz, &err) == STATUS_OK, "%s", err.text);
     fixture_sample(&sample, &arena, i);
-    cr_assert(npz.count == sample.field_count);
+    cr_assert(npz.count == sample.field_count + 1, "and what else a record knows");
     for (int f = 0; f < sample.field_count; f++) {
         const struct field *field = &sample.fields[f];
         const struct npz_array *array = npz_find(&npz, field->name);

@@ -70,6 +70,14 @@ for store in small afresh; do
     "$foldmill" store export "$folder/$store" --all "$folder/out_$store" > /dev/null || exit 1
 done
 diff -rq "$folder/out_small" "$folder/out_afresh" || exit 1
+key=$("$foldmill" store ls "$folder/small" --tsv | sed -n '2s/\t.*//p')
+"$foldmill" store explain "$folder/small" "$key" --run "$folder/redo" > "$folder/explain" ||
+    fail "what has just been made is not explained" "$folder/explain"
+"$foldmill" store explain "$folder/small" "$key" --graph "$source/graphs/features.yaml" > "$folder/explain" &&
+    fail "a changed setting is not told" "$folder/explain"
+grep -q '^  msa.rows_max was 50, is ' "$folder/explain" &&
+    grep -q '^a run of this graph makes it again from msa on$' "$folder/explain" ||
+    fail "a changed setting is not explained" "$folder/explain"
 fill again small --set msa.rows_max=50 || fail "the run with nothing to do failed" "$folder/again.out"
 grep -q '424 of 424 are stored already' "$folder/again/log.txt" ||
     fail "records were made again" "$folder/again/log.txt"
