@@ -73,7 +73,7 @@ static bool narrow(const struct npz_array *array, uint16_t *high)
 static enum status describe(const struct npz_array *array, enum kind kind, struct field *field,
                             struct error *err)
 {
-    const char *instead;
+    const char *instead = "";
     *field = (struct field){.rank = array->rank,
                             .kind = kind == KIND_COUNT ? kind_of(array->kind, &instead) : kind};
     if (array->name.size > FIELD_NAME_MAX || memchr(array->name.data, 0, array->name.size))
