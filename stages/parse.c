@@ -11,9 +11,10 @@
 enum { ATOMS = 37, PATH_BYTES_MAX = 4096 };
 
 enum { SOURCE_EXPERIMENTAL, SOURCE_DISTILLED };
+enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
 
 struct parse_state {
-    int source;
+    int source, compat;
     double resolution;
     struct arena arena; /* of the file in hand */
     char path[PATH_BYTES_MAX];
@@ -57,14 +58,16 @@ static enum status content_read(struct parse_state *parse, struct span path, str
 static enum status chain_read(struct parse_state *parse, struct span chain, struct arena *arena,
                               struct structure *structure, struct error *err)
 {
-    struct structure_wish wish = {.chain = chain, .coordinates = true};
+    struct structure_wish wish = {
+        .chain = chain, .coordinates = true, .corrected = parse->compat == COMPAT_CORRECTED};
     enum pdb_source source = parse->source == SOURCE_DISTILLED ? PDB_DISTILLED : PDB_EXPERIMENTAL;
     enum status status = structure_read(parse->content, source, &wish, arena, structure, err);
     if (status != STATUS_OK) {
         error_prefix(err, "%s", parse->path);
         return refuse(status, err);
     }
-    if (structure->chain_count != 1 || structure->chain[0].resolved == 0)
+    bool sequence_alone = structure->chain_count == 1 && !structure->chain[0].positions;
+    if (!sequence_alone && (structure->chain_count != 1 || structure->chain[0].resolved == 0))
         return error_set(err, STATUS_REFUSED, "%s: chain %.*s has no atoms of a protein",
                          parse->path, (int)chain.size, chain.data);
     return STATUS_OK;
@@ -96,10 +99,12 @@ static enum status parse_feed(void *state, const struct work *work, const struct
     memcpy(sample_add_1(out, arena, "residue_index", KIND_I32, length), chain->residue_index,
            (size_t)length * sizeof *chain->residue_index);
     sample_add_text(out, arena, "sequence", (struct span){chain->sequence, (size_t)length});
-    memcpy(sample_add_3(out, arena, "all_atom_positions", KIND_F32, length, ATOMS, 3),
-           chain->positions, (size_t)length * ATOMS * 3 * sizeof *chain->positions);
-    memcpy(sample_add_2(out, arena, "all_atom_mask", KIND_U8, length, ATOMS), chain->mask,
-           (size_t)length * ATOMS);
+    if (chain->positions) {
+        memcpy(sample_add_3(out, arena, "all_atom_positions", KIND_F32, length, ATOMS, 3),
+               chain->positions, (size_t)length * ATOMS * 3 * sizeof *chain->positions);
+        memcpy(sample_add_2(out, arena, "all_atom_mask", KIND_U8, length, ATOMS), chain->mask,
+               (size_t)length * ATOMS);
+    }
     float resolution = structure.resolution > 0 ? structure.resolution : (float)parse->resolution;
     sample_add_f32(out, arena, "resolution", distilled ? 0 : resolution);
     sample_add_f32(out, arena, "is_distillation", distilled ? 1 : 0);
@@ -115,6 +120,8 @@ static void parse_close(void *state)
 
 static const char *const source_choices[] = {"experimental", "distilled", NULL};
 
+static const char *const compat_choices[] = {"corrected", "openfold", NULL};
+
 static const struct param parse_params[] = {
     {.name = "source",
      .type = PARAM_CHOICE,
@@ -124,6 +131,15 @@ static const struct param parse_params[] = {
      .help =
          "What PDB files are: experimental structures, or predicted ones for distillation, whose "
          "B factors are confidences."},
+    {.name = "compat",
+     .type = PARAM_CHOICE,
+     .fallback = "corrected",
+     .choices = compat_choices,
+     .offset = offsetof(struct parse_state, compat),
+     .help = "mmCIF: corrected, or as openfold reads it: two monomers under one number give two "
+             "letters and shift all coordinates behind them; the second entity with an author name "
+             "replaces the first one's sequence; a protein chain without atoms refuses the file. "
+             "Give scan the same."},
     {.name = "resolution",
      .type = PARAM_FLOAT,
      .fallback = "0",
@@ -135,18 +151,24 @@ static const struct param parse_params[] = {
 };
 
 static const char *const parse_in[] = {"structure:u8[P]", "chain:u8[C]", NULL};
-static const char *const parse_out[] = {"aatype:u8[L]",           "residue_index:i32[L]",
-                                        "sequence:u8[L]",         "all_atom_positions:f32[L,37,3]",
-                                        "all_atom_mask:u8[L,37]", "resolution:f32",
-                                        "is_distillation:f32",    "release_date:u8[R]",
-                                        "domain_name:u8[D]",      NULL};
+static const char *const parse_out[] = {"aatype:u8[L]",
+                                        "residue_index:i32[L]",
+                                        "sequence:u8[L]",
+                                        "all_atom_positions:f32[L,37,3]?",
+                                        "all_atom_mask:u8[L,37]?",
+                                        "resolution:f32",
+                                        "is_distillation:f32",
+                                        "release_date:u8[R]",
+                                        "domain_name:u8[D]",
+                                        NULL};
 
 const struct stage stage_parse = {
     .abi = STAGE_ABI,
-    .version = 1,
+    .version = 2,
     .flags = STAGE_PASS,
     .name = "parse",
-    .summary = "Reads structure files (mmCIF, PDB): sequence and atom37 coordinates.",
+    .summary =
+        "Reads structures (mmCIF, PDB) or sequences (FASTA): letters and atom37 coordinates.",
     .state_size = sizeof(struct parse_state),
     .params = parse_params,
     .in = {parse_in},

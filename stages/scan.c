@@ -23,12 +23,13 @@
 enum { DIGEST_TEXT = 32 };
 enum { UNKNOWN_KEEP, UNKNOWN_REFUSE };
 enum { DIGEST_CONTENT, DIGEST_STAMP };
+enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
 
 struct scan_state {
     struct param_paths structures, alignments, index;
     struct selection selection;
     const char *clusters;
-    int unknown, digest;
+    int unknown, digest, compat;
     int source;
     bool families;
     double held_out, identity_max;
@@ -96,15 +97,15 @@ static void refuse(struct scan *scan, const char *name, const struct error *err)
 }
 
 /* Adds one chain of the file in hand. family: the family's alignment files, a line each. */
-static void chain_add(struct scan *scan, const char *path, struct span content, struct span stem,
-                      bool cif, const struct structure *structure, int c, const char *family)
+static void chain_add(struct scan *scan, const char *path, struct span content,
+                      const struct chain_file *file, const struct structure *structure, int c,
+                      const char *family)
 {
     const struct structure_chain *chain = &structure->chain[c];
     const char *key, *entry;
     struct error err;
     struct sample probe;
-    chain_name(&(struct chain_file){stem, cif, structure->chain_count}, chain->name, &scan->list,
-               &key, &entry);
+    chain_name(file, chain->name, &scan->list, &key, &entry);
     if (sample_open(&probe, span_of(key), &err) != STATUS_OK) {
         refuse(scan, path, &err);
         return;
@@ -134,7 +135,7 @@ static void chain_add(struct scan *scan, const char *path, struct span content, 
     found.alignment = span_of(*own.alignment ? own.alignment : family);
     found.template_hits = span_of(own.template_hits);
     if (!*own.alignment && *family)
-        found.row = span_of(arena_text(&scan->list, stem.data, stem.size));
+        found.row = span_of(arena_text(&scan->list, file->stem.data, file->stem.size));
     if (digest_make(scan, content, &found, &err) != STATUS_OK) {
         refuse(scan, key, &err);
         return;
@@ -145,11 +146,12 @@ static void chain_add(struct scan *scan, const char *path, struct span content, 
     scan->found[scan->count++] = found;
 }
 
-static void file_scan(struct scan *scan, const char *path, const char *family)
+/* sequences: the file is FASTA, each record a chain of its own name. */
+static void file_scan(struct scan *scan, const char *path, const char *family, bool sequences)
 {
     struct span content, stem;
     struct structure structure;
-    struct structure_wish wish = {.coordinates = false};
+    struct structure_wish wish = {.corrected = scan->settings->compat == COMPAT_CORRECTED};
     struct error err;
     arena_reset(&scan->file);
     if (!name_stem(name_base(span_of(path)), structure_suffixes, &stem))
@@ -166,15 +168,21 @@ static void file_scan(struct scan *scan, const char *path, const char *family)
     struct span name = name_base(span_of(path));
     bool cif = name_ends(name, ".cif") || name_ends(name, ".cif.gz") || name_ends(name, ".mmcif") ||
                name_ends(name, ".mmcif.gz");
-    for (int c = 0; c < structure.chain_count; c++)
-        chain_add(scan, path, content, stem, cif, &structure, c, family);
+    for (int c = 0; c < structure.chain_count; c++) {
+        struct chain_file file = {stem, cif, structure.chain_count};
+        if (sequences)
+            file = (struct chain_file){structure.chain[c].name, false, 1};
+        chain_add(scan, path, content, &file, &structure, c, family);
+    }
 }
 
 /* A path of `structures`: a file, or a folder whose alignment files belong to all in it. */
 static enum status path_scan(struct scan *scan, const char *path, struct error *err)
 {
     if (path_is_file(path)) {
-        file_scan(scan, path, "");
+        static const char *const fasta[] = {".fasta", ".fa", ".faa", NULL};
+        struct span stem;
+        file_scan(scan, path, "", name_stem(name_base(span_of(path)), fasta, &stem));
         return STATUS_OK;
     }
     int count = 0, structures = 0;
@@ -191,7 +199,7 @@ static enum status path_scan(struct scan *scan, const char *path, struct error *
             !path_is_file(paths[i]))
             continue;
         structures++;
-        file_scan(scan, paths[i], family);
+        file_scan(scan, paths[i], family, false);
     }
     if (structures == 0)
         return error_set(err, STATUS_INVALID,
@@ -282,6 +290,7 @@ static enum status scan_list(void *state, struct source *source, struct error *e
 
 static const char *const source_choices[] = {"experimental", "distilled", NULL};
 
+static const char *const compat_choices[] = {"corrected", "openfold", NULL};
 static const char *const unknown_choices[] = {"keep", "refuse", NULL};
 static const char *const digest_choices[] = {"content", "stamp", NULL};
 
@@ -290,7 +299,9 @@ static const struct param scan_params[] = {
      .type = PARAM_PATHS,
      .offset = AT(structures),
      .free = true,
-     .help = "Folders (or files) of structures: *.cif, *.mmcif, *.pdb, *.ent, also .gz."},
+     .help = "Folders (or files) of structures: *.cif, *.mmcif, *.pdb, *.ent, also .gz; or FASTA "
+             "files, "
+             "named themselves: each sequence a chain without a structure, for prediction."},
     {.name = "alignments",
      .type = PARAM_PATHS,
      .fallback = "",
@@ -299,6 +310,12 @@ static const struct param scan_params[] = {
      .help =
          "Folders with each chain's own alignments and template hits: KEY.a3m (.sto, .hhr, ...), "
          "KEY/*.a3m, or KEY/a3m/*.a3m and KEY/hhr/*.hhr."},
+    {.name = "compat",
+     .type = PARAM_CHOICE,
+     .fallback = "corrected",
+     .choices = compat_choices,
+     .offset = AT(compat),
+     .help = "How mmCIF is read; give parse the same, where it is explained."},
     {.name = "families",
      .type = PARAM_BOOL,
      .fallback = "true",

@@ -90,8 +90,8 @@ static bool structure_path(const struct templates_state *state, const char *entr
     for (int deep = 0; deep < 2; deep++)
         for (int s = 0; s < 2; s++) {
             char folder[4] = {entry[1], entry[2], '/', 0};
-            int size = snprintf(path, PATH_MAX, "%s/%s%s%s", state->structures,
-                                deep ? folder : "", entry, suffixes[s]);
+            int size = snprintf(path, PATH_MAX, "%s/%s%s%s", state->structures, deep ? folder : "",
+                                entry, suffixes[s]);
             if (size < PATH_MAX && access(path, R_OK) == 0)
                 return true;
         }
@@ -102,14 +102,14 @@ static void structure_read_into(const struct templates_state *state, struct kept
 {
     char path[PATH_MAX];
     struct span content;
-    struct structure_wish wish = {.coordinates = true};
+    struct structure_wish wish = {.coordinates = true,
+                                  .corrected = state->compat == COMPAT_CORRECTED};
     struct error *err = &kept->refusal;
     if (!structure_path(state, kept->entry, path)) {
         error_set(err, STATUS_REFUSED, "%s.cif is not in %s", kept->entry, state->structures);
         return;
     }
-    enum status status =
-        file_read(path, STRUCTURE_BYTES_MAX, &kept->arena, &content, err);
+    enum status status = file_read(path, STRUCTURE_BYTES_MAX, &kept->arena, &content, err);
     if (status == STATUS_OK)
         status = cif_read(content, &wish, &kept->arena, &kept->structure, err);
     if (status != STATUS_OK) {
@@ -141,8 +141,8 @@ static struct kept *kept_room(struct templates_state *state)
     }
 }
 
-static enum status library_open(void *memory, const char *entry,
-                                const struct structure **structure, struct error *err)
+static enum status library_open(void *memory, const char *entry, const struct structure **structure,
+                                struct error *err)
 {
     struct templates_state *state = memory;
     struct kept *found = NULL;
@@ -213,8 +213,7 @@ static enum status hits_read(struct templates_state *state, const struct sample 
             continue;
         if (count == INPUTS_MAX)
             return error_set(err, STATUS_REFUSED, "more than %d template searches", INPUTS_MAX);
-        enum status status =
-            input_read(line, HHR_BYTES_MAX, &state->scratch, &name, &content, err);
+        enum status status = input_read(line, HHR_BYTES_MAX, &state->scratch, &name, &content, err);
         if (status == STATUS_OK) {
             status = hhr_read(content, &state->scratch, &files[count], err);
             if (status != STATUS_OK)
@@ -298,48 +297,87 @@ static const char *const own_choices[] = {"default", "refuse", "keep", NULL};
 #define AT(member) offsetof(struct templates_state, member)
 
 static const struct param templates_params[] = {
-    {.name = "structures", .type = PARAM_PATH, .offset = AT(structures), .free = true,
+    {.name = "structures",
+     .type = PARAM_PATH,
+     .offset = AT(structures),
+     .free = true,
      .help = "Folder of the template structures: 1abc.cif or ab/1abc.cif, also .gz. A hit whose "
              "structure is not there is left out, and named in template_report."},
-    {.name = "date_max", .type = PARAM_TEXT, .fallback = "", .offset = AT(date_max),
+    {.name = "date_max",
+     .type = PARAM_TEXT,
+     .fallback = "",
+     .offset = AT(date_max),
      .help = "YYYY-MM-DD: structures released later are no templates; empty: no such limit."},
-    {.name = "date_margin", .type = PARAM_INT, .fallback = "-1", .min = -1, .max = 100000,
+    {.name = "date_margin",
+     .type = PARAM_INT,
+     .fallback = "-1",
+     .min = -1,
+     .max = 100000,
      .offset = AT(margin),
      .help = "Days that a template must be older than the chain itself, where the chain's release "
              "date is known; -1: 60, or 0 with compat: openfold."},
-    {.name = "own_entry", .type = PARAM_CHOICE, .fallback = "default", .choices = own_choices,
+    {.name = "own_entry",
+     .type = PARAM_CHOICE,
+     .fallback = "default",
+     .choices = own_choices,
      .offset = AT(own_entry),
      .help = "Hits in the chain's own PDB entry: refuse or keep; default: refuse, or keep with "
              "compat: openfold."},
-    {.name = "compat", .type = PARAM_CHOICE, .fallback = "corrected", .choices = compat_choices,
+    {.name = "compat",
+     .type = PARAM_CHOICE,
+     .fallback = "corrected",
+     .choices = compat_choices,
      .offset = AT(compat),
      .help = "openfold: as the reference, which limits dates by date_max alone, takes pieces of "
              "the chain's own structure, gives residues that were lost in realignment the last "
              "residue of the template, and does not notice a search made with another sequence."},
-    {.name = "candidates", .type = PARAM_INT, .fallback = "20", .min = 0, .max = 1000,
-     .offset = AT(candidates), .help = "The best hits, which training permutes."},
-    {.name = "hits", .type = PARAM_INT, .fallback = "4", .min = 0, .max = 64, .offset = AT(hits),
+    {.name = "candidates",
+     .type = PARAM_INT,
+     .fallback = "20",
+     .min = 0,
+     .max = 1000,
+     .offset = AT(candidates),
+     .help = "The best hits, which training permutes."},
+    {.name = "hits",
+     .type = PARAM_INT,
+     .fallback = "4",
+     .min = 0,
+     .max = 64,
+     .offset = AT(hits),
      .help = "Different templates that a sample takes: where the best hits give fewer, the walk "
              "goes on behind them."},
-    {.name = "obsolete", .type = PARAM_PATH, .fallback = "", .offset = AT(obsolete), .free = true,
+    {.name = "obsolete",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(obsolete),
+     .free = true,
      .help = "The PDB's obsolete.dat: entries that were replaced; empty: none are."},
-    {.name = "kalign", .type = PARAM_TEXT, .fallback = "/usr/bin/kalign", .offset = AT(kalign),
+    {.name = "kalign",
+     .type = PARAM_TEXT,
+     .fallback = "/usr/bin/kalign",
+     .offset = AT(kalign),
      .help = "Path of kalign, which aligns hits whose string is not in their structure; where it "
              "is not, those are left out. Empty: never."},
-    {.name = "cache", .type = PARAM_BYTES, .fallback = "256MiB", .offset = AT(cache_bytes),
+    {.name = "cache",
+     .type = PARAM_BYTES,
+     .fallback = "256MiB",
+     .offset = AT(cache_bytes),
      .free = true,
      .help = "Structures that a worker keeps for other chains, unpacked, beside the one in hand."},
     {0},
 };
 
-static const char *const templates_in[] = {"sequence:u8[L]",      "template_hits:u8[H]?",
+static const char *const templates_in[] = {"sequence:u8[L]", "template_hits:u8[H]?",
                                            "release_date:u8[D]?", "entry:u8[P]?", NULL};
 
-static const char *const templates_out[] = {
-    "template_sequence:u8[T,L]",          "template_all_atom_positions:f32[T,L,37,3]",
-    "template_all_atom_mask:u8[T,L,37]",  "template_sum_probs:f32[T]",
-    "template_domain_names:u8[Q]",        "template_shuffled:i32",
-    "template_report:u8[R]",              NULL};
+static const char *const templates_out[] = {"template_sequence:u8[T,L]",
+                                            "template_all_atom_positions:f32[T,L,37,3]",
+                                            "template_all_atom_mask:u8[T,L,37]",
+                                            "template_sum_probs:f32[T]",
+                                            "template_domain_names:u8[Q]",
+                                            "template_shuffled:i32",
+                                            "template_report:u8[R]",
+                                            NULL};
 
 const struct stage stage_templates = {
     .abi = STAGE_ABI,

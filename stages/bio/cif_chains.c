@@ -11,11 +11,14 @@ struct entity {
     int first_row, last_row, length; /* rows are linked by assembly.next_row */
     int first_asym, last_asym;       /* linked by assembly.next_asym */
     int32_t first_number;            /* lowest _entity_poly_seq.num */
+    int32_t last_number;             /* that of last_row */
     bool protein;
 };
 
 struct assembly {
     struct cif *cif;
+    bool corrected;  /* as structure_wish */
+    int32_t *number; /* _entity_poly_seq.num of each row */
     struct names entities;
     struct entity *entity;
     int entity_capacity;
@@ -54,7 +57,8 @@ static enum status entities_group(struct assembly *a, struct error *err)
     const struct cif_column *c = a->cif->column;
     int rows = c[CIF_SEQ_ENTITY].count;
     a->next_row = arena_try(a->cif->arena, (size_t)rows, sizeof *a->next_row);
-    if (!a->next_row)
+    a->number = arena_try(a->cif->arena, (size_t)rows, sizeof *a->number);
+    if (!a->next_row || !a->number)
         return no_memory(err);
     for (int row = 0; row < rows; row++) {
         int64_t number;
@@ -71,12 +75,18 @@ static enum status entities_group(struct assembly *a, struct error *err)
             return no_memory(err);
         a->entity = array;
         if (fresh)
-            array[e] = (struct entity){row, row, 0, -1, -1, (int32_t)number, false};
+            array[e] =
+                (struct entity){row, row, 0, -1, -1, (int32_t)number, (int32_t)number, false};
         else
             a->next_row[array[e].last_row] = row;
         struct entity *entity = &array[e];
+        bool again = a->corrected && !fresh && number == entity->last_number;
         a->next_row[row] = -1;
+        a->number[row] = (int32_t)number;
         entity->last_row = row;
+        entity->last_number = (int32_t)number;
+        if (again) /* another monomer at the same place */
+            continue;
         if (number < entity->first_number)
             entity->first_number = (int32_t)number;
         if (++entity->length > STRUCTURE_LENGTH_MAX)
@@ -131,14 +141,16 @@ static enum status asyms_link(struct assembly *a, struct error *err)
         int e = names_find(&a->entities, c[CIF_ASYM_ENTITY].value[i]);
         if (e < 0 || !a->entity[e].protein)
             continue;
+        struct span id = c[CIF_ASYM_ID].value[i];
+        int label = names_find(&a->cif->label_chains, id);
+        if (label < 0 && a->corrected)
+            continue;
         struct entity *entity = &a->entity[e];
         if (entity->last_asym >= 0)
             a->next_asym[entity->last_asym] = i;
         else
             entity->first_asym = i;
         entity->last_asym = i;
-        struct span id = c[CIF_ASYM_ID].value[i];
-        int label = names_find(&a->cif->label_chains, id);
         if (label < 0)
             return error_set(err, STATUS_REFUSED, "protein chain %.*s has no atoms in model 1",
                              (int)(id.size < 20 ? id.size : 20), id.data);
@@ -148,7 +160,7 @@ static enum status asyms_link(struct assembly *a, struct error *err)
 }
 
 /* Names author chains in the order in which they get a sequence; a later label chain with the same
- * author name puts its sequence in the place of the earlier one's. */
+ * author name puts its sequence in the place of the earlier one's (corrected: it has none). */
 static enum status authors_name(struct assembly *a, struct error *err)
 {
     struct cif *cif = a->cif;
@@ -163,7 +175,8 @@ static enum status authors_name(struct assembly *a, struct error *err)
             if (n < 0 || !array)
                 return no_memory(err);
             a->label_of = array;
-            array[n] = e;
+            if (fresh || !a->corrected)
+                array[n] = e;
         }
     if (a->authors.count == 0)
         return error_set(err, STATUS_REFUSED,
@@ -179,43 +192,61 @@ static enum status authors_name(struct assembly *a, struct error *err)
     return STATUS_OK;
 }
 
-static char *sequence_make(const struct assembly *a, const struct entity *entity)
+/* where[length]: the residue of the model at each place of author chain n, or -1; NULL: no memory.
+ */
+static int *where_make(const struct assembly *a, int n, int length)
 {
+    const struct cif *cif = a->cif;
+    int *where = arena_try(cif->arena, (size_t)length, sizeof *where);
+    int author = names_find(&cif->model.chains, a->authors.name[n]);
+    for (int i = 0; where && i < length; i++)
+        where[i] = -1;
+    for (int i = 0; where && i < cif->place_count; i++) {
+        const struct cif_place *place = &cif->place[i];
+        int e = a->entity_of[place->label_chain];
+        if (e < 0 || place->author_chain != author || (a->corrected && e != a->label_of[n]))
+            continue;
+        int64_t at = (int64_t)place->number - a->entity[e].first_number;
+        if (at >= 0 && at < length)
+            where[at] = place->residue;
+    }
+    return where;
+}
+
+/* One letter for each row; corrected: for each number, of the monomer that the coordinates are of,
+ * or the first. NULL: no memory. */
+static char *sequence_make(const struct assembly *a, const struct entity *entity, const int *where)
+{
+    const struct cif_column *monomer = &a->cif->column[CIF_SEQ_MONOMER];
     char *sequence = arena_try(a->cif->arena, (size_t)entity->length + 1, 1);
     int i = 0;
-    for (int row = entity->first_row; sequence && row >= 0; row = a->next_row[row])
-        sequence[i++] = residue_letter(a->cif->column[CIF_SEQ_MONOMER].value[row]);
+    for (int row = entity->first_row; sequence && row >= 0; row = a->next_row[row]) {
+        int chosen = row, next = a->next_row[row];
+        for (; a->corrected && next >= 0 && a->number[next] == a->number[row];
+             row = next, next = a->next_row[row])
+            if (where[i] >= 0 &&
+                span_equal(model_code(&a->cif->model, where[i]), monomer->value[next]))
+                chosen = next;
+        sequence[i++] = residue_letter(monomer->value[chosen]);
+    }
     if (sequence)
         sequence[i] = 0;
     return sequence;
 }
 
-/* Coordinates of author chain n. */
-static enum status chain_fill(const struct assembly *a, int n, struct structure_chain *chain,
-                              struct error *err)
+/* Coordinates of a chain whose residues stand there in the model. */
+static enum status chain_fill(const struct assembly *a, const int *where,
+                              struct structure_chain *chain, struct error *err)
 {
     struct cif *cif = a->cif;
     size_t length = (size_t)chain->length;
-    int *where = arena_try(cif->arena, length, sizeof *where);
     chain->positions = arena_try(cif->arena, length, ATOM37 * 3 * sizeof *chain->positions);
     chain->mask = arena_try(cif->arena, length, ATOM37);
     chain->residue_index = arena_try(cif->arena, length, sizeof *chain->residue_index);
-    if (!where || !chain->positions || !chain->mask || !chain->residue_index)
+    if (!chain->positions || !chain->mask || !chain->residue_index)
         return no_memory(err);
     memset(chain->positions, 0, length * ATOM37 * 3 * sizeof *chain->positions);
     memset(chain->mask, 0, length * ATOM37);
-    for (size_t i = 0; i < length; i++)
-        where[i] = -1;
-    int author = names_find(&cif->model.chains, a->authors.name[n]);
-    for (int i = 0; i < cif->place_count; i++) {
-        const struct cif_place *place = &cif->place[i];
-        int e = a->entity_of[place->label_chain];
-        if (e < 0 || place->author_chain != author)
-            continue;
-        int64_t at = (int64_t)place->number - a->entity[e].first_number;
-        if (at >= 0 && at < chain->length)
-            where[at] = place->residue;
-    }
     for (size_t i = 0; i < length; i++) {
         chain->residue_index[i] = (int32_t)i;
         if (where[i] >= 0)
@@ -273,13 +304,16 @@ static enum status chains_fill(const struct assembly *a, const struct structure_
             continue;
         const struct entity *entity = &a->entity[a->label_of[n]];
         struct structure_chain *chain = &structure->chain[structure->chain_count++];
+        int *where = where_make(a, n, entity->length);
+        if (!where)
+            return no_memory(err);
         *chain = (struct structure_chain){.name = a->authors.name[n],
                                           .length = entity->length,
-                                          .sequence = sequence_make(a, entity)};
+                                          .sequence = sequence_make(a, entity, where)};
         if (!chain->sequence)
             return no_memory(err);
         if (wish->coordinates) {
-            enum status status = chain_fill(a, n, chain, err);
+            enum status status = chain_fill(a, where, chain, err);
             if (status != STATUS_OK)
                 return status;
         }
@@ -294,7 +328,7 @@ static enum status chains_fill(const struct assembly *a, const struct structure_
 enum status cif_chains(struct cif *cif, const struct structure_wish *wish,
                        struct structure *structure, struct error *err)
 {
-    struct assembly a = {.cif = cif};
+    struct assembly a = {.cif = cif, .corrected = wish->corrected};
     names_open(&a.entities, cif->arena);
     names_open(&a.authors, cif->arena);
     enum status status = columns_check(cif, err);

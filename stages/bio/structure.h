@@ -42,6 +42,11 @@ struct structure {
 struct structure_wish {
     struct span chain; /* only this author chain; empty: all */
     bool coordinates;  /* false: names and sequences alone */
+    /* mmCIF: false as the reference reads them; true where it is wrong: of several monomers under
+     * one number the one that the coordinates are of gives the only letter; of two entities under
+     * one author name the first stays, and atoms of the other are not mixed in; a protein chain
+     * without atoms is left out, and does not cost the file. */
+    bool corrected;
 };
 
 #endif

@@ -1,7 +1,8 @@
-/* mmCIF or PDB; see structure_read.h. */
+/* mmCIF, PDB or FASTA; see structure_read.h. */
 #include "stages/bio/structure_read.h"
 
 #include "stages/bio/cif.h"
+#include "stages/bio/fasta.h"
 
 /* An mmCIF file begins with "data_", after comments and empty lines; with a table or an item where
  * it was cut, which cif_read then says. */
@@ -21,7 +22,9 @@ enum status structure_read(struct span content, enum pdb_source source,
                            struct structure *structure, struct error *err)
 {
     if (content.size == 0)
-        return error_set(err, STATUS_REFUSED, "the file is empty; mmCIF or PDB text is wanted");
+        return error_set(err, STATUS_REFUSED, "the file is empty; mmCIF, PDB or FASTA text is wanted");
+    if (content.data[0] == '>')
+        return fasta_read(content, wish, arena, structure, err);
     if (is_cif(content))
         return cif_read(content, wish, arena, structure, err);
     return pdb_read(content, source, wish, arena, structure, err);

@@ -95,7 +95,7 @@ Test(structure, mmcif_equals_the_reference, .timeout = 120)
         struct npz npz = golden_npz(&arena, arena_printf(&arena, "raw/%s.npz", c->npz));
         struct span text =
             golden_file(&arena, arena_printf(&arena, "inputs/mmcif/%s.cif", c->file));
-        struct structure_wish wish = {span_of(c->chain), true};
+        struct structure_wish wish = {.chain = span_of(c->chain), .coordinates = true};
         cr_assert(cif_read(text, &wish, &arena, &structure, &err) == STATUS_OK, "%s: %s", c->npz,
                   err.text);
         cr_assert(structure.chain_count == 1);
