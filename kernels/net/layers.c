@@ -50,6 +50,28 @@ struct tensor linear_run(struct tape *t, struct layer linear, struct tensor x)
     return y;
 }
 
+void linear_add_run(struct tape *t, struct layer linear, struct tensor x, struct tape_stream *s)
+{
+    struct tensor next = tape_stream_next(t, s);
+    tape_linear(t, (struct op_linear){.x = x,
+                                      .w = tape_weight(t, linear.w),
+                                      .b = tape_weight(t, linear.b),
+                                      .res = tensor_rows(s->now),
+                                      .y = tensor_rows(next)});
+    tape_stream_set(t, s, next);
+}
+
+struct tensor mask_turn(struct tape *t, struct tensor mask)
+{
+    int64_t a = mask.dim[0], b = mask.dim[1];
+    ASSERT(tensor_dense(&mask) && mask.slot == 0);
+    struct tensor turned = tape_constant(t, mask.kind, 2, b, a, 1, 1);
+    tape_copy(t, (struct op_copy){
+                     .x = tensor_swap(tensor_make(mask.data, mask.kind, 4, 1, 1, a, b), 2, 3),
+                     .y = tensor_make(turned.data, turned.kind, 4, 1, 1, b, a)});
+    return turned;
+}
+
 void residual_run(struct tape *t, struct tape_stream *s, struct tensor u, double rate, int shared,
                   int site)
 {

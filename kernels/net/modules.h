@@ -29,16 +29,24 @@ struct tensor layer_norm_run(struct tape *t, struct layer norm, struct tensor x)
 /* y[N,O] = x[N,I] w^T + b. */
 struct tensor linear_run(struct tape *t, struct layer linear, struct tensor x);
 
+/* stream = stream + x w^T + b, x being [A*B,I] rows. */
+void linear_add_run(struct tape *t, struct layer linear, struct tensor x, struct tape_stream *s);
+
 /* stream = stream + drop(u), u being [A*B,C] rows. shared, site: see the op residual. */
 void residual_run(struct tape *t, struct tape_stream *s, struct tensor u, double rate, int shared,
                   int site);
 
 /* Which masks the modules see; data NULL: all ones. */
 struct masks {
-    struct tensor msa;        /* [S,L] */
-    struct tensor pair;       /* [L,L] */
-    struct tensor outer_norm; /* [L,L], from mask_norm */
+    struct tensor msa;          /* [S,L] */
+    struct tensor msa_columns;  /* [L,S]: its transpose, see mask_turn */
+    struct tensor pair;         /* [L,L] */
+    struct tensor pair_columns; /* its transpose */
+    struct tensor outer_norm;   /* [L,L], from mask_norm */
 };
+
+/* The transpose of mask[A,B]. */
+struct tensor mask_turn(struct tape *t, struct tensor mask);
 
 /* Input embedder with relative positions (algorithms 3, 4). */
 struct embed {
@@ -50,18 +58,58 @@ struct embed embed_declare(struct params *p, const char *prefix, int64_t c_m, in
 void embed_run(struct tape *t, const struct embed *e, struct tensor target, struct tensor index,
                struct tensor msa, struct tape_stream *m, struct tape_stream *z);
 
+/* What the gated attentions share: projections, gate and output. */
+struct gated_attention {
+    int64_t heads, dims;
+    struct weight qkvg, gate_bias;
+    struct layer out;
+};
+/* Parameters PREFIX.mha.*. */
+struct gated_attention gated_attention_declare(struct params *p, const char *prefix,
+                                               int64_t channels, int64_t heads, int64_t dims);
+/* x[rows*L,C], normalised -> gated values [rows*L,H*D], before the output linear. Attends inside
+ * each row, or each column; mask[rows,L], columns: [L,rows]; bias[H,Q,Q] or data NULL. */
+struct tensor gated_attention_run(struct tape *t, const struct gated_attention *a, struct tensor x,
+                                  int64_t rows, bool columns, struct tensor mask,
+                                  struct tensor bias);
+
 /* MSA row attention with pair bias (algorithm 7). */
 struct row_attention {
-    int64_t heads, dims;
     double dropout;
     int site;
-    struct layer norm_m, norm_z, out;
-    struct weight bias, qkvg, gate_bias;
+    struct layer norm_m, norm_z;
+    struct weight bias;
+    struct gated_attention core;
 };
 struct row_attention row_attention_declare(struct params *p, const char *prefix, int64_t c_m,
                                            int64_t c_z, int64_t heads, int64_t dims);
 void row_attention_run(struct tape *t, const struct row_attention *a, const struct masks *masks,
                        struct tape_stream *m, const struct tape_stream *z);
+
+/* MSA column attention (algorithm 8). */
+struct column_attention {
+    struct layer norm;
+    struct gated_attention core;
+};
+struct column_attention column_attention_declare(struct params *p, const char *prefix, int64_t c_m,
+                                                 int64_t heads, int64_t dims);
+void column_attention_run(struct tape *t, const struct column_attention *a,
+                          const struct masks *masks, struct tape_stream *m);
+
+/* Triangle attention around the starting or the ending node (algorithms 13, 14). */
+struct triangle_attention {
+    bool ending;
+    double dropout;
+    int site;
+    struct layer norm;
+    struct weight bias;
+    struct gated_attention core;
+};
+struct triangle_attention triangle_attention_declare(struct params *p, const char *prefix,
+                                                     int64_t c_z, int64_t heads, int64_t dims,
+                                                     bool ending);
+void triangle_attention_run(struct tape *t, const struct triangle_attention *a,
+                            const struct masks *masks, struct tape_stream *z);
 
 /* LN, linear to factor * c, relu, linear back (algorithms 9, 15). Not masked. */
 struct transition {
@@ -94,20 +142,43 @@ struct triangle triangle_declare(struct params *p, const char *prefix, int64_t c
 void triangle_run(struct tape *t, const struct triangle *a, const struct masks *masks,
                   struct tape_stream *z);
 
-/* Sizes of one Evoformer block. */
+/* How an MSA block attends along columns. */
+enum columns { COLUMNS_NONE, COLUMNS_FULL };
+
+/* Sizes of one block of the MSA and the pair representation. */
 struct block_sizes {
     int64_t c_m, c_z, heads, head_dims, outer_hidden, triangle_hidden, transition_factor;
+    enum columns columns;
+    int64_t pair_heads, pair_head_dims; /* of triangle attention; 0 heads: without it */
     double dropout_msa, dropout_pair;
 };
 
-/* One block (algorithm 6): row attention, MSA transition, outer product mean, triangle
- * multiplication outgoing and incoming, pair transition. */
+/* What a block does to the pair representation alone. */
+struct pair_block {
+    bool attention, first; /* with triangle attention; before triangle multiplication */
+    struct triangle triangle_out, triangle_in;
+    struct triangle_attention start, end;
+    struct transition transition;
+};
+/* site: of the block's first dropout; it uses four. */
+struct pair_block pair_block_declare(struct params *p, const char *prefix,
+                                     const struct block_sizes *sizes, bool attention_first,
+                                     int site);
+void pair_block_run(struct tape *t, const struct pair_block *b, const struct masks *masks,
+                    struct tape_stream *z);
+
+/* One block (algorithm 6): row attention, column attention, MSA transition, outer product mean,
+ * triangle multiplication outgoing and incoming, triangle attention starting and ending, pair
+ * transition. */
 struct block {
     struct row_attention row;
-    struct transition msa_transition, pair_transition;
+    enum columns columns;
+    struct column_attention column;
+    struct transition msa_transition;
     struct outer_product outer;
-    struct triangle triangle_out, triangle_in;
+    struct pair_block pair;
 };
+/* number: keys the block's dropout; another for every block of the network. */
 struct block block_declare(struct params *p, const char *prefix, const struct block_sizes *sizes,
                            int number);
 

@@ -20,12 +20,6 @@ void transition_run(struct tape *t, const struct transition *a, struct tape_stre
                                                 .w = tape_weight(t, a->up.w),
                                                 .b = tape_weight(t, a->up.b),
                                                 .y = hidden});
-    struct tensor next = tape_stream_next(t, s);
-    tape_linear(t, (struct op_linear){.x = hidden,
-                                      .w = tape_weight(t, a->down.w),
-                                      .b = tape_weight(t, a->down.b),
-                                      .res = tensor_rows(s->now),
-                                      .y = tensor_rows(next)});
-    tape_stream_set(t, s, next);
+    linear_add_run(t, a->down, hidden, s);
     tape_end(t, mark);
 }

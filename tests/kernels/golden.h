@@ -213,6 +213,19 @@ static inline struct tensor rig_integers(struct rig *r, const char *key)
     return t;
 }
 
+/* All masks that a block sees. */
+static inline struct masks rig_masks(struct rig *r, const char *msa, const char *pair)
+{
+    struct masks masks = {.msa = rig_constant(r, msa), .pair = rig_constant(r, pair)};
+    masks.msa_columns = mask_turn(&r->tape, masks.msa);
+    masks.pair_columns = mask_turn(&r->tape, masks.pair);
+    masks.outer_norm = tape_constant(&r->tape, r->b->real, 2, masks.pair.dim[0],
+                                     masks.pair.dim[0], 1, 1);
+    tape_mask_norm(&r->tape, (struct op_mask_norm){
+                                 .mask = masks.msa, .y = masks.outer_norm, .eps = OUTER_NORM_EPS});
+    return masks;
+}
+
 /* An input array [A,B,C] as a stream, whose gradient is kept to the end. */
 static inline struct tape_stream rig_stream(struct rig *r, const char *key)
 {
