@@ -22,7 +22,8 @@ enum status structure_read(struct span content, enum pdb_source source,
                            struct structure *structure, struct error *err)
 {
     if (content.size == 0)
-        return error_set(err, STATUS_REFUSED, "the file is empty; mmCIF, PDB or FASTA text is wanted");
+        return error_set(err, STATUS_REFUSED,
+                         "the file is empty; mmCIF, PDB or FASTA text is wanted");
     if (content.data[0] == '>')
         return fasta_read(content, wish, arena, structure, err);
     if (is_cif(content))

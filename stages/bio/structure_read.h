@@ -1,4 +1,5 @@
-/* One door for structure files: mmCIF, PDB, or FASTA for sequences alone, told by what the text begins with, not by its name.
+/* One door for structure files: mmCIF, PDB, or FASTA for sequences alone, told by what the text
+ * begins with, not by its name.
  */
 #ifndef STAGES_BIO_STRUCTURE_READ_H
 #define STAGES_BIO_STRUCTURE_READ_H
