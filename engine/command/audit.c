@@ -1,6 +1,7 @@
 /* foldmill audit: every position of a run has one fate; counts them. */
 #include "engine/audit.h"
 
+#include "engine/base/log.h"
 #include "engine/command.h"
 #include "engine/programs.h"
 
@@ -43,6 +44,7 @@ static int audit_run(int argc, char **argv)
     programs_allow(command_option(&argc, argv, "programs"));
     if (!command_rest(&command_audit, argc, argv, 1, 1))
         return EXIT_USAGE;
+    log_open("audit", LOG_WARN, 2); /* stages that are opened for replays say who they are */
     if (steps && !text_int(span_of(steps), 0, REPLAYS_MAX, &replays)) {
         fprintf(stderr, "foldmill audit: --replay wants a number of steps, not '%s'\n", steps);
         return EXIT_USAGE;

@@ -169,12 +169,16 @@ Test(process, a_run_that_was_killed_whole_goes_on, .timeout = 300)
 {
     process_begin();
     process_graph("g", store_graph);
+    int64_t began = clock_ms();
     cr_assert(run_simple("g", "quiet", NULL, NULL, 60) == 0, "undisturbed");
+    uint32_t whole_ms = (uint32_t)(clock_ms() - began);
     struct rng rng = rng_open(3, 0, 0, "killer", 0);
     int code = -1, runs = 0;
     for (; code != 0 && runs < 60; runs++) {
         pid_t pid = start_simple("g", "run", NULL, NULL);
-        int64_t end = clock_ms() + 150 + rng_below(&rng, 500) + 100 * runs;
+        /* A sixth to a third of what it takes undisturbed, so that the first ones cannot finish. */
+        int64_t end = clock_ms() + whole_ms / 6 + rng_below(&rng, whole_ms / 6 + 1) +
+                      (int64_t)whole_ms * runs / 20;
         int status;
         while (clock_ms() < end && waitpid(pid, &status, WNOHANG) == 0)
             usleep(2000);
