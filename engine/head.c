@@ -61,8 +61,8 @@ enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, 
     return status;
 }
 
-static enum status read_store(struct head *head, uint64_t index, struct arena *arena,
-                              struct sample *sample, struct error *err)
+static enum status read_store(struct head *head, uint64_t index, const char *const *lazy,
+                              struct arena *arena, struct sample *sample, struct error *err)
 {
     struct store_made made, *wanted = NULL;
     enum status status = head->store ? STATUS_OK : open_store(head, err);
@@ -78,19 +78,20 @@ static enum status read_store(struct head *head, uint64_t index, struct arena *a
     struct span span = list_key(head->list, index);
     memcpy(key, span.data, span.size);
     key[span.size] = '\0';
-    status = store_get(head->store, key, NULL, wanted, arena, sample, err);
+    status = lazy && *lazy ? store_get_lazy(head->store, key, lazy, wanted, arena, sample, err)
+                           : store_get(head->store, key, NULL, wanted, arena, sample, err);
     return status == STATUS_CORRUPT ? STATUS_REFUSED : status; /* damaged: skipped by name */
 }
 
-enum status head_read(struct head *head, struct span key, struct arena *arena,
-                      struct sample *sample, struct error *err)
+enum status head_read(struct head *head, struct span key, const char *const *lazy,
+                      struct arena *arena, struct sample *sample, struct error *err)
 {
     uint64_t index = list_find(head->list, key);
     if (index == UINT64_MAX)
         return error_set(err, STATUS_INVALID, "the key \"%.*s\" is not in the list", (int)key.size,
                          key.data);
     if (head->store_path)
-        return read_store(head, index, arena, sample, err);
+        return read_store(head, index, lazy, arena, sample, err);
     return wire_decode(list_frame(head->list, index), NULL, arena, sample, err);
 }
 

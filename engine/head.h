@@ -25,11 +25,12 @@ void head_close(struct head *head);
 enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, struct arena *arena,
                       struct store_made *made, struct error *err);
 
-/* The sample of that key. STATUS_MISS: the store does not have it (yet); STATUS_REFUSED: it was
- * refused when it should have been made, or its record is damaged; the text says which.
- * STATUS_INVALID: the key is not in the list. */
-enum status head_read(struct head *head, struct span key, struct arena *arena,
-                      struct sample *sample, struct error *err);
+/* The sample of that key; those of its fields that are named in lazy (ended by NULL; may be NULL)
+ * without data, where they come from a store. STATUS_MISS: the store does not have it (yet);
+ * STATUS_REFUSED: it was refused when it should have been made, or its record is damaged; the text
+ * says which. STATUS_INVALID: the key is not in the list. */
+enum status head_read(struct head *head, struct span key, const char *const *lazy,
+                      struct arena *arena, struct sample *sample, struct error *err);
 
 /* For a filling line: position -> index in its list, in the order in which the lines that read its
  * store will want the records in their first epoch; then all others as listed. */

@@ -36,6 +36,10 @@ enum status port_parse(const char *text, struct port_field *field, struct error 
 {
     *field = (struct port_field){0};
     struct span rest = span_of(text);
+    if (rest.size && rest.data[rest.size - 1] == '~') {
+        field->lazy = true;
+        rest.size--;
+    }
     if (rest.size && rest.data[rest.size - 1] == '?') {
         field->optional = true;
         rest.size--;
@@ -105,6 +109,7 @@ static enum status check_field(const char *row, const struct port_field *wanted,
 
 enum status port_open(const struct port *port, struct port_table *table, struct error *err)
 {
+    int lazy = 0;
     table->count = 0;
     for (int i = 0; port->fields && port->fields[i]; i++) {
         if (i == SAMPLE_FIELDS_MAX)
@@ -113,8 +118,11 @@ enum status port_open(const struct port *port, struct port_table *table, struct 
         if (status != STATUS_OK)
             return status;
         table->row[i] = port->fields[i];
+        if (table->field[i].lazy)
+            table->lazy[lazy++] = table->field[i].name;
         table->count++;
     }
+    table->lazy[lazy] = NULL;
     return STATUS_OK;
 }
 

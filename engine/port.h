@@ -18,6 +18,7 @@ struct port_field {
     char dim[SAMPLE_RANK_MAX];
     int64_t size[SAMPLE_RANK_MAX];
     bool optional; /* "?" at the end */
+    bool lazy;     /* "~" at the very end: sample_rows gives its rows, it may come without data */
 };
 
 /* Reads a row. STATUS_INVALID: it is not of the form above. */
@@ -28,6 +29,7 @@ struct port_table {
     int count;
     const char *row[SAMPLE_FIELDS_MAX]; /* as the stage wrote it */
     struct port_field field[SAMPLE_FIELDS_MAX];
+    const char *lazy[SAMPLE_FIELDS_MAX + 1]; /* names of the lazy ones, ended by NULL */
 };
 
 /* Reads all rows. STATUS_INVALID: port_parse's; STATUS_LIMIT: more than SAMPLE_FIELDS_MAX. */

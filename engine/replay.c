@@ -90,7 +90,7 @@ static enum status make_sample(struct replayer *r, uint64_t seq, uint32_t recycl
                         .recycles = recycles};
     struct span key = list_key(r->head->list, index);
     struct sample *in = arena_zero(r->arena, 1, sizeof *in);
-    enum status status = head_read(r->head, key, r->arena, in, err);
+    enum status status = head_read(r->head, key, NULL, r->arena, in, err);
     for (int i = 0; i < r->job->graph->lines[r->line].work_count && status == STATUS_OK; i++) {
         struct sample *out = arena_zero(r->arena, 1, sizeof *out);
         status = runner_feed(&r->work[i], &work, in, out, r->arena, err);

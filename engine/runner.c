@@ -11,6 +11,10 @@ enum status runner_open(struct runner *runner, const struct stage *stage, void *
     struct port out = stage->gives ? stage->gives(state, context->arena) : stage->out;
     if (status == STATUS_OK)
         status = port_open(&out, &runner->out, err);
+    bool keeps = stage->flags & (STAGE_PASS | STAGE_SINK | STAGE_GATHER);
+    if (status == STATUS_OK && (runner->out.lazy[0] || (keeps && runner->in.lazy[0])))
+        status = error_set(err, STATUS_INVALID, "%s: lazy fields are for the in ports of stages "
+                           "that keep nothing of their input", stage->name);
     if (status == STATUS_OK && stage->open)
         status = stage->open(state, context, err);
     runner->opened = status == STATUS_OK;
@@ -77,6 +81,7 @@ enum status runner_feed(struct runner *runner, const struct work *work, const st
     if (stage->flags & STAGE_SINK)
         return stage->feed(runner->state, work, in, NULL, arena, err);
     out->field_count = 0;
+    out->source = NULL;
     memcpy(out->key, in->key, sizeof out->key);
     status = stage->feed(runner->state, work, in, out, arena, err);
     if (status != STATUS_OK)

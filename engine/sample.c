@@ -99,6 +99,7 @@ enum status sample_open(struct sample *sample, struct span key, struct error *er
     memcpy(sample->key, key.data, key.size);
     sample->key[key.size] = 0;
     sample->field_count = 0;
+    sample->source = NULL;
     return STATUS_OK;
 }
 
@@ -192,6 +193,28 @@ enum status sample_need(const struct sample *sample, const char *name, enum kind
                          "sample %s: field %s is %s of rank %d, %s of rank %d wanted", sample->key,
                          name, kind_name(found->kind), found->rank, kind_name(kind), rank);
     *field = found;
+    return STATUS_OK;
+}
+
+enum status sample_rows(const struct sample *sample, const struct field *field, const int32_t *rows,
+                        size_t count, void *to, struct error *err)
+{
+    int64_t there = field->rank ? field->size[0] : 1;
+    for (size_t i = 0; i < count; i++)
+        ASSERT(rows[i] >= 0 && rows[i] < there);
+    if (count == 0)
+        return STATUS_OK;
+    if (!field->data) {
+        ASSERT(sample->source);
+        enum status status = sample->source->read(sample->source, field, rows, count, to, err);
+        if (sample->source->failed == STATUS_OK)
+            sample->source->failed = status;
+        return status;
+    }
+    size_t row_bytes = field_bytes(field) / (size_t)there;
+    for (size_t i = 0; i < count; i++)
+        memcpy((char *)to + i * row_bytes, (const char *)field->data + (size_t)rows[i] * row_bytes,
+               row_bytes);
     return STATUS_OK;
 }
 

@@ -38,10 +38,18 @@ struct field {
     void *data;                     /* field_bytes(field) bytes */
 };
 
+/* Where the rows of a sample's lazy fields are, those without data: see sample_rows. */
+struct row_source {
+    enum status (*read)(struct row_source *source, const struct field *field, const int32_t *rows,
+                        size_t count, void *to, struct error *err);
+    enum status failed; /* how it failed first; STATUS_OK: it has not */
+};
+
 struct sample {
     char key[SAMPLE_KEY_MAX + 1];
     int field_count;
     struct field fields[SAMPLE_FIELDS_MAX];
+    struct row_source *source; /* NULL: all fields have their data */
 };
 
 /* Checks name, kind, rank and sizes and computes the bytes of a field: the one place where sizes
@@ -82,6 +90,14 @@ const struct field *sample_find(const struct sample *sample, const char *name);
 /* The field, which must have this kind and rank: STATUS_INVALID names what was wanted and found. */
 enum status sample_need(const struct sample *sample, const char *name, enum kind kind, int rank,
                         const struct field **field, struct error *err);
+
+/* Copies rows rows[count] of the first axis of one of the sample's fields to `to`, one after
+ * another; each row is all that lies behind that axis. Of a lazy field they are read now, and only
+ * what holds them is touched. Row numbers must be there; any order, also twice. STATUS_CORRUPT
+ * names key and field; STATUS_MISS: the record was replaced meanwhile; STATUS_IO, STATUS_LIMIT. A
+ * stage returns them as they are. */
+enum status sample_rows(const struct sample *sample, const struct field *field, const int32_t *rows,
+                        size_t count, void *to, struct error *err);
 
 /* The bytes of a u8[n] field as text; empty when it is not there. */
 struct span sample_text(const struct sample *sample, const char *name);

@@ -62,7 +62,9 @@ struct param {
 };
 
 /* Fields that a stage takes or makes: "msa:u8[N,L]"; equal capitals are equal sizes within one
- * sample, numbers are fixed, "?" at the end marks a field that may be missing. Ended by NULL. */
+ * sample, numbers are fixed, "?" at the end marks a field that may be missing. "~" behind it, at an
+ * in port, marks a lazy one: it may come with its sizes alone (data NULL), and the stage takes the
+ * rows that it needs by sample_rows; not for stages that pass their input on. Ended by NULL. */
 struct port {
     const char *const *fields;
 };

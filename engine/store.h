@@ -96,6 +96,13 @@ enum status store_get(struct store *store, const char *key, const char *const *f
                       const struct store_made *made, struct arena *arena, struct sample *sample,
                       struct error *err);
 
+/* As store_get of every field, but those named in lazy (ended by NULL; fields that the record does
+ * not have do no harm) come without data: sample_rows reads the rows that are wanted, until arena
+ * is reset or the store closed. */
+enum status store_get_lazy(struct store *store, const char *key, const char *const *lazy,
+                           const struct store_made *made, struct arena *arena,
+                           struct sample *sample, struct error *err);
+
 /* Is there a record or a tombstone for key, made from this? Damaged entries count as absent. */
 bool store_has(struct store *store, const char *key, struct store_made made);
 

@@ -81,29 +81,105 @@ static enum status find_record(struct store *store, MDB_txn *txn, const char *ke
     return store_record_get(store, txn, key, &entry, record, err);
 }
 
-enum status store_get(struct store *store, const char *key, const char *const *fields,
-                      const struct store_made *made, struct arena *arena, struct sample *sample,
-                      struct error *err)
+/* A record whose rows are still to be read. Every read is a transaction of its own, so that no page
+ * is held while the stage computes; the record's digest says that it is still the same. */
+struct lazy_record {
+    struct row_source source; /* first */
+    struct store *store;
+    struct arena *arena; /* for what a read needs for a moment */
+    uint64_t digest;
+    size_t bytes; /* of the record */
+    struct record_view view;
+};
+
+static enum status read_rows(struct row_source *source, const struct field *field,
+                             const int32_t *rows, size_t count, void *to, struct error *err)
+{
+    struct lazy_record *lazy = (struct lazy_record *)source;
+    const struct record_field *in = lazy->view.fields;
+    MDB_txn *txn;
+    MDB_val name = key_val(lazy->view.key), value = {0};
+    while (strcmp(in->field.name, field->name) != 0)
+        in++;
+    enum status status = store_read_begin(lazy->store, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    int code = mdb_get(txn, lazy->store->records, &name, &value);
+    struct span record = {value.mv_data, value.mv_size};
+    if (code != 0 && code != MDB_NOTFOUND) {
+        status = store_error(lazy->store, code, lazy->view.key, err);
+    } else if (code != 0 || record.size != lazy->bytes ||
+               record_digest(record) != lazy->digest) {
+        status = error_set(err, STATUS_MISS, "store %s: the record of %s was replaced while it was "
+                           "read", lazy->store->path, lazy->view.key);
+    } else {
+        status = record_rows(record, in, rows, count, to, lazy->arena, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "store %s: damaged record of %s", lazy->store->path, lazy->view.key);
+    }
+    store_read_end(lazy->store);
+    return status;
+}
+
+/* The sample of a record; lazy may be NULL. */
+static enum status load_record(struct store *store, struct span record,
+                               const struct record_options *options, struct arena *arena,
+                               struct sample *sample, struct error *err)
+{
+    struct record_view plain;
+    struct lazy_record *lazy = NULL;
+    if (options->lazy) {
+        lazy = arena_alloc(arena, sizeof *lazy);
+        *lazy = (struct lazy_record){.source = {.read = read_rows}, .store = store,
+                                     .arena = arena, .bytes = record.size};
+    }
+    struct record_view *view = lazy ? &lazy->view : &plain;
+    enum status status = record_peek(record, view, err);
+    if (status == STATUS_OK)
+        status = record_load(record, view, options, arena, sample, err);
+    if (status == STATUS_OK && lazy) {
+        lazy->digest = record_digest(record);
+        sample->source = &lazy->source;
+    }
+    return status;
+}
+
+static enum status get(struct store *store, const char *key, const struct record_options *options,
+                       const struct store_made *made, struct arena *arena, struct sample *sample,
+                       struct error *err)
 {
     MDB_txn *txn;
     struct span record;
     sample->field_count = 0;
     sample->key[0] = 0;
+    sample->source = NULL;
     enum status status = store_read_begin(store, &txn, err);
     if (status != STATUS_OK)
         return status;
     status = find_record(store, txn, key, made, &record, err);
     if (status == STATUS_OK) {
-        struct record_options options = {.fields = fields, .key = key};
-        struct record_view view;
-        status = record_peek(record, &view, err);
-        if (status == STATUS_OK)
-            status = record_load(record, &view, &options, arena, sample, err);
+        status = load_record(store, record, options, arena, sample, err);
         if (status != STATUS_OK)
             error_prefix(err, "store %s: damaged record of %s", store->path, key);
     }
     store_read_end(store);
     return status;
+}
+
+enum status store_get(struct store *store, const char *key, const char *const *fields,
+                      const struct store_made *made, struct arena *arena, struct sample *sample,
+                      struct error *err)
+{
+    struct record_options options = {.fields = fields, .key = key};
+    return get(store, key, &options, made, arena, sample, err);
+}
+
+enum status store_get_lazy(struct store *store, const char *key, const char *const *lazy,
+                           const struct store_made *made, struct arena *arena,
+                           struct sample *sample, struct error *err)
+{
+    struct record_options options = {.lazy = lazy, .key = key};
+    return get(store, key, &options, made, arena, sample, err);
 }
 
 /* A recipe is kept under its hash: a checksum over both, then the text. */

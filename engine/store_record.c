@@ -225,6 +225,7 @@ enum status record_load(struct span record, const struct record_view *view,
         options = &plain;
     sample->field_count = 0;
     sample->key[0] = 0;
+    sample->source = NULL;
     if (options->key && strcmp(options->key, view->key) != 0)
         return error_set(err, STATUS_CORRUPT, "the record under key %s is that of %s", options->key,
                          view->key);

@@ -355,6 +355,7 @@ enum status wire_decode(struct span frame, const struct wire_options *options, s
         options = &plain;
     sample->field_count = 0;
     sample->key[0] = 0;
+    sample->source = NULL;
     enum status status = wire_peek(frame, &view, err);
     if (status != STATUS_OK)
         return status;

@@ -191,8 +191,8 @@ static enum status read_input(struct worker *worker, const struct worker_item *i
     const struct message *work = &item->message;
     if (work->stage == 0)
         return head_read(worker->heads[work->line],
-                         (struct span){(const char *)item->payload, work->size}, &worker->arena, in,
-                         err);
+                         (struct span){(const char *)item->payload, work->size},
+                         worker->runner.in.lazy, &worker->arena, in, err);
     void *payload;
     size_t bytes = work->size;
     if (work->flags & MESSAGE_BLOCK) {
@@ -244,8 +244,7 @@ struct outcome {
 static void work_on(struct worker *worker, const struct worker_item *item, struct outcome *outcome)
 {
     const struct message *message = &item->message;
-    const struct head *head = worker->heads[message->line];
-    uint64_t positions = head->positions;
+    uint64_t positions = worker->heads[message->line]->positions;
     struct work work = {.seed = worker->job->graph->seed,
                         .epoch = message->seq / positions,
                         .position = message->seq % positions,
@@ -261,7 +260,10 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
         else
             status = runner_feed(&worker->runner, &work, &in, &outcome->sample, &worker->arena,
                                  &outcome->err);
-        if (status == STATUS_MISS || status == STATUS_BUSY)
+        if (in.source && in.source->failed != STATUS_OK) /* damaged, as head_read says; or lost */
+            status = in.source->failed == STATUS_CORRUPT ? STATUS_REFUSED
+                     : in.source->failed == STATUS_MISS ? STATUS_BUSY : STATUS_INVALID;
+        else if (status == STATUS_MISS || status == STATUS_BUSY)
             status = STATUS_INVALID; /* those two are ours to say */
     }
     outcome->type = status == STATUS_OK || status == STATUS_EMPTY ? MESSAGE_OUT

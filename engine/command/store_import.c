@@ -1,5 +1,5 @@
-/* foldmill store import: records out of numpy's files: what `foldmill store export` wrote comes back
- * as it was, by its card (store_card.h); other files become records of what they hold. */
+/* foldmill store import: records out of numpy's files: what `foldmill store export` wrote comes
+ * back as it was, by its card (store_card.h); other files become records of what they hold. */
 #include "engine/base/file.h"
 #include "engine/base/npz.h"
 #include "engine/command.h"

@@ -13,6 +13,8 @@ Test(port, rows)
               "plain parts");
     cr_assert(port_parse("x:f32[L,37,3]?", &field, NULL) == STATUS_OK, "fixed sizes");
     cr_assert(field.rank == 3 && !field.dim[1] && field.size[1] == 37 && field.optional, "parts");
+    cr_assert(!field.lazy && port_parse("x:f32[L,37,3]?~", &field, NULL) == STATUS_OK &&
+                  field.lazy && field.optional && field.rank == 3, "lazy and optional");
     cr_assert(port_parse("scale:f32", &field, NULL) == STATUS_OK && field.rank == 0, "a scalar");
     static const char *const wrong[] = {
         "",         "msa",       ":u8",        "msa:u9",   "msa:u8[",

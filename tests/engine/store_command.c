@@ -153,8 +153,8 @@ Test(store_command, diff_names_keys_and_fields, .timeout = 60)
                              "only 1st key_0009\n"
                              "differ   key_0010: refused in the second: too long\n"
                              "only 2nd zebra (refused)\n"
-                             "28 the same, 2 differ, 1 only in the first, 1 only in the second\n") ==
-              0, "%s", output);
+                             "28 the same, 2 differ, 1 only in the first, 1 only in the "
+                             "second\n") == 0, "%s", output);
     cr_assert(foldmill("store diff %s %s/nowhere", first.path, second.path) == 1);
     cr_assert(foldmill("store diff %s", first.path) == 2);
     fixture_close(&first);
