@@ -78,6 +78,23 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
     DIFF(residual, F(IN, x, "A,B,C") F(IN, u, "A,B,C") F(OUT, y, "A,B,C") \
         F(NUM, rate, "0,0.5") F(INT, shared, "-1,1") F(INT, site, "0,1000") F(KEY, seed, "") \
         F(KEY, position, "")) \
+    /* y[l,c] = sum_s mask[s,l] x[s,l,c] / (eps + sum_s mask[s,l]). */ \
+    DIFF(mask_mean, F(IN, x, "S,L,C") F(MASK, mask, "S,L") F(OUT, y, "L,C") \
+        F(NUM, eps, "0.001,0.1")) \
+    /* y[i,j,k] = mask[i] mask[j] where the squared distance of x[i] and x[j] lies between the \
+       squares of edges k and k + 1, else 0; the K edges go from first to last in equal steps, the \
+       end of the last bin is at 1e8 (AF2 suppl. algorithm 32). */ \
+    PLAIN(distance_bins, F(VAL, x, "L,3") F(MASK, mask, "L") F(OUT, y, "L,L,K*") \
+        F(NUM, first, "0.1,0.3") F(NUM, last, "0.5,1.5")) \
+    /* What a template says of residues i and j, but for the distance, times mask[i] mask[j]: \
+       beta_i beta_j, one of 22 types of j, the same of i, the direction of CA_j in the frame of \
+       N CA C of i (0 where unit is 0), 1 (AF2 suppl. 1.7.1). backbone[l] = N, CA, C. */ \
+    PLAIN(template_pair, F(IDX, type, "L < 22") F(VAL, beta, "L") F(VAL, backbone, "L,9") \
+        F(VAL, mask, "L") F(OUT, y, "L,L,49*") F(INT, unit, "0,1")) \
+    /* y[n] = one of 23 classes, has_deletion, deletion: an extra MSA's features (AF2 suppl. \
+       algorithm 2, line 13). */ \
+    PLAIN(extra_features, F(IDX, msa, "N < 23") F(VAL, has_deletion, "N") F(VAL, deletion, "N") \
+        F(OUT, y, "N,25")) \
     /* y[a,n] = t[n]. */ \
     DIFF(spread, F(IN, t, "N") F(OUT, y, "A,N*")) \
     /* z[i,j,:] = left[i,:] + right[j,:] + w[:,bin] + b, bin = clamp(index[i] - index[j], +-32) \

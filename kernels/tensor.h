@@ -103,6 +103,20 @@ static inline struct tensor tensor_rows(struct tensor t)
     return r;
 }
 
+/* Item i of the first axis. */
+static inline struct tensor tensor_at(struct tensor t, int64_t i)
+{
+    ASSERT(t.rank >= 2 && i >= 0 && i < t.dim[0]);
+    t.data = (char *)t.data + (size_t)(i * t.stride[0]) * tensor_kind_bytes(t.kind);
+    for (int axis = 0; axis + 1 < TENSOR_RANK_MAX; axis++) {
+        t.dim[axis] = t.dim[axis + 1];
+        t.stride[axis] = t.stride[axis + 1];
+    }
+    t.dim[TENSOR_RANK_MAX - 1] = t.stride[TENSOR_RANK_MAX - 1] = 1;
+    t.rank--;
+    return t;
+}
+
 /* Columns [first, first + count) of the last axis. */
 static inline struct tensor tensor_columns(struct tensor t, int64_t first, int64_t count)
 {

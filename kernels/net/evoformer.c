@@ -68,6 +68,9 @@ struct block block_declare(struct params *p, const char *prefix, const struct bl
     if (b.columns == COLUMNS_FULL)
         b.column = column_attention_declare(p, name_join(&n, prefix, "msa_att_col"), c_m,
                                             sizes->heads, sizes->head_dims);
+    if (b.columns == COLUMNS_GLOBAL)
+        b.global = global_attention_declare(p, name_join(&n, prefix, "msa_att_col"), c_m,
+                                            sizes->heads, sizes->head_dims);
     b.msa_transition = transition_declare(p, name_join(&n, prefix, "msa_transition"), c_m,
                                           sizes->transition_factor);
     b.outer = outer_product_declare(p, name_join(&n, prefix, "outer_product_mean"), c_m, c_z,
@@ -86,6 +89,8 @@ void block_run(struct tape *t, void *context, struct tape_stream *m, struct tape
     row_attention_run(t, &b->row, c->masks, m, z);
     if (b->columns == COLUMNS_FULL)
         column_attention_run(t, &b->column, c->masks, m);
+    if (b->columns == COLUMNS_GLOBAL)
+        global_attention_run(t, &b->global, c->masks, m);
     transition_run(t, &b->msa_transition, m);
     outer_product_run(t, &b->outer, c->masks, m, z);
     pair_block_run(t, &b->pair, c->masks, z);

@@ -9,6 +9,14 @@
 #include "kernels/net/tape.h"
 
 enum { TARGET_FEATURES = 22, MSA_FEATURES = 49, DISTOGRAM_BINS = 64, MSA_CLASSES = 23 };
+enum { RECYCLE_BINS = 15, EXTRA_FEATURES = 25 };
+enum {
+    TEMPLATE_TYPES = 22,
+    TEMPLATE_BINS = 39,
+    TEMPLATE_PAIR_FEATURES = 88,
+    TEMPLATE_ANGLE_FEATURES = 57,
+    TEMPLATE_BLOCKS_MAX = 8
+};
 
 #define OUTER_NORM_EPS 1e-3
 
@@ -96,6 +104,17 @@ struct column_attention column_attention_declare(struct params *p, const char *p
 void column_attention_run(struct tape *t, const struct column_attention *a,
                           const struct masks *masks, struct tape_stream *m);
 
+/* Global column attention of the extra MSA stack (algorithm 19). */
+struct global_attention {
+    int64_t heads, dims;
+    struct layer norm, gate, out;
+    struct weight query, key_value;
+};
+struct global_attention global_attention_declare(struct params *p, const char *prefix, int64_t c_m,
+                                                 int64_t heads, int64_t dims);
+void global_attention_run(struct tape *t, const struct global_attention *a,
+                          const struct masks *masks, struct tape_stream *m);
+
 /* Triangle attention around the starting or the ending node (algorithms 13, 14). */
 struct triangle_attention {
     bool ending;
@@ -143,7 +162,7 @@ void triangle_run(struct tape *t, const struct triangle *a, const struct masks *
                   struct tape_stream *z);
 
 /* How an MSA block attends along columns. */
-enum columns { COLUMNS_NONE, COLUMNS_FULL };
+enum columns { COLUMNS_NONE, COLUMNS_FULL, COLUMNS_GLOBAL };
 
 /* Sizes of one block of the MSA and the pair representation. */
 struct block_sizes {
@@ -167,13 +186,14 @@ struct pair_block pair_block_declare(struct params *p, const char *prefix,
 void pair_block_run(struct tape *t, const struct pair_block *b, const struct masks *masks,
                     struct tape_stream *z);
 
-/* One block (algorithm 6): row attention, column attention, MSA transition, outer product mean,
- * triangle multiplication outgoing and incoming, triangle attention starting and ending, pair
+/* One block (algorithms 6, 18): row attention, column attention, MSA transition, outer product
+ * mean, triangle multiplication outgoing and incoming, triangle attention starting and ending, pair
  * transition. */
 struct block {
     struct row_attention row;
     enum columns columns;
     struct column_attention column;
+    struct global_attention global;
     struct transition msa_transition;
     struct outer_product outer;
     struct pair_block pair;
@@ -188,6 +208,84 @@ struct block_context {
     const struct masks *masks;
 };
 void block_run(struct tape *t, void *context, struct tape_stream *m, struct tape_stream *z);
+
+/* Recycling embedder (algorithm 32). */
+struct recycle {
+    struct layer bins, norm_m, norm_z;
+};
+struct recycle recycle_declare(struct params *p, const char *prefix, int64_t c_m, int64_t c_z);
+/* What the pass before left; zeros in the first pass. Constants: no gradient. */
+struct recycled {
+    struct tensor m;    /* [L,c_m]: first row of the MSA representation */
+    struct tensor z;    /* [L,L,c_z] */
+    struct tensor beta; /* [L,3]: pseudo beta atoms, Angstrom */
+};
+/* Adds to the first row of m, in place, and to z. */
+void recycle_run(struct tape *t, const struct recycle *r, const struct recycled *before,
+                 struct tape_stream *m, struct tape_stream *z);
+
+/* Extra MSA: msa[E,L] classes 0..22, has_deletion[E,L], deletion[E,L] -> features[E*L,25]. */
+struct tensor extra_features_run(struct tape *t, struct tensor msa, struct tensor has_deletion,
+                                 struct tensor deletion);
+/* features[rows*L,25] -> the stream's first version. */
+void extra_embed_run(struct tape *t, struct layer linear, struct tensor features, int64_t rows,
+                     struct tape_stream *m);
+
+/* The single representation (algorithm 6, line 12): m[0] -> s[1,L,c_s]. The gradient of m must have
+ * been started as a whole (tape_seed_value) when nothing else reads all of it. */
+void single_run(struct tape *t, struct layer linear, const struct tape_stream *m,
+                struct tape_stream *s);
+
+/* Features of torsion angles, on the host: type[n] 0..21, angles and other_angles[n,7,2],
+ * mask[n,7] -> y[n,57], n over templates and residues (suppl. 1.7.1). */
+void template_angle_features(int64_t count, const int32_t *type, const float *angles,
+                             const float *other_angles, const float *mask, float *y);
+
+/* One template's atoms: type i32[L], beta[L,3] and its mask [L], backbone[L,9] (N, CA, C), mask[L]:
+ * 1 where all three are known. */
+struct template_atoms {
+    struct tensor type, beta, beta_mask, backbone, mask;
+};
+/* -> features[L,L,88]. unit: with directions; AlphaFold 2's monomer network has zeros there. */
+struct tensor template_pair_features_run(struct tape *t, const struct template_atoms *a,
+                                         bool unit);
+
+/* Template torsion angles as rows of the MSA (algorithm 2, line 8). */
+struct template_single {
+    struct layer in, out;
+};
+struct template_single template_single_declare(struct params *p, const char *prefix, int64_t c_m);
+/* angles[T,L,57] -> y[T,L,c_m], the rows of the MSA's first version that follow its clusters. */
+void template_single_run(struct tape *t, const struct template_single *s, struct tensor angles,
+                         struct tensor y);
+
+/* Template pair stack (algorithm 16). */
+struct template_stack {
+    int blocks;
+    struct pair_block block[TEMPLATE_BLOCKS_MAX];
+    struct layer norm;
+};
+/* sizes->c_z is the templates' own number of channels. site: of the first dropout; four a block. */
+struct template_stack template_stack_declare(struct params *p, const char *prefix,
+                                             const struct block_sizes *sizes, int blocks, int site);
+/* One template: pair[L,L,c_t] -> y[L*L,c_t]. */
+void template_stack_run(struct tape *t, const struct template_stack *s, const struct masks *masks,
+                        struct tape_stream *pair, struct tensor y);
+
+/* Template pointwise attention (algorithm 17). */
+struct template_attention {
+    int64_t heads, dims;
+    struct weight query, key_value;
+    struct layer out;
+};
+struct template_attention template_attention_declare(struct params *p, const char *prefix,
+                                                     int64_t c_t, int64_t c_z, int64_t heads,
+                                                     int64_t dims);
+/* Adds to z what templates[T,L*L,c_t] say. mask[T]; any[1]: 0 where no template is there, then
+ * nothing is added. */
+void template_attention_run(struct tape *t, const struct template_attention *a,
+                            struct tensor templates, struct tensor mask, struct tensor any,
+                            struct tape_stream *z);
 
 /* Heads (suppl. 1.9.8, 1.9.9). */
 struct heads {

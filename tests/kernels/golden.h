@@ -245,6 +245,27 @@ static inline void golden_mask(double *x, int64_t count, const double *mask, int
         x[i] *= mask[i / width];
 }
 
+/* Checks y against `out`, and makes `gout` the upstream gradient; mask: [rows] or NULL. */
+static inline void rig_check_masked(struct rig *r, struct tensor y, const char *out,
+                                    const char *gout, const double *mask)
+{
+    int64_t count = tensor_count(&y), width = y.dim[y.rank - 1];
+    double *got = rig_get(r, y.data, count);
+    golden_mask(got, count, mask, width);
+    golden_check(r->g, out, got, count, r->b->real == TENSOR_F64 ? "double" : "float");
+    double *up = golden_values(r->g, gout, NULL);
+    golden_mask(up, count, mask, width);
+    struct tensor staging = tape_constant(&r->tape, r->b->real, 1, count, 1, 1, 1);
+    rig_put(r->b, staging.data, up, count);
+    tape_seed(&r->tape, y, staging.data); /* cpu memory is host memory */
+}
+
+static inline void rig_check_output(struct rig *r, struct tensor y, const char *out,
+                                    const char *gout)
+{
+    rig_check_masked(r, y, out, gout, NULL);
+}
+
 /* A module that updates a stream: out.y = new - old, gin = gradient - upstream (the residual's
  * share). Seeds the stream with gout.y, runs backward, and compares. mask: [A*B] or NULL. */
 static inline void rig_check_update(struct rig *r, const struct tape_stream *before,

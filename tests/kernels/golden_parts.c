@@ -16,26 +16,6 @@ static void run_case(const char *name, case_run *run)
     golden_close(&g);
 }
 
-static const char *where(const struct rig *r)
-{
-    return r->b->real == TENSOR_F64 ? "double" : "float";
-}
-
-/* Checks y against key, and makes gout the upstream gradient; mask: [rows] or NULL. */
-static void check_output(struct rig *r, struct tensor y, const char *out, const char *gout,
-                         const double *mask)
-{
-    int64_t count = tensor_count(&y), width = y.dim[y.rank - 1];
-    double *got = rig_get(r, y.data, count);
-    golden_mask(got, count, mask, width);
-    golden_check(r->g, out, got, count, where(r));
-    double *up = golden_values(r->g, gout, NULL);
-    golden_mask(up, count, mask, width);
-    struct tensor staging = tape_constant(&r->tape, r->b->real, 1, count, 1, 1, 1);
-    rig_put(r->b, staging.data, up, count);
-    tape_seed(&r->tape, y, staging.data); /* cpu memory is host memory */
-}
-
 static void layer_norm_case(struct golden *g, struct backend *b)
 {
     struct rig r = {0};
@@ -43,7 +23,7 @@ static void layer_norm_case(struct golden *g, struct backend *b)
                          .b = params_add(&r.params, "", "bias", 32, 0, INIT_ZERO, false)};
     rig_open(&r, g, b);
     struct tape_stream x = rig_stream(&r, "in.x");
-    check_output(&r, layer_norm_run(&r.tape, norm, x.now), "out.y", "gout.y", NULL);
+    rig_check_output(&r, layer_norm_run(&r.tape, norm, x.now), "out.y", "gout.y");
     tape_back(&r.tape);
     rig_check_input(&r, x.now, "gin.x");
     rig_close(&r);
@@ -61,7 +41,7 @@ static void linear_case(struct golden *g, struct backend *b)
                            .b = params_add(&r.params, "", "bias", 20, 0, INIT_ZERO, false)};
     rig_open(&r, g, b);
     struct tape_stream x = rig_stream(&r, "in.x");
-    check_output(&r, linear_run(&r.tape, linear, tensor_rows(x.now)), "out.y", "gout.y", NULL);
+    rig_check_output(&r, linear_run(&r.tape, linear, tensor_rows(x.now)), "out.y", "gout.y");
     tape_back(&r.tape);
     rig_check_input(&r, x.now, "gin.x");
     rig_close(&r);
@@ -111,7 +91,7 @@ static void attention_case(struct golden *g, struct backend *b)
                                             .lse = lse});
     struct tensor flat = tensor_make(y.data, y.kind, 2, ROWS * LENGTH, WIDE, 1, 1);
     flat.slot = y.slot;
-    check_output(&r, linear_run(t, out, flat), "out.y", "gout.y", NULL);
+    rig_check_output(&r, linear_run(t, out, flat), "out.y", "gout.y");
     tape_back(t);
     rig_check_input(&r, x.now, "gin.q_x");
     rig_check_input(&r, bias.now, "gin.b2");
@@ -131,8 +111,8 @@ static void embed_case(struct golden *g, struct backend *b)
     struct tape_stream m, z;
     embed_run(&r.tape, &e, rig_constant(&r, "in.tf"), rig_integers(&r, "in.ri"),
               rig_constant(&r, "in.msa"), &m, &z);
-    check_output(&r, m.now, "out.m", "gout.m", NULL);
-    check_output(&r, z.now, "out.z", "gout.z", NULL);
+    rig_check_output(&r, m.now, "out.m", "gout.m");
+    rig_check_output(&r, z.now, "out.z", "gout.z");
     tape_back(&r.tape);
     rig_close(&r);
 }
@@ -153,8 +133,9 @@ static void head_case(struct golden *g, struct backend *b)
     h.distogram = h.masked_msa = linear;
     rig_open(&r, g, b);
     struct tape_stream s = rig_stream(&r, distogram ? "in.z" : "in.x");
-    check_output(&r, distogram ? distogram_run(&r.tape, &h, &s) : masked_msa_run(&r.tape, &h, &s),
-                 "out.y", "gout.y", NULL);
+    rig_check_output(
+        &r, distogram ? distogram_run(&r.tape, &h, &s) : masked_msa_run(&r.tape, &h, &s), "out.y",
+        "gout.y");
     tape_back(&r.tape);
     rig_check_input(&r, s.now, distogram ? "gin.z" : "gin.x");
     rig_close(&r);
@@ -206,7 +187,7 @@ static void loss_case(struct golden *g, struct backend *b)
     struct tensor weights = tape_constant(&r.tape, b->real, 1, rows, 1, 1, 1);
     rig_put(b, weights.data, wide, rows);
     struct tensor loss = loss_run(&r.tape, logits.now, target, weights);
-    check_output(&r, loss, "out.y", "gout.y", NULL);
+    rig_check_output(&r, loss, "out.y", "gout.y");
     tape_back(&r.tape);
     rig_check_input(&r, logits.now, "gin.logits");
     rig_close(&r);
