@@ -117,6 +117,15 @@ static inline struct tensor tensor_at(struct tensor t, int64_t i)
     return t;
 }
 
+/* Items [first, first + count) of the first axis. */
+static inline struct tensor tensor_range(struct tensor t, int64_t first, int64_t count)
+{
+    ASSERT(t.rank >= 1 && first >= 0 && count >= 0 && first + count <= t.dim[0]);
+    t.data = (char *)t.data + (size_t)(first * t.stride[0]) * tensor_kind_bytes(t.kind);
+    t.dim[0] = count;
+    return t;
+}
+
 /* Columns [first, first + count) of the last axis. */
 static inline struct tensor tensor_columns(struct tensor t, int64_t first, int64_t count)
 {

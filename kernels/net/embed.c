@@ -13,10 +13,10 @@ struct embed embed_declare(struct params *p, const char *prefix, int64_t c_m, in
 }
 
 void embed_run(struct tape *t, const struct embed *e, struct tensor target, struct tensor index,
-               struct tensor msa, struct tape_stream *m, struct tape_stream *z)
+               struct tensor msa, int64_t more, struct tape_stream *m, struct tape_stream *z)
 {
     int64_t rows = msa.dim[0], length = msa.dim[1];
-    *m = tape_stream_open(t, rows, length, e->c_m);
+    *m = tape_stream_open(t, rows + more, length, e->c_m);
     *z = tape_stream_open(t, length, length, e->c_z);
     struct tape_mark mark = tape_begin(t);
 
@@ -38,6 +38,6 @@ void embed_run(struct tape *t, const struct embed *e, struct tensor target, stru
                                       .w = tape_weight(t, e->msa_m.w),
                                       .b = tape_weight(t, e->msa_m.b),
                                       .res = start,
-                                      .y = tensor_rows(m->now)});
+                                      .y = tensor_rows(tensor_range(m->now, 0, rows))});
     tape_end(t, mark);
 }

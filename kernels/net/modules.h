@@ -62,9 +62,10 @@ struct embed {
     struct layer z_i, z_j, tf_m, msa_m, relpos;
 };
 struct embed embed_declare(struct params *p, const char *prefix, int64_t c_m, int64_t c_z);
-/* target[L,22], index i32[L], msa[S,L,49] -> the first versions of both streams. */
+/* target[L,22], index i32[L], msa[S,L,49] -> the first versions of both streams; m has `more` rows
+ * after its clusters, for the caller to write. */
 void embed_run(struct tape *t, const struct embed *e, struct tensor target, struct tensor index,
-               struct tensor msa, struct tape_stream *m, struct tape_stream *z);
+               struct tensor msa, int64_t more, struct tape_stream *m, struct tape_stream *z);
 
 /* What the gated attentions share: projections, gate and output. */
 struct gated_attention {
@@ -265,12 +266,13 @@ struct template_stack {
     struct pair_block block[TEMPLATE_BLOCKS_MAX];
     struct layer norm;
 };
-/* sizes->c_z is the templates' own number of channels. site: of the first dropout; four a block. */
+/* sizes->c_z is the templates' own number of channels. site: of the first dropout; four a block and
+ * template. */
 struct template_stack template_stack_declare(struct params *p, const char *prefix,
                                              const struct block_sizes *sizes, int blocks, int site);
-/* One template: pair[L,L,c_t] -> y[L*L,c_t]. */
+/* Template `number`: pair[L,L,c_t] -> y[L*L,c_t]. */
 void template_stack_run(struct tape *t, const struct template_stack *s, const struct masks *masks,
-                        struct tape_stream *pair, struct tensor y);
+                        int number, struct tape_stream *pair, struct tensor y);
 
 /* Template pointwise attention (algorithm 17). */
 struct template_attention {

@@ -58,7 +58,7 @@ static void pass_run(struct net *net, struct pass *p)
     tape_mask_norm(t, (struct op_mask_norm){.mask = net->masks.msa,
                                             .y = net->masks.outer_norm,
                                             .eps = OUTER_NORM_EPS});
-    embed_run(t, &net->model.embed, p->target, p->index, p->msa, &m, &z);
+    embed_run(t, &net->model.embed, p->target, p->index, p->msa, 0, &m, &z);
     for (int i = 0; i < c->blocks; i++) {
         net->context[i] = (struct block_context){&net->model.block[i], &net->masks};
         bool keep = c->keep_blocks < 0 || i >= c->blocks - c->keep_blocks;

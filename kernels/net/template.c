@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SITES_PER_BLOCK = 4 };
+
 void template_angle_features(int64_t count, const int32_t *type, const float *angles,
                              const float *other_angles, const float *mask, float *y)
 {
@@ -72,17 +74,22 @@ struct template_stack template_stack_declare(struct params *p, const char *prefi
     for (int i = 0; i < blocks; i++) {
         char name[PARAM_NAME_MAX];
         snprintf(name, sizeof name, "%s%sblocks.%d", prefix, *prefix ? "." : "", i);
-        s.block[i] = pair_block_declare(p, name, sizes, true, site + 4 * i);
+        s.block[i] = pair_block_declare(p, name, sizes, true, site + SITES_PER_BLOCK * i);
     }
     s.norm = layer_norm_declare(p, prefix, "layer_norm", sizes->c_z);
     return s;
 }
 
 void template_stack_run(struct tape *t, const struct template_stack *s, const struct masks *masks,
-                        struct tape_stream *pair, struct tensor y)
+                        int number, struct tape_stream *pair, struct tensor y)
 {
-    for (int i = 0; i < s->blocks; i++)
-        pair_block_run(t, &s->block[i], masks, pair);
+    int shift = number * SITES_PER_BLOCK * s->blocks; /* templates are dropped independently */
+    for (int i = 0; i < s->blocks; i++) {
+        struct pair_block block = s->block[i];
+        block.triangle_out.site += shift, block.triangle_in.site += shift;
+        block.start.site += shift, block.end.site += shift;
+        pair_block_run(t, &block, masks, pair);
+    }
     struct tensor rows = tensor_rows(pair->now);
     struct tensor stat = tape_constant(t, y.kind, 2, rows.dim[0], 2, 1, 1);
     tape_layer_norm(t, (struct op_layer_norm){.x = rows,

@@ -119,7 +119,7 @@ static void stack_case(struct golden *g, struct backend *b)
         now[i] = in[i];
     }
     for (int i = 0; i < TEMPLATES; i++)
-        template_stack_run(t, &s, &masks, &now[i], tensor_at(all.now, i));
+        template_stack_run(t, &s, &masks, i, &now[i], tensor_at(all.now, i));
     const double *mask = rig_get(&r, masks.pair.data, LENGTH * LENGTH);
     double *both = arena_zero(&g->arena, TEMPLATES * LENGTH * LENGTH, sizeof *both);
     for (int i = 0; i < TEMPLATES; i++)
@@ -185,10 +185,7 @@ Test(golden_embed, without_templates_the_pair_representation_stays)
     const double *gradient = rig_get(&r, r.gradients, r.params.size);
     for (int64_t i = 0; i < r.params.size; i++)
         cr_assert(gradient[i] == 0, "gradient %lld", (long long)i);
-    tape_close(&r.tape);
-    params_close(&r.params);
-    b->release(b, r.weights);
-    b->release(b, r.gradients);
+    rig_free(&r);
     b->close(b);
     golden_close(&g);
 }

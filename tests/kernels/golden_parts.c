@@ -110,7 +110,7 @@ static void embed_case(struct golden *g, struct backend *b)
     rig_open(&r, g, b);
     struct tape_stream m, z;
     embed_run(&r.tape, &e, rig_constant(&r, "in.tf"), rig_integers(&r, "in.ri"),
-              rig_constant(&r, "in.msa"), &m, &z);
+              rig_constant(&r, "in.msa"), 0, &m, &z);
     rig_check_output(&r, m.now, "out.m", "gout.m");
     rig_check_output(&r, z.now, "out.z", "gout.z");
     tape_back(&r.tape);
