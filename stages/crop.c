@@ -139,7 +139,8 @@ static struct draws draw(const struct crop_state *crop, const struct work *work,
 
 /* The templates of the sample: the first distinct ones, of which training takes a random part. */
 static enum status templates_put(const struct crop_state *crop, const struct draws *draws,
-                                 const struct record *record, uint32_t most, struct arena *arena,
+                                 const struct sample *in, const struct record *record,
+                                 uint32_t most, struct arena *arena,
                                  const struct compact_writer *writer, struct compact *compact,
                                  struct error *err)
 {
@@ -153,12 +154,20 @@ static enum status templates_put(const struct crop_state *crop, const struct dra
     rng_permutation(&rng, order, record->shuffled);
     uint32_t count = pick_distinct(all->sequence, all->count, all->length, shuffled ? order : NULL,
                                    record->shuffled, most, taken);
-    if (!train || !crop->subsample_templates)
-        return compact_put_templates(compact, writer, all, taken, count, err);
-    uint32_t start = rng_below(&rng, count + 1);
-    rng_permutation(&rng, order, count);
-    count = pick_from(taken, order, count, start, most, picked);
-    return compact_put_templates(compact, writer, all, picked, count, err);
+    if (train && crop->subsample_templates) {
+        uint32_t start = rng_below(&rng, count + 1);
+        rng_permutation(&rng, order, count);
+        count = pick_from(taken, order, count, start, most, picked);
+    } else {
+        memcpy(picked, taken, (size_t)count * sizeof *picked);
+    }
+    struct compact_templates chosen; /* the atoms of the others are never read */
+    enum status status = record_templates(in, record, picked, count, arena, &chosen, err);
+    for (uint32_t t = 0; t < count; t++)
+        picked[t] = t;
+    return status == STATUS_OK
+               ? compact_put_templates(compact, writer, &chosen, picked, count, err)
+               : status;
 }
 
 /* The recycling passes, each with draws of its own. */
@@ -245,7 +254,8 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     compact_put_chain(&compact, &writer, &record.chain);
     *compact.use_clamped_fape = draws.clamped;
     *compact.rows_cut = (int32_t)(record.source.rows - draws.row_count);
-    status = templates_put(crop, &draws, &record, sizes.templates, arena, &writer, &compact, err);
+    status = templates_put(crop, &draws, in, &record, sizes.templates, arena, &writer, &compact,
+                           err);
     if (status == STATUS_OK)
         status = passes_put(crop, &draws, &record, &n, arena, &writer, &compact, err);
     return status == STATUS_OK ? view_put(&compact, out, err) : status;
@@ -330,7 +340,7 @@ static const char *const crop_in[] = {
     "all_atom_mask:u8[L,37]?", "resolution:f32?", "is_distillation:f32?", "msa:u8[N,L]",
     "deletion_start:i32[S]", "deletion_column:i32[D]", "deletion_count:i32[D]",
     "hhblits_profile:i32[L,22]", "template_sequence:u8[T,L]?",
-    "template_all_atom_positions:f32[T,L,37,3]?", "template_all_atom_mask:u8[T,L,37]?",
+    "template_all_atom_positions:f32[T,L,37,3]?~", "template_all_atom_mask:u8[T,L,37]?~",
     "template_sum_probs:f32[T]?", "template_shuffled:i32?", NULL};
 
 static const char *const crop_out[] = {COMPACT_FIELDS(COMPACT_ROW, COMPACT_SCALAR_ROW) NULL};

@@ -3,6 +3,8 @@
 
 #include "stages/bio/residue.h"
 
+#include <string.h>
+
 /* Whether what the arrays say can be relied on: symbols are symbols, profile counts are of N rows,
  * and each row's deletions are its own, in rising columns, at least 1. */
 static bool source_good(const struct msa_source *source, int64_t deletions)
@@ -137,10 +139,36 @@ static enum status templates_read(const struct sample *in, int64_t length, struc
     record->templates = (struct compact_templates){.count = (uint32_t)count,
                                                    .length = (uint32_t)length,
                                                    .sequence = sequence->data,
-                                                   .positions = xyz->data,
-                                                   .mask = mask->data,
                                                    .sum_probs = sum_probs->data};
     return STATUS_OK;
+}
+
+enum status record_templates(const struct sample *in, const struct record *record,
+                             const uint32_t *picked, uint32_t count, struct arena *arena,
+                             struct compact_templates *templates, struct error *err)
+{
+    const struct compact_templates *all = &record->templates;
+    size_t residues = (size_t)count * all->length;
+    int32_t *rows = arena_alloc(arena, (size_t)count * sizeof *rows + 1);
+    uint8_t *sequence = arena_alloc(arena, residues), *mask = arena_alloc(arena, residues * ATOM37);
+    float *xyz = arena_alloc(arena, residues * ATOM37 * 3 * sizeof *xyz);
+    float *sum_probs = arena_alloc(arena, (size_t)count * sizeof *sum_probs);
+    for (uint32_t t = 0; t < count; t++) {
+        rows[t] = (int32_t)picked[t];
+        sum_probs[t] = all->sum_probs[picked[t]];
+        memcpy(sequence + (size_t)t * all->length, all->sequence + (size_t)picked[t] * all->length,
+               all->length);
+    }
+    *templates = (struct compact_templates){.count = count, .length = all->length,
+                                            .sequence = sequence, .positions = xyz, .mask = mask,
+                                            .sum_probs = sum_probs};
+    enum status status = STATUS_OK;
+    if (count)
+        status = sample_rows(in, sample_find(in, "template_all_atom_positions"), rows, count, xyz,
+                             err);
+    if (count && status == STATUS_OK)
+        status = sample_rows(in, sample_find(in, "template_all_atom_mask"), rows, count, mask, err);
+    return status;
 }
 
 enum status record_read(const struct sample *in, struct record *record, struct error *err)

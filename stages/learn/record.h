@@ -17,4 +17,10 @@ struct record {
  * may be missing. */
 enum status record_read(const struct sample *in, struct record *record, struct error *err);
 
+/* The candidates picked[count] alone, in that order, in arena: their atoms are lazy fields, which
+ * record_read leaves out (NULL). Status as sample_rows. */
+enum status record_templates(const struct sample *in, const struct record *record,
+                             const uint32_t *picked, uint32_t count, struct arena *arena,
+                             struct compact_templates *templates, struct error *err);
+
 #endif

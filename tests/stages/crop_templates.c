@@ -1,8 +1,12 @@
 /* Templates of a sample: which are taken, in what order, and that their crop is a window of the
  * candidates. */
 #include "tests/stages/crop_pass.h"
+#include "engine/store.h"
 #include "stages/bio/pick.h"
 #include "stages/bio/residue.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 extern const struct stage stage_crop;
 
@@ -11,17 +15,17 @@ enum { L = 40 };
 static struct arena arena;
 static struct stage_context context = {.name = "crop"};
 
-static void open(void)
+static void begin(void)
 {
     arena_open(&arena, 0);
 }
 
-static void close(void)
+static void finish(void)
 {
     arena_close(&arena);
 }
 
-TestSuite(crop_templates, .init = open, .fini = close, .timeout = 60);
+TestSuite(crop_templates, .init = begin, .fini = finish, .timeout = 60);
 
 static void *state_of(const char *settings)
 {
@@ -237,4 +241,47 @@ Test(crop_templates, refuses_what_contradicts_itself)
     *(int32_t *)field_data(&chain, "template_shuffled") = 1;
     ((uint8_t *)field_data(&chain, "template_sequence"))[L + 7] = 'a';
     refused(&chain, "a letter that is none");
+}
+
+/* Out of a store the candidates' atoms are lazy: what is made is the same, and a record that has
+ * gone meanwhile is told as such. */
+Test(crop_templates, candidates_are_read_as_they_are_taken)
+{
+    char folder[] = "/tmp/foldmill_lazy_XXXXXX";
+    struct sample chain, lazy, out, other;
+    struct store *store;
+    struct error err;
+    struct port_table ports;
+    struct store_note note = {0};
+    cr_assert(mkdtemp(folder));
+    chain_make(&chain, &arena, "lazy", 1, 3, L, 0);
+    templates_make(&chain, eight, 8, 8);
+    cr_assert(store_open_writer(folder, NULL, &store, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(store_put(store, &chain, &note, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(store_commit(store, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(port_open(&stage_crop.in, &ports, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(store_get_lazy(store, "lazy", ports.lazy, NULL, &arena, &lazy, &err) == STATUS_OK);
+    cr_assert(!sample_find(&lazy, "template_all_atom_positions")->data);
+    void *state = state_of("{mode: train, length: 24, clusters: 2, extra: 2}");
+    for (uint64_t position = 0; position < 20; position++) {
+        struct work work = {.seed = 1, .position = position};
+        stage_feed(&stage_crop, state, &work, &chain, &out, &arena);
+        stage_feed(&stage_crop, state, &work, &lazy, &other, &arena);
+        cr_assert(sample_digest(&out) == sample_digest(&other), "%d", (int)position);
+    }
+    cr_assert(store_forget(store, "lazy", &err) == STATUS_OK &&
+              store_commit(store, &err) == STATUS_OK);
+    struct work work = {.seed = 1, .position = 5};
+    void *eval = state_of("{mode: eval, length: 24, clusters: 2, extra: 2}");
+    cr_assert(sample_open(&out, SPAN("lazy"), &err) == STATUS_OK);
+    cr_assert(stage_crop.feed(eval, &work, &lazy, &out, &arena, &err) == STATUS_MISS, "%s",
+              err.text);
+    store_close(store);
+    static const char *const files[] = {"data.mdb", "lock.mdb", "writer.lock"};
+    for (int i = 0; i < 3; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "%s/%s", folder, files[i]);
+        unlink(file);
+    }
+    cr_assert(rmdir(folder) == 0);
 }
