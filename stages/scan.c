@@ -41,6 +41,7 @@ struct found {
     struct span structure, chain_name, alignment, template_hits, row, release_date;
     float resolution;
     char digest[DIGEST_TEXT];
+    struct span files; /* a line for each file: its digest and its name */
 };
 
 struct scan {
@@ -55,6 +56,18 @@ struct scan {
 };
 
 static const char *const structure_suffixes[] = {".cif", ".mmcif", ".pdb", ".ent", NULL};
+
+/* A line of `files`: the digest, and the name without its folder (of a piece: the piece's name). */
+static char *file_line(struct arena *arena, const char *before, XXH128_hash_t hash,
+                       struct span line)
+{
+    const char *piece = memchr(line.data, '@', line.size);
+    size_t size = piece ? (size_t)(piece - line.data) : line.size, start = size;
+    while (start > 0 && line.data[start - 1] != '/')
+        start--;
+    return arena_printf(arena, "%s%016llx%016llx %.*s\n", before, (unsigned long long)hash.high64,
+                        (unsigned long long)hash.low64, (int)(size - start), line.data + start);
+}
 
 /* What made the sample: the bytes of its files and the names that choose from them. */
 static enum status digest_make(struct scan *scan, struct span content, struct found *found,
@@ -71,13 +84,17 @@ static enum status digest_make(struct scan *scan, struct span content, struct fo
         XXH3_128bits_update(state, names[i].data, names[i].size);
     }
     struct span rests[] = {found->alignment, found->template_hits}, line;
+    char *files = file_line(&scan->file, "", XXH3_128bits(content.data, content.size),
+                            found->structure);
     enum status status = STATUS_OK;
     for (int i = 0; i < 2; i++)
         while (status == STATUS_OK && span_line(&rests[i], &line)) {
             XXH128_hash_t hash;
             status = inputs_digest(&scan->inputs, line, &hash, err);
-            if (status == STATUS_OK)
+            if (status == STATUS_OK) {
                 XXH3_128bits_update(state, &hash, sizeof hash);
+                files = file_line(&scan->file, files, hash, line);
+            }
         }
     XXH128_hash_t hash = XXH3_128bits_digest(state);
     XXH3_freeState(state);
@@ -85,6 +102,7 @@ static enum status digest_make(struct scan *scan, struct span content, struct fo
     snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
     memcpy(found->digest, text, DIGEST_TEXT);
+    found->files = span_of(arena_text(&scan->list, files, strlen(files)));
     return status;
 }
 
@@ -248,6 +266,7 @@ static enum status give(struct scan *scan, struct error *err)
         sample_add_i32(&sample, &scan->file, "length", (int32_t)found->chain.sequence.size);
         sample_add_text(&sample, &scan->file, "input_digest",
                         (struct span){found->digest, DIGEST_TEXT});
+        sample_add_text(&sample, &scan->file, "input_files", found->files);
         status = scan->source->emit(scan->source, &sample, err);
     }
     return status;
@@ -410,7 +429,7 @@ static const char *const scan_out[] = {
     "structure:u8[P]",    "chain:u8[C]", "alignment:u8[A]",     "template_hits:u8[H]",
     "row:u8[R]",          "entry:u8[E]", "split:u8[S]",         "cluster:i32",
     "cluster_size:i32",   "length:i32",  "input_digest:u8[32]", "resolution:f32",
-    "release_date:u8[D]", NULL};
+    "release_date:u8[D]", "input_files:u8[F]", NULL};
 
 const struct stage stage_scan = {
     .abi = STAGE_ABI,
