@@ -80,7 +80,10 @@ static enum status read_store(struct head *head, uint64_t index, const char *con
     key[span.size] = '\0';
     status = lazy && *lazy ? store_get_lazy(head->store, key, lazy, wanted, arena, sample, err)
                            : store_get(head->store, key, NULL, wanted, arena, sample, err);
-    return status == STATUS_CORRUPT ? STATUS_REFUSED : status; /* damaged: skipped by name */
+    if (status != STATUS_CORRUPT)
+        return status;
+    store_note_damage(head->store, key); /* skipped by name, and made again by the next fill */
+    return STATUS_REFUSED;
 }
 
 enum status head_read(struct head *head, struct span key, const char *const *lazy,

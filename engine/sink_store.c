@@ -8,6 +8,25 @@
 
 #include <string.h>
 
+struct again {
+    const struct head *head;
+    bool *missing;
+    size_t *count;
+    uint64_t damaged;
+};
+
+/* A record that somebody found damaged is as good as missing. */
+static void make_again(void *user, struct span key)
+{
+    struct again *again = user;
+    uint64_t index = list_find(again->head->list, key);
+    if (index == UINT64_MAX || again->missing[index])
+        return;
+    again->missing[index] = true;
+    *again->count += 1;
+    again->damaged++;
+}
+
 /* Positions whose record is in the store need no work. */
 enum status sink_store_mark(struct sink_process *process, struct error *err)
 {
@@ -27,6 +46,11 @@ enum status sink_store_mark(struct sink_process *process, struct error *err)
     }
     if (status == STATUS_OK)
         status = store_missing(process->store, wants, count, missing, &missing_count, err);
+    struct again again = {.head = head, .missing = missing, .count = &missing_count};
+    if (status == STATUS_OK)
+        status = store_damaged(process->store, &arena, make_again, &again, err);
+    if (status == STATUS_OK && again.damaged)
+        log_warn("%llu records are damaged and made again", (unsigned long long)again.damaged);
     for (uint64_t position = 0; position < count && status == STATUS_OK; position++)
         if (!missing[process->needs ? process->needs[position] : position])
             sink_mark_done(process->sink, position);

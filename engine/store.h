@@ -117,6 +117,15 @@ struct store_want {
 enum status store_missing(struct store *store, const struct store_want *wants, size_t want_count,
                           bool *missing, size_t *count, struct error *err);
 
+/* Puts key on the store's list of records that were found damaged; never fails. */
+void store_note_damage(const struct store *store, const char *key);
+
+/* Calls damaged for every key on that list whose record is damaged still (perhaps twice); takes the
+ * list away when none is. What a fill line makes again beside what is missing. */
+enum status store_damaged(struct store *store, struct arena *arena,
+                          void (*damaged)(void *user, struct span key), void *user,
+                          struct error *err);
+
 /* The index entry of a record or a tombstone. */
 struct store_entry {
     char key[SAMPLE_KEY_MAX + 1];

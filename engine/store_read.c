@@ -116,6 +116,8 @@ static enum status read_rows(struct row_source *source, const struct field *fiel
         status = record_rows(record, in, rows, count, to, lazy->arena, err);
         if (status != STATUS_OK)
             error_prefix(err, "store %s: damaged record of %s", lazy->store->path, lazy->view.key);
+        if (status == STATUS_CORRUPT)
+            store_note_damage(lazy->store, lazy->view.key);
     }
     store_read_end(lazy->store);
     return status;

@@ -279,6 +279,15 @@ static int forget_bad(struct store *store, const struct bad_keys *keys)
     return EXIT_GOOD;
 }
 
+/* Without --forget: the next run that fills the store looks at them. */
+static void list_bad(struct store *store, const struct bad_keys *keys)
+{
+    for (const struct bad_key *bad = keys->first; bad; bad = bad->next)
+        if (bad->key[0] != '(')
+            store_note_damage(store, bad->key);
+    puts("a run that fills this store makes them again; `--forget` takes them away now");
+}
+
 static int store_verify_run(struct store *store, int argc, char **argv)
 {
     struct store_report report;
@@ -296,6 +305,8 @@ static int store_verify_run(struct store *store, int argc, char **argv)
         code = store_complain(&err);
     else if (forget && report.bad)
         code = forget_bad(store, &keys);
+    else if (report.bad)
+        list_bad(store, &keys);
     arena_close(&keys.arena);
     return code;
 }
@@ -423,8 +434,8 @@ const struct command command_store = {
             "stat    counts, sizes, how well each field is compressed, how long chains are, how\n"
             "        many rows they have, room in the file, and the stages that fill it.\n"
             "verify  reads every record and checks it; names each that is damaged. Exit code 1 if\n"
-            "        any is. --forget: takes those away, so that the next run that fills this\n"
-            "        store makes them again.\n"
+            "        any is. The next run that fills this store makes them again; --forget takes\n"
+            "        them away at once.\n"
             "diff    keys that only one store holds, and those whose records differ, with the\n"
             "        fields. Exit code 0: both hold the same; 1: they do not.\n"
             "explain what a record was made from: stages, versions, settings, files; with --graph\n"
