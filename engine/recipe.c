@@ -78,6 +78,9 @@ static bool read_stage(struct span line, struct recipe_stage *stage)
 enum status recipe_read(struct span text, struct recipe *recipe, struct error *err)
 {
     recipe->count = 0;
+    for (size_t i = 0; i < text.size; i++)
+        if (((unsigned char)text.data[i] < 0x20 && text.data[i] != '\n') || text.data[i] == 0x7f)
+            return error_set(err, STATUS_INVALID, "recipe: byte %zu is a control character", i);
     for (struct span line; span_line(&text, &line);) {
         if (recipe->count == RECIPE_STAGES_MAX)
             return error_set(err, STATUS_INVALID, "recipe of more than %d stages",
