@@ -86,6 +86,7 @@ Test(recipe, other_text_is_refused)
                                       "0123456789abcdeg a b 1 pass x {}",
                                       "0123456789abcdef a b -1 pass x {}",
                                       "0123456789abcdef a b 1 pass x [}",
+                                      "0123456789abcdef a b 1 pass x\033 {}",
                                       "\n",
                                       NULL};
     for (int i = 0; bad[i]; i++)
