@@ -12,6 +12,9 @@ static void model_open(struct model *model, const struct net_config *c)
                                 .c_z = c->c_z,
                                 .heads = c->heads,
                                 .head_dims = c->head_dims,
+                                .columns = c->column_attention ? COLUMNS_FULL : COLUMNS_NONE,
+                                .pair_heads = c->pair_heads,
+                                .pair_head_dims = c->pair_head_dims,
                                 .outer_hidden = c->outer_hidden,
                                 .triangle_hidden = c->triangle_hidden,
                                 .transition_factor = c->transition_factor,
@@ -58,6 +61,9 @@ static void pass_run(struct net *net, struct pass *p)
     tape_mask_norm(t, (struct op_mask_norm){.mask = net->masks.msa,
                                             .y = net->masks.outer_norm,
                                             .eps = OUTER_NORM_EPS});
+    if (c->column_attention)
+        net->masks.msa_columns = mask_turn(t, net->masks.msa);
+    net->masks.pair_columns = net->masks.pair; /* of residues that are there: symmetric */
     embed_run(t, &net->model.embed, p->target, p->index, p->msa, 0, &m, &z);
     for (int i = 0; i < c->blocks; i++) {
         net->context[i] = (struct block_context){&net->model.block[i], &net->masks};
@@ -107,6 +113,7 @@ struct net_config net_config_default(void)
                                .blocks = 4,
                                .heads = 4,
                                .head_dims = 16,
+                               .pair_head_dims = 16,
                                .outer_hidden = 16,
                                .triangle_hidden = 32,
                                .transition_factor = 2,
@@ -131,6 +138,9 @@ enum status net_config_check(const struct net_config *c, struct error *err)
         {"blocks", c->blocks, 0, NET_BLOCKS_MAX},
         {"heads", c->heads, 1, 256},
         {"head_dims", c->head_dims, 1, 1024},
+        {"column_attention", c->column_attention, 0, 1},
+        {"pair_heads", c->pair_heads, 0, 256},
+        {"pair_head_dims", c->pair_head_dims, 1, 1024},
         {"outer_hidden", c->outer_hidden, 1, 256},
         {"triangle_hidden", c->triangle_hidden, 1, 1024},
         {"transition_factor", c->transition_factor, 1, 16},

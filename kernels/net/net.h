@@ -17,6 +17,8 @@ struct net_config {
     int64_t c_m, c_z; /* channels of the MSA and of the pair representation */
     int64_t blocks;
     int64_t heads, head_dims;    /* of MSA row attention */
+    int64_t column_attention;    /* 1: with MSA column attention in every block; 0: without */
+    int64_t pair_heads, pair_head_dims; /* of triangle attention; 0 heads: without it */
     int64_t outer_hidden;        /* of the outer product mean */
     int64_t triangle_hidden;     /* of triangle multiplication */
     int64_t transition_factor;   /* hidden / channels of the transitions */

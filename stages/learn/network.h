@@ -14,6 +14,8 @@ struct network_settings {
     int backend; /* index into network_backends */
     int64_t threads, blocks, c_m, c_z, heads, head_dims, outer_hidden, triangle_hidden,
         transition_factor, keep_blocks;
+    bool column_attention;
+    int64_t pair_heads, pair_head_dims;
     double dropout_msa, dropout_pair, weight_distogram, weight_masked_msa;
 };
 
@@ -37,6 +39,15 @@ extern const char *const network_backends[];
      .offset = offsetof(state, member.heads), .help = "Heads of the MSA row attention."},          \
     {.name = "head_dims", .type = PARAM_INT, .fallback = "16", .min = 1, .max = 1024,              \
      .offset = offsetof(state, member.head_dims), .help = "Channels of each of these heads."},     \
+    {.name = "column_attention", .type = PARAM_BOOL, .fallback = "false",                          \
+     .offset = offsetof(state, member.column_attention),                                           \
+     .help = "Whether blocks attend along the columns of the MSA, as AlphaFold 2's do."},          \
+    {.name = "pair_heads", .type = PARAM_INT, .fallback = "0", .min = 0, .max = 256,               \
+     .offset = offsetof(state, member.pair_heads),                                                 \
+     .help = "Heads of the triangle attentions, 4 in AlphaFold 2; 0: blocks without them."},       \
+    {.name = "pair_head_dims", .type = PARAM_INT, .fallback = "16", .min = 1, .max = 1024,         \
+     .offset = offsetof(state, member.pair_head_dims),                                             \
+     .help = "Channels of each of these heads."},                                                  \
     {.name = "outer_hidden", .type = PARAM_INT, .fallback = "16", .min = 1, .max = 256,            \
      .offset = offsetof(state, member.outer_hidden),                                               \
      .help = "Hidden channels of the outer product mean."},                                        \

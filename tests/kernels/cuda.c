@@ -343,6 +343,7 @@ static struct trained train(struct backend *b, struct arena *arena, int steps)
     struct net_config config = net_config_default();
     config.length = 9, config.clusters = 5, config.c_m = 12, config.c_z = 10, config.blocks = 2;
     config.heads = 2, config.head_dims = 4, config.outer_hidden = 3, config.triangle_hidden = 6;
+    config.column_attention = 1, config.pair_heads = 2, config.pair_head_dims = 3;
     config.keep_blocks = 1;
     struct adam_config adam = adam_config_default();
     struct trained trained = {0};

@@ -13,6 +13,7 @@ static struct net_config small(void)
     struct net_config c = net_config_default();
     c.length = 9, c.clusters = 5, c.c_m = 12, c.c_z = 10, c.blocks = 2;
     c.heads = 2, c.head_dims = 4, c.outer_hidden = 3, c.triangle_hidden = 6;
+    c.column_attention = 1, c.pair_heads = 2, c.pair_head_dims = 3;
     return c;
 }
 

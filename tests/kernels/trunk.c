@@ -220,8 +220,8 @@ static struct trunk_pass pass_draw(struct rig *r)
             .beta_mask = constant(r, draw(r, &rng, SMALL, 2), 1, SMALL, 1, 1),
             .backbone = constant(r, draw(r, &rng, SMALL * 9, 0), 2, SMALL, 9, 1),
             .mask = constant(r, draw(r, &rng, SMALL, 2), 1, SMALL, 1, 1)};
-    p.template_angles = constant(r, draw(r, &rng, TEMPLATES * SMALL * TEMPLATE_ANGLE_FEATURES, 0), 3,
-                                 TEMPLATES, SMALL, TEMPLATE_ANGLE_FEATURES);
+    const double *angles = draw(r, &rng, TEMPLATES * SMALL * TEMPLATE_ANGLE_FEATURES, 0);
+    p.template_angles = constant(r, angles, 3, TEMPLATES, SMALL, TEMPLATE_ANGLE_FEATURES);
     p.template_mask = constant(r, (const double[TEMPLATES]){1, 1}, 1, TEMPLATES, 1, 1);
     p.template_any = constant(r, &(const double){1}, 1, 1, 1, 1);
     p.before = (struct recycled){constant(r, draw(r, &rng, SMALL * 32, 0), 2, SMALL, 32, 1),
