@@ -36,6 +36,7 @@ extern "C" {
 #endif
 
 #define LAYER_NORM_EPS 1e-5
+#define IPA_NORM_EPS   1e-8
 enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
 
 /* clang-format off */
@@ -107,6 +108,33 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(AUX, lse, "N")) \
     /* y = x, both with any strides: transposes, and [N,H] -> [H,N] for pair biases. */ \
     DIFF(copy, F(IN, x, "A,B,C,D*") F(OUT, y, "A,B,C,D*")) \
+    /* y = max(0, x). */ \
+    DIFF(relu, F(IN, x, "N") F(OUT, y, "N")) \
+    /* y[n,:] = x[n,:] / sqrt(max(eps, sum x[n,:]^2)). */ \
+    DIFF(normalize, F(IN, x, "N,C*") F(OUT, y, "N,C*") F(NUM, eps, "0.00000001,0.0001")) \
+    /* Backbone update (AF2 suppl. algorithm 23). Quaternions (w,x,y,z), rotations row-major: \
+       new_quat = unit(quat + quat (0, update[0:3])), new_rot its rotation, \
+       new_trans = trans + rotation(quat) update[3:6]. */ \
+    DIFF(frame_update, F(IN, quat, "N,4*") F(IN, trans, "N,3*") F(IN, update, "N,6*") \
+        F(OUT, new_quat, "N,4*") F(OUT, new_rot, "N,9*") F(OUT, new_trans, "N,3*")) \
+    /* Invariant point attention (AF2 suppl. algorithm 22) before its last linear; C, P, V, Z any. \
+       Points are [x y z] in the residue's frame. p[h,i,j]: softmax over j, mask[j] > 0, of \
+       q . k / sqrt(3 C) + bias / sqrt(3) - softplus(head[h]) sqrt(2 / (27 P)) / 2 * sum_p \
+       |qp - kp|^2 in global coordinates; o = p v; point = p vp, in i's frame, and its length; \
+       pair = p z. */ \
+    DIFF(ipa, F(IN, q, "N,H,C*") F(IN, k, "N,H,C*") F(IN, v, "N,H,C*") F(IN, qp, "N,3,H,P*") \
+        F(IN, kp, "N,3,H,P*") F(IN, vp, "N,3,H,V*") F(IN, rot, "N,9*") F(IN, trans, "N,3*") \
+        F(IN, bias, "N,N,H*") F(IN, z, "N,N,Z*") F(IN, head, "H") F(MASK, mask, "N") \
+        F(OUT, o, "N,H,C*") F(OUT, point, "N,4,H,V*") F(OUT, pair, "N,H,Z*") F(AUX, p, "H,N,N")) \
+    /* Eight frames and fourteen atoms of each residue (AF2 suppl. algorithm 24). Frames are a \
+       rotation (9) and a translation (3). angle: (sine, cosine) of groups 1..7; base: the frames \
+       of each residue type at torsion 0, 5..7 against the one before; place: atoms in that of \
+       their group; atoms that do not exist are 0. Translations and results in Angstrom; trans is \
+       in units of `unit` Angstrom. */ \
+    DIFF(atoms, F(IN, rot, "N,9*") F(IN, trans, "N,3*") F(IN, angle, "N,7,2*") \
+        F(IDX, aatype, "N < 21") F(VAL, base, "21,8,12") F(IDX, group, "21,14 < 8") \
+        F(VAL, place, "21,14,3") F(MASK, exists, "21,14") F(OUT, frame, "N,8,12*") \
+        F(OUT, atom, "N,14,3*") F(NUM, unit, "0.5,2")) \
     /* y = value. */ \
     PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
     /* y[0] = sum of x squared, summed in double; not finite when x is not. */ \

@@ -92,6 +92,9 @@ static void fill(const struct parameter *item, uint64_t seed, float *values)
         case INIT_GLOROT:
             values[i] = bound * (2 * rng_uniform(&rng) - 1);
             break;
+        case INIT_POINT:
+            values[i] = 0.541324854612918f;
+            break;
         case INIT_NORMAL:
             values[i] = normal * rng_normal(&rng);
             break;

@@ -20,6 +20,7 @@ enum param_init {
     INIT_LECUN,   /* normal cut at 2 sigma, variance 1 / fan in */
     INIT_RELU,    /* the same, variance 2 / fan in */
     INIT_GLOROT,  /* uniform, variance 2 / (fan in + fan out): queries, keys, values */
+    INIT_POINT,   /* weights of point attention's heads: softplus of them is 1 */
     INIT_NORMAL   /* normal, variance 1 / fan in: pair biases */
 };
 

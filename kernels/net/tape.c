@@ -285,9 +285,12 @@ static struct tensor gradient_view(const struct tape *t, struct tensor of)
 static struct tensor gradient_read(const struct tape *t, struct tensor of)
 {
     const struct tape_slot *root = &t->slot[t->slot[of.slot].root];
-    int64_t written = 0;
-    for (int i = 0; i < root->parts; i++)
+    int64_t written = 0, at = (char *)of.data - t->slot[of.slot].data;
+    for (int i = 0; i < root->parts; i++) {
         written += root->part_count[i];
+        if (root->part_at[i] == at && root->part_count[i] == tensor_count(&of))
+            return gradient_view(t, of); /* this part has one, whatever the others have */
+    }
     if (written == 0)
         of.data = NULL;
     else
