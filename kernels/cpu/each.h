@@ -22,7 +22,7 @@
     do {                                                                                           \
         int64_t each_count = (count);                                                              \
         int each_threads = each_count * (cost) > CPU_SMALL ? cpu_threads(backend) : 1;             \
-        _Pragma("omp parallel for num_threads(each_threads) if (each_threads > 1)")                 \
+        _Pragma("omp parallel for num_threads(each_threads) schedule(static)")                    \
         for (int64_t each_i = 0; each_i < each_count; each_i++)                                    \
             function(call, each_i);                                                                \
     } while (0)
