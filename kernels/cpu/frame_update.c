@@ -1,4 +1,5 @@
-/* A residue's frame moved by a quaternion and a shift; the arithmetic is in kernels/each/frame.h. */
+/* A residue's frame moved by a quaternion and a shift;
+ * the arithmetic is in kernels/each/frame.h. */
 #include "kernels/cpu/each.h"
 #include "kernels/each/frame.h"
 

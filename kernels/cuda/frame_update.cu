@@ -1,4 +1,5 @@
-/* A residue's frame moved by a quaternion and a shift; the arithmetic is in kernels/each/frame.h. */
+/* A residue's frame moved by a quaternion and a shift;
+ * the arithmetic is in kernels/each/frame.h. */
 #include "kernels/cuda/each.cuh"
 #include "kernels/each/frame.h"
 
@@ -13,7 +14,8 @@ void cuda_frame_update(struct backend *backend, const struct op_frame_update *a)
     EACH(device, a->quat.dim[0], frame_item, c);
 }
 
-void cuda_frame_update_back(struct backend *backend, const struct op_frame_update *a, const struct op_frame_update *g)
+void cuda_frame_update_back(struct backend *backend, const struct op_frame_update *a,
+                            const struct op_frame_update *g)
 {
     struct device *device = device_begin(backend);
     struct frame_call c = {};

@@ -13,7 +13,8 @@ void cuda_normalize(struct backend *backend, const struct op_normalize *a)
     EACH(device, a->x.dim[0], normalize_item, c);
 }
 
-void cuda_normalize_back(struct backend *backend, const struct op_normalize *a, const struct op_normalize *g)
+void cuda_normalize_back(struct backend *backend, const struct op_normalize *a,
+                         const struct op_normalize *g)
 {
     struct device *device = device_begin(backend);
     struct normalize_call c = {};
