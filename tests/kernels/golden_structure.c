@@ -1,4 +1,5 @@
 /* The structure module against the reference: outputs and all gradients, in float and double. */
+#include "kernels/net/head_structure.h"
 #include "kernels/net/structure.h"
 #include "tests/kernels/golden.h"
 
@@ -338,4 +339,61 @@ Test(golden_structure, the_whole_module)
     }
     golden_close(&facts);
     golden_close(&g);
+}
+
+static void plddt_case(struct golden *g, struct backend *b)
+{
+    struct rig r = {0};
+    struct plddt_head h = plddt_head_declare(&r.params, "", 40, 16);
+    rig_open(&r, g, b);
+    struct tensor s = input(&r, "in.s", 2, 13, 40, 1);
+    struct tensor y = plddt_head_run(&r.tape, &h, s);
+    check(&r, y, "out.logits");
+    const double *x = rig_get(&r, y.data, 13 * 50), *of = golden_values(g, "gout.plddt", NULL);
+    double *up = golden_values(g, "gout.logits", NULL), plddt[13];
+    plddt_values(13, x, plddt);
+    golden_check(g, "out.plddt", plddt, 13, where(&r));
+    for (int n = 0; n < 13; n++) { /* the case also differentiates pLDDT itself */
+        double sum = 0;
+        for (int k = 0; k < 50; k++)
+            sum += exp(x[50 * n + k]);
+        for (int k = 0; k < 50; k++)
+            up[50 * n + k] +=
+                of[n] * exp(x[50 * n + k]) / sum * (100 * (k + 0.5) / 50 - plddt[n]);
+    }
+    seed(&r, y, up);
+    tape_back(&r.tape);
+    rig_check_input(&r, s, "gin.s");
+    rig_close(&r);
+}
+
+Test(golden_structure, head_plddt)
+{
+    run_case("head_plddt", plddt_case);
+}
+
+static void linear_head_case(struct golden *g, struct backend *b)
+{
+    struct rig r = {0};
+    bool pairs = strcmp(g->name, "head_tm") == 0;
+    struct layer linear = pairs ? aligned_head_declare(&r.params, "", 24)
+                                : resolved_head_declare(&r.params, "", 40);
+    rig_open(&r, g, b);
+    struct tensor x = pairs ? input(&r, "in.z", 2, 169, 24, 1) : input(&r, "in.s", 2, 13, 40, 1);
+    struct tensor y = linear_run(&r.tape, linear, x);
+    check(&r, y, pairs ? "out.logits" : "out.y");
+    seed(&r, y, golden_values(g, pairs ? "gout.logits" : "gout.y", NULL));
+    tape_back(&r.tape);
+    rig_check_input(&r, x, pairs ? "gin.z" : "gin.s");
+    rig_close(&r);
+}
+
+Test(golden_structure, head_tm)
+{
+    run_case("head_tm", linear_head_case);
+}
+
+Test(golden_structure, head_exp_resolved)
+{
+    run_case("head_exp_resolved", linear_head_case);
 }
