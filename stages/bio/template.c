@@ -4,6 +4,7 @@
 #include "stages/bio/residue.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { UNALIGNED = -1, ATOMS = ATOM37, REALIGN_MIN = 6 };
@@ -84,14 +85,19 @@ enum status template_worthwhile(const struct hhr_hit *hit, struct span query, st
     return STATUS_OK;
 }
 
-void template_order(const struct hhr_hit *const *hit, int count, int *order)
+static int order_compare(const void *a, const void *b, void *user)
 {
-    for (int i = 0; i < count; i++) { /* by insertion: files hold some hundreds, mostly in order */
-        int at = i;
-        for (; at > 0 && hit[order[at - 1]]->sum_probs < hit[i]->sum_probs; at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
+    const struct hhr_hit *const *hit = user;
+    int first = *(const int *)a, second = *(const int *)b;
+    float left = hit[first]->sum_probs, right = hit[second]->sum_probs;
+    return left != right ? (left < right) - (left > right) : (first > second) - (first < second);
+}
+
+void template_order(const struct hhr_hit **hit, int count, int *order)
+{
+    for (int i = 0; i < count; i++)
+        order[i] = i;
+    qsort_r(order, (size_t)count, sizeof *order, order_compare, hit);
 }
 
 /* Where a hit's string lies: which chain, from which residue on, and the letters that its residue

@@ -26,7 +26,7 @@ enum status template_name(const struct hhr_hit *hit, char entry[TEMPLATE_ENTRY_B
 enum status template_worthwhile(const struct hhr_hit *hit, struct span query, struct error *err);
 
 /* Numbers of hits in the order of section 5.3: Sum_probs falling, equal ones in file order. */
-void template_order(const struct hhr_hit *const *hit, int count, int *order);
+void template_order(const struct hhr_hit **hit, int count, int *order);
 
 /* Aligns two sequences; writes both with '-' into the arena, of equal width. */
 struct template_aligner {
