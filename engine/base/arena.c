@@ -150,7 +150,8 @@ void arena_trim(struct arena *arena, const void *data, size_t taken, size_t size
 char *arena_text(struct arena *arena, const char *text, size_t size)
 {
     char *copy = arena_alloc(arena, size + 1);
-    memcpy(copy, text, size);
+    if (size) /* an empty text may have no address */
+        memcpy(copy, text, size);
     copy[size] = 0;
     return copy;
 }

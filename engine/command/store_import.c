@@ -75,12 +75,16 @@ static enum status by_card(const struct store_card *card, const struct npz_array
     for (int i = 0; i < card->field_count && status == STATUS_OK; i++) {
         const struct npz_array *array = array_find(arrays, count, card->fields[i].name);
         status = array ? sample_put_array(sample, array, card->fields[i].kind, arena, err)
-                       : error_set(err, STATUS_INVALID, "the array %s, which its card names, is "
-                                   "missing", card->fields[i].name);
+                       : error_set(err, STATUS_INVALID,
+                                   "the array %s, which its card names, is "
+                                   "missing",
+                                   card->fields[i].name);
     }
     if (status == STATUS_OK && card->field_count < count)
-        status = error_set(err, STATUS_INVALID, "%d arrays, its card names %d: take the card away "
-                           "to import them as something new", count, card->field_count);
+        status = error_set(err, STATUS_INVALID,
+                           "%d arrays, its card names %d: take the card away "
+                           "to import them as something new",
+                           count, card->field_count);
     return status;
 }
 

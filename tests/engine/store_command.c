@@ -11,7 +11,8 @@ enum { RECORDS = 30 };
 static struct fixture filled(const char *name)
 {
     struct fixture fixture = fixture_open(name);
-    struct store_options options = {.codec = STORE_LZ4, .recipe = 0xaa,
+    struct store_options options = {.codec = STORE_LZ4,
+                                    .recipe = 0xaa,
                                     .recipe_text = "0123456789abcdef scan scan 1 makes a {}\n"
                                                    "00000000000000aa p parse 2 pass b {r: 2}\n"};
     struct store *store;
@@ -54,8 +55,9 @@ Test(store_command, what_is_exported_comes_back_as_it_was, .timeout = 60)
     snprintf(out, sizeof out, "%s_out", fixture.path);
     snprintf(again, sizeof again, "%s_again", fixture.path);
     for (int npy = 0; npy < 2; npy++) {
-        cr_assert(foldmill("store export %s --all %s %s", fixture.path, out,
-                           npy ? "--npy" : "") == 0, "%s", output);
+        cr_assert(foldmill("store export %s --all %s %s", fixture.path, out, npy ? "--npy" : "") ==
+                      0,
+                  "%s", output);
         cr_assert(foldmill("store import %s %s", again, out) == 0, "%s", output);
         cr_assert(strstr(output, "31 records imported\n"), "%s", output);
         cr_assert(store_open_reader(fixture.path, &was, &err) == STATUS_OK, "%s", err.text);
@@ -74,11 +76,13 @@ Test(store_command, what_is_exported_comes_back_as_it_was, .timeout = 60)
                       a.rows == b.rows && strcmp(a.split, b.split) == 0 && a.digest == b.digest);
         }
         cr_assert(store_recipe(is, 0xaa, &arena, &recipe, &err) == STATUS_OK &&
-                  span_starts(recipe, "0123456789abcdef scan"), "%s", err.text);
+                      span_starts(recipe, "0123456789abcdef scan"),
+                  "%s", err.text);
         store_close(was), store_close(is);
         cr_assert(foldmill("store diff %s %s", fixture.path, again) == 0, "%s", output);
         cr_assert(strstr(output, "31 the same, 0 differ, 0 only in the first, 0 only in the "
-                                 "second"), "%s", output);
+                                 "second"),
+                  "%s", output);
         remove_all(out), remove_all(again);
     }
     arena_close(&arena);
@@ -97,14 +101,16 @@ Test(store_command, import_takes_plain_files_and_tells_what_it_cannot_take, .tim
     snprintf(out, sizeof out, "%s_out", fixture.path);
     snprintf(again, sizeof again, "%s_again", fixture.path);
     cr_assert(foldmill("store export %s key_0001 key_0002 key_0003 %s --npy", fixture.path, out) ==
-              0, "%s", output);
+                  0,
+              "%s", output);
     snprintf(file, sizeof file, "%s/key_0001/%s.txt", out, STORE_CARD_NAME);
     cr_assert(unlink(file) == 0);
     snprintf(file, sizeof file, "%s/key_0002/msa.npy", out);
     cr_assert(unlink(file) == 0);
     cr_assert(foldmill("store import %s %s/ %s/key_0001/", again, out, out) == 1, "%s", output);
     cr_assert(strstr(output, "key_0002: the array msa, which its card names, is missing") &&
-              strstr(output, "3 records imported; what went wrong stands above"), "%s", output);
+                  strstr(output, "3 records imported; what went wrong stands above"),
+              "%s", output);
     cr_assert(store_open_reader(again, &store, &err) == STATUS_OK, "%s", err.text);
     cr_assert(store_get(store, "key_0001", NULL, NULL, &fixture.arena, &sample, &err) == STATUS_OK);
     cr_assert(strcmp(sample.fields[0].name, "aatype") == 0 && sample.field_count == 4 &&
@@ -118,11 +124,12 @@ Test(store_command, import_takes_plain_files_and_tells_what_it_cannot_take, .tim
     cr_assert(foldmill("store import %s %s/key_0003", again, out) == 1);
     cr_assert(strstr(output, "line 3 is not that of a record's card: 'size x 1'"), "%s", output);
     cr_assert(foldmill("store import %s %s/nowhere.npz", again, out) == 1 &&
-              strstr(output, "No such file"), "%s", output);
+                  strstr(output, "No such file"),
+              "%s", output);
     snprintf(file, sizeof file, "%s/bad.npz", out);
     cr_assert(file_write_atomic(file, SPAN("no zip"), &err) == STATUS_OK);
-    cr_assert(foldmill("store import %s %s", again, file) == 1 && strstr(output, "bad.npz: "),
-              "%s", output);
+    cr_assert(foldmill("store import %s %s", again, file) == 1 && strstr(output, "bad.npz: "), "%s",
+              output);
     cr_assert(foldmill("store import %s", again) == 2);
     remove_all(out), remove_all(again);
     fixture_close(&fixture);
@@ -154,7 +161,8 @@ Test(store_command, diff_names_keys_and_fields, .timeout = 60)
                              "differ   key_0010: refused in the second: too long\n"
                              "only 2nd zebra (refused)\n"
                              "28 the same, 2 differ, 1 only in the first, 1 only in the "
-                             "second\n") == 0, "%s", output);
+                             "second\n") == 0,
+              "%s", output);
     cr_assert(foldmill("store diff %s %s/nowhere", first.path, second.path) == 1);
     cr_assert(foldmill("store diff %s", first.path) == 2);
     fixture_close(&first);
@@ -185,19 +193,26 @@ Test(store_command, explain_says_what_has_changed, .timeout = 60)
     sample_add_text(&sample, &fixture.arena, "input_digest", SPAN("0123"));
     struct store_note note = {.made = store_made(options.recipe, &sample)};
     cr_assert(store_put(store, &sample, &note, &err) == STATUS_OK &&
-              store_commit(store, &err) == STATUS_OK, "%s", err.text);
+                  store_commit(store, &err) == STATUS_OK,
+              "%s", err.text);
     store_close(store);
     cr_assert(foldmill("store explain %s 1abc_A", fixture.path) == 0, "%s", output);
     cr_assert(strstr(output, "rows_max: 77") && !strstr(output, "since"), "%s", output);
     cr_assert(foldmill("store explain %s 1abc_A --graph %s --set msa.rows_max=9 "
-                       "--set parse.resolution=4", fixture.path, file) == 1, "%s", output);
+                       "--set parse.resolution=4",
+                       fixture.path, file) == 1,
+              "%s", output);
     cr_assert(strstr(output, "  parse.resolution was 0, is 4\n") &&
-              strstr(output, "  msa.rows_max was 77, is 9\n"), "%s", output);
+                  strstr(output, "  msa.rows_max was 77, is 9\n"),
+              "%s", output);
     cr_assert(strstr(output, "the source does not list it any more: "), "%s", output);
     cr_assert(foldmill("store explain %s absent", fixture.path) == 1 &&
-              strstr(output, "there is no absent"), "%s", output);
-    cr_assert(foldmill("store explain %s 1abc_A --graph %s --stage other", fixture.path, file) == 2
-              && strstr(output, "no line that fills a store of that name"), "%s", output);
+                  strstr(output, "there is no absent"),
+              "%s", output);
+    cr_assert(foldmill("store explain %s 1abc_A --graph %s --stage other", fixture.path, file) ==
+                      2 &&
+                  strstr(output, "no line that fills a store of that name"),
+              "%s", output);
     cr_assert(foldmill("store explain %s 1abc_A --graph %s --run x", fixture.path, file) == 2);
     fixture_close(&fixture);
 }
@@ -217,10 +232,15 @@ Test(store_card, what_is_written_is_read)
     cr_assert(card.note.length == 4 && card.note.rows == UINT32_MAX && card.field_count == 4);
     cr_assert(strcmp(card.fields[2].name, "positions") == 0 && card.fields[2].kind == KIND_F32);
     cr_assert(span_is(card.recipe, "one\ntwo\n"));
-    static const char *const bad[] = {
-        "", "foldmill record 2\nkey k\n", "foldmill record 1\n", "foldmill record 1\nkey \n",
-        "foldmill record 1\nkey k\nfield a\n", "foldmill record 1\nkey k\nfield a f64\n",
-        "foldmill record 1\nkey k\nmade 12 34\n", "foldmill record 1\nkey k\n\n", NULL};
+    static const char *const bad[] = {"",
+                                      "foldmill record 2\nkey k\n",
+                                      "foldmill record 1\n",
+                                      "foldmill record 1\nkey \n",
+                                      "foldmill record 1\nkey k\nfield a\n",
+                                      "foldmill record 1\nkey k\nfield a f64\n",
+                                      "foldmill record 1\nkey k\nmade 12 34\n",
+                                      "foldmill record 1\nkey k\n\n",
+                                      NULL};
     for (int i = 0; bad[i]; i++)
         cr_assert(store_card_read(span_of(bad[i]), &card, &err) == STATUS_INVALID, "%d", i);
     arena_close(&arena);
