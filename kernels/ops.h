@@ -135,6 +135,8 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(IDX, aatype, "N < 21") F(VAL, base, "21,8,12") F(IDX, group, "21,14 < 8") \
         F(VAL, place, "21,14,3") F(MASK, exists, "21,14") F(OUT, frame, "N,8,12*") \
         F(OUT, atom, "N,14,3*") F(NUM, unit, "0.5,2")) \
+    /* y[n,:] = x[n,index[n],:]. */ \
+    PLAIN(pick, F(VAL, x, "N,A,C*") F(IDX, index, "N < A") F(OUT, y, "N,C*")) \
     /* y = value. */ \
     PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
     /* y[0] = sum of x squared, summed in double; not finite when x is not. */ \

@@ -7,13 +7,27 @@ enum { SITES_PER_BLOCK = 16 };
 
 struct trunk_sizes trunk_sizes_published(void)
 {
-    struct block_sizes pair = {.c_z = 128, .triangle_hidden = 128, .pair_heads = 4,
-                               .pair_head_dims = 32, .outer_hidden = 32, .transition_factor = 4,
-                               .dropout_msa = 0.15, .dropout_pair = 0.25, .heads = 8};
-    struct trunk_sizes s = {.main = pair, .extra = pair, .template = pair, .c_s = 384,
-                            .blocks = 48, .extra_blocks = 4, .template_blocks = 2,
-                            .template_heads = 4, .template_head_dims = 16, .keep_blocks = -1,
+    struct block_sizes pair = {.c_z = 128,
+                               .triangle_hidden = 128,
+                               .pair_heads = 4,
+                               .pair_head_dims = 32,
+                               .outer_hidden = 32,
+                               .transition_factor = 4,
+                               .dropout_msa = 0.15,
+                               .dropout_pair = 0.25,
+                               .heads = 8};
+    struct trunk_sizes s = {.main = pair,
+                            .extra = pair,
+                            .template = pair,
+                            .c_s = 384,
+                            .blocks = 48,
+                            .extra_blocks = 4,
+                            .template_blocks = 2,
+                            .template_heads = 4,
+                            .template_head_dims = 16,
+                            .keep_blocks = -1,
                             .keep_extra = -1};
+    s.recycling = true;
     s.main.c_m = 256, s.main.head_dims = 32, s.main.columns = COLUMNS_FULL;
     s.extra.c_m = 64, s.extra.head_dims = 8, s.extra.columns = COLUMNS_GLOBAL;
     s.template.c_z = s.template.triangle_hidden = 64;
@@ -21,29 +35,41 @@ struct trunk_sizes trunk_sizes_published(void)
     return s;
 }
 
-void trunk_declare(struct params *p, const struct trunk_sizes *sizes, struct trunk *trunk)
+static void templates_declare(struct params *p, struct trunk *trunk)
 {
-    const char *templates = "template_embedder";
-    int64_t c_m = sizes->main.c_m, c_z = sizes->main.c_z, c_t = sizes->template.c_z;
+    const struct trunk_sizes *sizes = &trunk->sizes;
+    const char *prefix = "template_embedder";
     char name[PARAM_NAME_MAX];
-    ASSERT(sizes->blocks <= TRUNK_BLOCKS_MAX && sizes->extra_blocks <= TRUNK_EXTRA_MAX);
-    ASSERT_INT(sizes->extra.c_z, ==, c_z);
-    *trunk = (struct trunk){.sizes = *sizes};
-    trunk->embed = embed_declare(p, "input_embedder", c_m, c_z);
-    trunk->recycle = recycle_declare(p, "recycling_embedder", c_m, c_z);
-    snprintf(name, sizeof name, "%s.template_single_embedder", templates);
-    trunk->template_single = template_single_declare(p, name, c_m);
-    trunk->template_pair = linear_declare(p, templates, "template_pair_embedder.linear", c_t,
+    int64_t c_t = sizes->template.c_z;
+    snprintf(name, sizeof name, "%s.template_single_embedder", prefix);
+    trunk->template_single = template_single_declare(p, name, sizes->main.c_m);
+    trunk->template_pair = linear_declare(p, prefix, "template_pair_embedder.linear", c_t,
                                           TEMPLATE_PAIR_FEATURES, INIT_RELU);
-    snprintf(name, sizeof name, "%s.template_pair_stack", templates);
+    snprintf(name, sizeof name, "%s.template_pair_stack", prefix);
     int first = (TRUNK_BLOCKS_MAX + TRUNK_EXTRA_MAX) * SITES_PER_BLOCK;
     trunk->template_stack =
         template_stack_declare(p, name, &sizes->template, sizes->template_blocks, first);
-    snprintf(name, sizeof name, "%s.template_pointwise_att", templates);
+    snprintf(name, sizeof name, "%s.template_pointwise_att", prefix);
     trunk->template_attention = template_attention_declare(
-        p, name, c_t, c_z, sizes->template_heads, sizes->template_head_dims);
-    trunk->extra_embed = linear_declare(p, "extra_msa_embedder", "linear", sizes->extra.c_m,
-                                        EXTRA_FEATURES, INIT_LECUN);
+        p, name, c_t, sizes->main.c_z, sizes->template_heads, sizes->template_head_dims);
+}
+
+void trunk_declare(struct params *p, const struct trunk_sizes *sizes, struct trunk *trunk)
+{
+    int64_t c_m = sizes->main.c_m, c_z = sizes->main.c_z;
+    char name[PARAM_NAME_MAX];
+    ASSERT(sizes->blocks <= TRUNK_BLOCKS_MAX && sizes->extra_blocks <= TRUNK_EXTRA_MAX);
+    *trunk = (struct trunk){.sizes = *sizes};
+    trunk->embed = embed_declare(p, "input_embedder", c_m, c_z);
+    if (sizes->recycling)
+        trunk->recycle = recycle_declare(p, "recycling_embedder", c_m, c_z);
+    if (sizes->template_blocks > 0)
+        templates_declare(p, trunk);
+    if (sizes->extra_blocks > 0) {
+        ASSERT_INT(sizes->extra.c_z, ==, c_z);
+        trunk->extra_embed = linear_declare(p, "extra_msa_embedder", "linear", sizes->extra.c_m,
+                                            EXTRA_FEATURES, INIT_LECUN);
+    }
     for (int i = 0; i < sizes->extra_blocks; i++) {
         snprintf(name, sizeof name, "extra_msa_stack.blocks.%d", i);
         trunk->extra[i] = block_declare(p, name, &sizes->extra, TRUNK_BLOCKS_MAX + i);
@@ -52,7 +78,8 @@ void trunk_declare(struct params *p, const struct trunk_sizes *sizes, struct tru
         snprintf(name, sizeof name, "evoformer.blocks.%d", i);
         trunk->block[i] = block_declare(p, name, &sizes->main, i);
     }
-    trunk->single = linear_declare(p, "evoformer", "linear", sizes->c_s, c_m, INIT_LECUN);
+    if (sizes->c_s > 0)
+        trunk->single = linear_declare(p, "evoformer", "linear", sizes->c_s, c_m, INIT_LECUN);
 }
 
 /* msa[S,L] with the pair mask: all that blocks see. */
@@ -63,8 +90,8 @@ static struct masks masks_make(struct tape *t, struct tensor msa, struct tensor 
     struct masks masks = {.msa = msa, .pair = pair, .pair_columns = pair_columns};
     masks.msa_columns = mask_turn(t, msa);
     masks.outer_norm = tape_constant(t, msa.kind, 2, length, length, 1, 1);
-    tape_mask_norm(t, (struct op_mask_norm){
-                          .mask = msa, .y = masks.outer_norm, .eps = OUTER_NORM_EPS});
+    tape_mask_norm(
+        t, (struct op_mask_norm){.mask = msa, .y = masks.outer_norm, .eps = OUTER_NORM_EPS});
     return masks;
 }
 
@@ -77,7 +104,8 @@ void trunk_embed_run(struct tape *t, const struct trunk *trunk, struct trunk_pas
     if (trunk->sizes.extra_blocks > 0)
         pass->extra_masks = masks_make(t, pass->extra_mask, pass->pair_mask, columns);
     embed_run(t, &trunk->embed, pass->target, pass->index, pass->msa, pass->templates, m, z);
-    recycle_run(t, &trunk->recycle, &pass->before, m, z);
+    if (trunk->sizes.recycling)
+        recycle_run(t, &trunk->recycle, &pass->before, m, z);
 }
 
 void trunk_templates_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pass,
@@ -146,5 +174,6 @@ void trunk_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pas
     trunk_extra_run(t, trunk, pass, z);
     for (int i = 0; i < trunk->sizes.blocks; i++)
         trunk_block_run(t, trunk, pass, i, m, z);
-    single_run(t, trunk->single, m, s);
+    if (trunk->sizes.c_s > 0)
+        single_run(t, trunk->single, m, s);
 }

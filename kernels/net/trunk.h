@@ -11,8 +11,9 @@ enum { TRUNK_BLOCKS_MAX = 96, TRUNK_EXTRA_MAX = 16, TRUNK_TEMPLATES_MAX = 8 };
 struct trunk_sizes {
     struct block_sizes main, extra; /* c_z of both is the same */
     struct block_sizes template;    /* of the template pair stack: c_z and the pair's sizes */
-    int64_t c_s;
-    int blocks, extra_blocks, template_blocks;
+    int64_t c_s;                    /* 0: no single representation */
+    bool recycling;                 /* with the recycling embedder, which the first pass runs too */
+    int blocks, extra_blocks, template_blocks; /* 0: without, and without their embedders */
     int64_t template_heads, template_head_dims; /* of pointwise attention */
     int keep_blocks, keep_extra; /* how many keep their activations, the last ones; -1: all */
 };
@@ -67,8 +68,9 @@ void trunk_extra_run(struct tape *t, const struct trunk *trunk, struct trunk_pas
 void trunk_block_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pass, int i,
                      struct tape_stream *m, struct tape_stream *z);
 
-/* All of them, and the single representation s[1,L,c_s]. The pass must live until backward, which
- * starts with tape_seed_value(t, m->now, 0): s and the heads read only some rows of m. */
+/* All of them, and the single representation s[1,L,c_s] (c_s 0: none). The pass must live until
+ * backward, which starts with tape_seed_value(t, m->now, 0): s and the heads read only some rows
+ * of m. */
 void trunk_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pass,
                struct tape_stream *m, struct tape_stream *z, struct tape_stream *s);
 

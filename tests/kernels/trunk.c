@@ -1,127 +1,7 @@
 /* The whole trunk: its activations against the reference, its gradients against differences, and
  * that running blocks again in reverse changes no bit, all in memory planned before. */
 #include "engine/base/rng.h"
-#include "tests/kernels/golden.h"
-
-#include "kernels/net/trunk.h"
-
-static struct trunk_sizes tiny_sizes(void)
-{
-    struct block_sizes main = {.c_m = 32, .c_z = 24, .heads = 4, .head_dims = 8,
-                               .outer_hidden = 8, .triangle_hidden = 16, .pair_heads = 2,
-                               .pair_head_dims = 8, .transition_factor = 4,
-                               .columns = COLUMNS_FULL};
-    struct trunk_sizes s = {.main = main, .extra = main, .template = main, .c_s = 40,
-                            .blocks = 2, .extra_blocks = 1, .template_blocks = 1,
-                            .template_heads = 2, .template_head_dims = 8, .keep_blocks = -1,
-                            .keep_extra = -1};
-    s.extra.c_m = 16, s.extra.head_dims = 4, s.extra.columns = COLUMNS_GLOBAL;
-    s.template.c_z = 16, s.template.transition_factor = 2;
-    return s;
-}
-
-/* Values on the host, as a real constant of these sizes. */
-static struct tensor constant(struct rig *r, const double *values, int rank, int64_t d0,
-                              int64_t d1, int64_t d2)
-{
-    struct tensor t = tape_constant(&r->tape, r->b->real, rank, d0, d1, d2, 1);
-    if (!r->tape.planning)
-        rig_put(r->b, t.data, values, tensor_count(&t));
-    return t;
-}
-
-static struct tensor integers(struct rig *r, const double *values, int rank, int64_t d0,
-                              int64_t d1)
-{
-    struct tensor t = tape_constant(&r->tape, TENSOR_I32, rank, d0, d1, 1, 1);
-    if (r->tape.planning)
-        return t;
-    int32_t *numbers = arena_zero(&r->g->arena, (size_t)(d0 * d1), sizeof *numbers);
-    for (int64_t i = 0; i < tensor_count(&t); i++)
-        numbers[i] = (int32_t)values[i];
-    r->b->copy_in(r->b, t.data, numbers, (size_t)tensor_count(&t) * sizeof *numbers);
-    return t;
-}
-
-enum { LENGTH = 24, ROWS = 5, EXTRA = 7, TEMPLATES = 2 };
-
-/* The case's templates. */
-static void templates_take(struct rig *r, struct trunk_pass *p)
-{
-    enum { ATOMS = 37, COUNT = TEMPLATES * LENGTH };
-    struct golden *g = r->g;
-    const double *xyz = golden_values(g, "in.template_all_atom_positions", NULL);
-    const double *known = golden_values(g, "in.template_all_atom_mask", NULL);
-    const double *type = golden_values(g, "in.template_aatype", NULL);
-    const double *beta = golden_values(g, "in.template_pseudo_beta", NULL);
-    const double *beta_mask = golden_values(g, "in.template_pseudo_beta_mask", NULL);
-    const double *angles = golden_values(g, "in.template_torsion_angles_sin_cos", NULL);
-    const double *other = golden_values(g, "in.template_alt_torsion_angles_sin_cos", NULL);
-    const double *angle_mask = golden_values(g, "in.template_torsion_angles_mask", NULL);
-    double backbone[COUNT * 9], mask[COUNT], any = 0, features[COUNT * TEMPLATE_ANGLE_FEATURES];
-    float a[COUNT * 14], b[COUNT * 14], m[COUNT * 7], y[COUNT * TEMPLATE_ANGLE_FEATURES];
-    int32_t types[COUNT];
-    for (int n = 0; n < COUNT; n++) {
-        types[n] = (int32_t)type[n];
-        memcpy(backbone + 9 * n, xyz + n * ATOMS * 3, 9 * sizeof *backbone);
-        mask[n] = known[n * ATOMS] * known[n * ATOMS + 1] * known[n * ATOMS + 2];
-    }
-    for (int i = 0; i < COUNT * 14; i++)
-        a[i] = (float)angles[i], b[i] = (float)other[i];
-    for (int i = 0; i < COUNT * 7; i++)
-        m[i] = (float)angle_mask[i];
-    template_angle_features(COUNT, types, a, b, m, y);
-    for (int i = 0; i < COUNT * TEMPLATE_ANGLE_FEATURES; i++)
-        features[i] = (double)y[i];
-    const double *template_mask = golden_values(g, "in.template_mask", NULL);
-    for (int i = 0; i < TEMPLATES; i++) {
-        int n = i * LENGTH;
-        any = template_mask[i] > 0 ? 1 : any;
-        p->atoms[i] = (struct template_atoms){
-            .type = integers(r, type + n, 1, LENGTH, 1),
-            .beta = constant(r, beta + 3 * n, 2, LENGTH, 3, 1),
-            .beta_mask = constant(r, beta_mask + n, 1, LENGTH, 1, 1),
-            .backbone = constant(r, backbone + 9 * n, 2, LENGTH, 9, 1),
-            .mask = constant(r, mask + n, 1, LENGTH, 1, 1)};
-    }
-    p->templates = TEMPLATES;
-    p->template_angles = constant(r, features, 3, TEMPLATES, LENGTH, TEMPLATE_ANGLE_FEATURES);
-    p->template_mask = constant(r, template_mask, 1, TEMPLATES, 1, 1);
-    p->template_any = constant(r, &any, 1, 1, 1, 1);
-}
-
-/* The sample of the reference's small model, in its first pass. */
-static struct trunk_pass pass_take(struct rig *r)
-{
-    struct golden *g = r->g;
-    struct trunk_pass p = {0};
-    templates_take(r, &p);
-    const double *seq_mask = golden_values(g, "in.seq_mask", NULL);
-    const double *angle_mask = golden_values(g, "in.template_torsion_angles_mask", NULL);
-    double mask[(ROWS + TEMPLATES) * LENGTH], pair[LENGTH * LENGTH];
-    memcpy(mask, golden_values(g, "in.msa_mask", NULL), ROWS * LENGTH * sizeof *mask);
-    for (int n = 0; n < TEMPLATES * LENGTH; n++)
-        mask[ROWS * LENGTH + n] = angle_mask[7 * n + 2];
-    for (int i = 0; i < LENGTH; i++)
-        for (int j = 0; j < LENGTH; j++)
-            pair[i * LENGTH + j] = seq_mask[i] * seq_mask[j];
-    p.target = constant(r, golden_values(g, "in.target_feat", NULL), 2, LENGTH, TARGET_FEATURES, 1);
-    p.index = integers(r, golden_values(g, "in.residue_index", NULL), 1, LENGTH, 1);
-    p.msa = constant(r, golden_values(g, "in.msa_feat", NULL), 3, ROWS, LENGTH, MSA_FEATURES);
-    p.msa_mask = constant(r, mask, 2, ROWS + TEMPLATES, LENGTH, 1);
-    p.pair_mask = constant(r, pair, 2, LENGTH, LENGTH, 1);
-    p.extra_msa = integers(r, golden_values(g, "in.extra_msa", NULL), 2, EXTRA, LENGTH);
-    p.extra_has =
-        constant(r, golden_values(g, "in.extra_has_deletion", NULL), 2, EXTRA, LENGTH, 1);
-    p.extra_deletion =
-        constant(r, golden_values(g, "in.extra_deletion_value", NULL), 2, EXTRA, LENGTH, 1);
-    p.extra_mask = constant(r, golden_values(g, "in.extra_msa_mask", NULL), 2, EXTRA, LENGTH, 1);
-    const double *zeros = arena_zero(&g->arena, LENGTH * LENGTH * 24, sizeof *zeros);
-    p.before = (struct recycled){constant(r, zeros, 2, LENGTH, 32, 1),
-                                 constant(r, zeros, 3, LENGTH, LENGTH, 24),
-                                 constant(r, zeros, 2, LENGTH, 3, 1)};
-    return p;
-}
+#include "tests/kernels/tiny_model.h"
 
 /* The first values of x against the reference's activation. */
 static void check(struct rig *r, struct tensor x, int64_t count, const char *key)
@@ -134,11 +14,11 @@ static void activations_case(struct golden *g, struct backend *b)
 {
     enum { PAIR = LENGTH * LENGTH * 24, SINGLE = LENGTH * 32 };
     struct rig r = {0};
-    struct trunk_sizes sizes = tiny_sizes();
+    struct trunk_sizes sizes = tiny_trunk_sizes();
     struct trunk *trunk = arena_zero(&g->arena, 1, sizeof *trunk);
     trunk_declare(&r.params, &sizes, trunk);
     rig_open(&r, g, b);
-    struct trunk_pass p = pass_take(&r);
+    struct trunk_pass p = tiny_pass(&r, 0);
     struct tape_stream m, z, s, before;
     char key[64];
     trunk_embed_run(&r.tape, trunk, &p, &m, &z);
@@ -267,7 +147,7 @@ static double pass_value(struct rig *r, const struct trunk *trunk, bool backward
 static void trunk_open(struct rig *r, struct golden *g, struct backend *b, int keep,
                        struct trunk *trunk)
 {
-    struct trunk_sizes sizes = tiny_sizes();
+    struct trunk_sizes sizes = tiny_trunk_sizes();
     struct error err;
     sizes.keep_blocks = keep < 0 ? -1 : keep, sizes.keep_extra = keep < 0 ? -1 : 0;
     sizes.main.dropout_msa = sizes.extra.dropout_msa = 0.15;
