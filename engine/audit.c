@@ -233,10 +233,10 @@ static enum status make_order(struct auditor *a, struct error *err)
         job_open_stage(a->job, a->job->graph->lines[a->line].sink, &facts, NULL, &sink, err);
     if (status != STATUS_OK)
         return status;
-    a->order = order_make(a->job->graph->seed, list_count(a->head->list), a->job->batch[a->line],
-                          sink.context->terms.shuffled, NULL);
+    status = head_order(a->head, a->job, a->line, sink.context->terms.shuffled, &a->arena,
+                        &a->order, err);
     runner_close(&sink);
-    return STATUS_OK;
+    return status;
 }
 
 enum status audit_line(struct job *job, int line, struct audit_line *audit, struct error *err)

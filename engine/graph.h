@@ -77,6 +77,11 @@ void graph_write(const struct graph *graph, FILE *out);
 /* The line whose sink is the stage of that name; -1: none. */
 int graph_line_find(const struct graph *graph, const char *sink);
 
+/* A number or choice of the line's sink by its name, as validate and workers must know it without
+ * opening the sink (`epoch_length`, `weights`); fallback: it has no such setting. */
+int64_t graph_sink_setting(const struct graph *graph, const struct graph_line *line,
+                           const char *name, int64_t fallback);
+
 /* Samples that one step of a line takes (its gather stage's setting "size"; 1 without one). */
 int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line);
 

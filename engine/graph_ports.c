@@ -179,6 +179,24 @@ void graph_hash(struct graph_reader *reader)
     graph->hash = XXH3_64bits(&all, sizeof all.seed + sizeof *all.line * (size_t)graph->line_count);
 }
 
+int64_t graph_sink_setting(const struct graph *graph, const struct graph_line *line,
+                           const char *name, int64_t fallback)
+{
+    const struct graph_stage *sink = &graph->stages[line->sink];
+    for (const struct param *row = sink->kind->params; row && row->name; row++) {
+        if (strcmp(row->name, name) != 0)
+            continue;
+        int choice;
+        if (row->type == PARAM_INT)
+            memcpy(&fallback, (const char *)sink->state + row->offset, sizeof fallback);
+        if (row->type == PARAM_CHOICE) {
+            memcpy(&choice, (const char *)sink->state + row->offset, sizeof choice);
+            fallback = choice;
+        }
+    }
+    return fallback;
+}
+
 int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line)
 {
     if (line->gather < 0)

@@ -25,8 +25,10 @@ enum status head_open(struct head **head, const struct job *job, int number, str
     enum status status =
         list_open(&(*head)->list, job_list_path(job, number, path), line->split, err);
     if (status == STATUS_OK) {
-        (*head)->positions =
-            order_make(0, list_count((*head)->list), job->batch[number], false, NULL).positions;
+        uint64_t group = job->batch[number];
+        int64_t length = graph_sink_setting(job->graph, line, "epoch_length", 0);
+        (*head)->length = length ? (uint64_t)length : list_count((*head)->list);
+        (*head)->positions = ((*head)->length + group - 1) / group * group;
         (*head)->store_path = job_store_path(job, number);
         (*head)->recipe = job_recipe(job, number);
         if ((*head)->store_path)
@@ -96,6 +98,72 @@ enum status head_read(struct head *head, struct span key, const char *const *laz
     if (head->store_path)
         return read_store(head, index, lazy, arena, sample, err);
     return wire_decode(list_frame(head->list, index), NULL, arena, sample, err);
+}
+
+/* A number of a sample in the list; false: it has none of that name. */
+static bool scalar_i32(const struct sample *sample, const char *name, int32_t *value)
+{
+    const struct field *field = sample_find(sample, name);
+    if (!field || field->kind != KIND_I32 || field->rank != 0)
+        return false;
+    memcpy(value, field->data, sizeof *value);
+    return true;
+}
+
+/* How often a sample is wanted (data path, section 9.4): by the size of its cluster and its length.
+ */
+static enum status weight_of(struct head *head, uint64_t index, struct arena *arena, float *weight,
+                             struct error *err)
+{
+    static const char *const fields[] = {"cluster_size", "length", NULL};
+    struct wire_options options = {.fields = fields};
+    struct sample sample;
+    int32_t cluster = 0, length = 0;
+    struct span span = list_key(head->list, index);
+    char *key = arena_text(arena, span.data, span.size);
+    enum status status = wire_decode(list_frame(head->list, index), &options, arena, &sample, err);
+    bool known = status == STATUS_OK && scalar_i32(&sample, "cluster_size", &cluster) &&
+                 scalar_i32(&sample, "length", &length);
+    if (status == STATUS_OK && !known && head->store) {
+        status = store_get(head->store, key, fields, NULL, arena, &sample, err);
+        known = status == STATUS_OK && scalar_i32(&sample, "cluster_size", &cluster) &&
+                scalar_i32(&sample, "length", &length);
+    }
+    if (status != STATUS_OK)
+        return status;
+    if (!known)
+        return error_set(err, STATUS_INVALID,
+                         "%s has no cluster_size and length, by which `weights: openfold` chooses: "
+                         "they come from scan",
+                         key);
+    float most = length > 512 ? 512 : length < 256 ? 256 : (float)length;
+    *weight = (cluster > 0 ? 1 / (float)cluster : 1) * (most / 512);
+    return STATUS_OK;
+}
+
+enum status head_order(struct head *head, const struct job *job, int number, bool shuffled,
+                       struct arena *arena, struct order *order, struct error *err)
+{
+    const struct graph_line *line = &job->graph->lines[number];
+    uint64_t count = list_count(head->list);
+    *order = order_make(job->graph->seed, count, job->batch[number], shuffled, NULL);
+    bool weighted = graph_sink_setting(job->graph, line, "weights", 0) != 0;
+    if (!shuffled && head->length != count)
+        return error_set(err, STATUS_INVALID, "epoch_length is for lines in random order");
+    if (!shuffled || count == 0 || (!weighted && head->length == count))
+        return STATUS_OK;
+    float *weight = arena_alloc(arena, count * sizeof *weight);
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct arena_mark mark = arena_mark(arena);
+        weight[i] = 1;
+        if (weighted)
+            status = weight_of(head, i, arena, &weight[i], err);
+        arena_rewind(arena, mark);
+    }
+    if (status == STATUS_OK)
+        *order = order_weigh(*order, weight, head->length, arena);
+    return status;
 }
 
 /* Adds the indices that one reading line wants, in its order; taken[] tells what is there already.

@@ -10,7 +10,8 @@
 
 struct head {
     struct list *list;
-    uint64_t positions;     /* of an epoch: the list, padded to whole steps */
+    uint64_t length;        /* of an epoch: the list's, or the sink's `epoch_length` */
+    uint64_t positions;     /* length, padded to whole steps */
     const char *store_path; /* NULL: samples come from the list */
     struct store *store;    /* NULL: not there yet */
     uint64_t recipe;        /* of the records that it reads; 0: any record will do */
@@ -24,6 +25,12 @@ void head_close(struct head *head);
 /* What a record by that recipe of this sample of the list must have been made from. */
 enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, struct arena *arena,
                       struct store_made *made, struct error *err);
+
+/* The order of an ordered line's positions, weighted where its sink says so. What weighing needs
+ * (cluster_size and length of every sample) comes from the list, or, where a store is only read,
+ * from its records. STATUS_INVALID: a sample does not say them; errors of reading. */
+enum status head_order(struct head *head, const struct job *job, int line, bool shuffled,
+                       struct arena *arena, struct order *order, struct error *err);
 
 /* The sample of that key; those of its fields that are named in lazy (ended by NULL; may be NULL)
  * without data, where they come from a store. STATUS_MISS: the store does not have it (yet);

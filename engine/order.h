@@ -4,6 +4,8 @@
 #ifndef FOLDMILL_ORDER_H
 #define FOLDMILL_ORDER_H
 
+#include "engine/base/arena.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,16 +16,27 @@ enum { ORDER_RECYCLES_MAX = 63 };
 
 struct order {
     uint64_t seed;
-    uint64_t count;        /* samples in the list; 0 makes an order without positions */
-    uint64_t group;        /* samples that one step takes on all ranks together */
-    uint64_t positions;    /* count, padded to a multiple of group */
-    bool shuffled;         /* permuted anew in every epoch */
-    const uint32_t *table; /* not shuffled: position -> index, count entries; NULL: as listed */
+    uint64_t count;          /* samples in the list; 0 makes an order without positions */
+    uint64_t length;         /* of an epoch: count, or what order_weigh was given */
+    uint64_t group;          /* samples that one step takes on all ranks together */
+    uint64_t positions;      /* length, padded to a multiple of group */
+    bool shuffled;           /* permuted anew in every epoch */
+    const uint32_t *table;   /* not shuffled: position -> index, count entries; NULL: as listed */
+    struct order_draw *draw; /* weighted epochs; NULL: every sample once */
 };
 
 /* group >= 1. table is borrowed, and must be NULL when shuffled. */
 struct order order_make(uint64_t seed, uint64_t count, uint64_t group, bool shuffled,
                         const uint32_t *table);
+
+/* Makes the epochs of a shuffled order `length` positions long, 1 to UINT32_MAX, and its samples as
+ * frequent as weight[count] (finite, not negative, one at least above 0): each epoch goes through
+ * the list in new permutations, keeps each sample with the probability weight / largest weight, and
+ * ends when it is full (data path, section 9.5). Still a pure function of (seed, epoch, position):
+ * the epoch in hand is computed when it is first asked for. Memory is arena's: 8 bytes a position
+ * and 4 a sample. One thread at a time. */
+struct order order_weigh(struct order order, const float *weight, uint64_t length,
+                         struct arena *arena);
 
 uint64_t order_epoch(const struct order *order, uint64_t seq);
 uint64_t order_position(const struct order *order, uint64_t seq);

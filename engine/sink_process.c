@@ -83,13 +83,18 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
                              struct error *err)
 {
     const struct job *job = process->job;
-    const struct head *head = process->head;
+    struct head *head = process->head;
     const struct sink_terms *terms = &process->runner.context->terms;
     uint64_t count = list_count(head->list);
     if (!process->ordered)
         process->needs = head_needs(head, job, process->line, &process->arena);
-    struct order order = order_make(job->graph->seed, count, process->batch,
-                                    process->ordered && terms->shuffled, process->needs);
+    struct order order = order_make(job->graph->seed, count, process->batch, false, process->needs);
+    enum status status = STATUS_OK;
+    if (process->ordered)
+        status =
+            head_order(head, job, process->line, terms->shuffled, &process->arena, &order, err);
+    if (status != STATUS_OK)
+        return status;
     uint64_t epochs = terms->epochs ? terms->epochs : 1;
     uint64_t end = process->ordered ? epochs * order.positions : order.positions;
     if (process->ordered && terms->steps_max && terms->steps_max * process->batch < end)

@@ -12,7 +12,8 @@
 struct train_state {
     struct network_settings network;
     struct adam_config adam;
-    int64_t epochs, steps, checkpoint_steps, recycles;
+    int64_t epochs, epoch_length, steps, checkpoint_steps, recycles;
+    int weights;
     struct stage_context *context;
     struct backend *backend;
     struct net *net;           /* opened by the first batch, which gives its sizes */
@@ -206,6 +207,9 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
 
 #define AT(member) offsetof(struct train_state, member)
 
+/* The order in which engine/head.c weighs. */
+static const char *const weights_choices[] = {"uniform", "openfold", NULL};
+
 static const struct param train_params[] = {
     {.name = "epochs",
      .type = PARAM_INT,
@@ -214,6 +218,20 @@ static const struct param train_params[] = {
      .max = 1e9,
      .offset = AT(epochs),
      .help = "Passes over the training samples."},
+    {.name = "weights",
+     .type = PARAM_CHOICE,
+     .fallback = "uniform",
+     .choices = weights_choices,
+     .offset = AT(weights),
+     .help = "How often a chain comes: uniform, each once an epoch; openfold, as 1 / cluster_size "
+             "(of scan) times its length, held between 256 and 512, over 512."},
+    {.name = "epoch_length",
+     .type = PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 4e9,
+     .offset = AT(epoch_length),
+     .help = "Samples of an epoch; 0: as many as there are chains. OpenFold: 10000."},
     {.name = "steps",
      .type = PARAM_INT,
      .fallback = "0",

@@ -83,3 +83,70 @@ Test(order, recycling_passes_cost_the_same_every_block)
         same += order_recycles(9, step, 3) == order_recycles(10, step, 3);
     cr_assert(same > 60 && same < 150, "%d of 400 steps equal for two seeds", same);
 }
+
+Test(order, weights_make_samples_as_frequent_and_epochs_as_long_as_wanted)
+{
+    enum { COUNT = 40, LENGTH = 1000, EPOCHS = 60 };
+    static uint32_t seen[COUNT];
+    struct arena arena;
+    float weight[COUNT], sum = 0;
+    arena_open(&arena, 0);
+    for (int i = 0; i < COUNT; i++)
+        sum += weight[i] = i % 5 == 0 ? 0 : 0.25f * (float)(1 + i % 4);
+    struct order order = order_weigh(order_make(3, COUNT, 8, true, NULL), weight, LENGTH, &arena);
+    cr_assert(order.positions == LENGTH && order.length == LENGTH);
+    for (uint64_t seq = 0; seq < EPOCHS * LENGTH; seq++)
+        seen[order_index(&order, seq)]++;
+    double square = 0;
+    int kinds = 0;
+    for (int i = 0; i < COUNT; i++) {
+        double wanted = (double)(EPOCHS * LENGTH * weight[i] / sum);
+        cr_assert(weight[i] > 0 || seen[i] == 0, "sample %d has no weight", i);
+        if (weight[i] > 0) {
+            square += ((double)seen[i] - wanted) * ((double)seen[i] - wanted) / wanted;
+            kinds++;
+        }
+    }
+    cr_assert(square < 2 * kinds, "chi-square %.1f of %d kinds", square, kinds);
+    arena_close(&arena);
+}
+
+Test(order, a_weighted_order_is_the_same_wherever_one_looks_first)
+{
+    enum { COUNT = 17, LENGTH = 50 };
+    struct arena arena;
+    float weight[COUNT];
+    arena_open(&arena, 0);
+    for (int i = 0; i < COUNT; i++)
+        weight[i] = (float)(i + 1);
+    struct order a = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, LENGTH, &arena);
+    struct order b = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, LENGTH, &arena);
+    cr_assert(a.positions == 52);
+    for (uint64_t seq = 0; seq < 10 * a.positions; seq++) {
+        uint64_t other = (seq * 131) % (10 * a.positions); /* b is asked in a wild order */
+        order_index(&b, other);
+        uint64_t index = order_index(&a, seq);
+        cr_assert(index == order_index(&b, seq), "%d", (int)seq);
+        cr_assert((index == ORDER_EMPTY) == (order_position(&a, seq) >= LENGTH));
+        cr_assert(index == ORDER_EMPTY || index < COUNT);
+    }
+    int same = 0;
+    for (uint64_t i = 0; i < LENGTH; i++)
+        same += order_index(&a, i) == order_index(&a, i + a.positions);
+    cr_assert(same < LENGTH / 2, "%d of an epoch's samples stand where they stood before", same);
+    arena_close(&arena);
+}
+
+Test(order, tiny_and_lonely_weights_fill_an_epoch)
+{
+    struct arena arena;
+    float tiny[3] = {1e-30f, 0, 2e-30f}, one[1] = {5};
+    arena_open(&arena, 0);
+    struct order a = order_weigh(order_make(1, 3, 1, true, NULL), tiny, 100, &arena);
+    struct order b = order_weigh(order_make(1, 1, 1, true, NULL), one, 7, &arena);
+    for (uint64_t i = 0; i < 100; i++)
+        cr_assert(order_index(&a, i) != 1 && order_index(&a, i) < 3);
+    for (uint64_t i = 0; i < 20; i++)
+        cr_assert(order_index(&b, i) == 0);
+    arena_close(&arena);
+}

@@ -23,6 +23,8 @@ static enum status count_list(void *memory, struct source *source, struct error 
         if (status != STATUS_OK)
             break;
         sample_add_i32(&sample, &arena, "number", (int32_t)i);
+        sample_add_i32(&sample, &arena, "cluster_size", (int32_t)(1 + i % 4));
+        sample_add_i32(&sample, &arena, "length", i % 8 < 4 ? 100 : 600);
         bool out = state->held_out_every && i % state->held_out_every == 0;
         sample_add_text(&sample, &arena, "split", out ? SPAN("held_out") : SPAN("train"));
         sample_add_text(&sample, &arena, "input_digest", span_of(key));

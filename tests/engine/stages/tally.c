@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 struct tally_state {
-    int64_t epochs, steps, checkpoint_every, sleep_us, recycles;
+    int64_t epochs, epoch_length, steps, checkpoint_every, sleep_us, recycles;
+    int weights;
     bool shuffle;
     struct stage_context *context;
     char *text; /* what was taken since the beginning: "step epoch number...\n" */
@@ -142,8 +143,17 @@ static void tally_close(void *memory)
         .fallback = usual, .min = 0, .max = 1e8, .help = text                                      \
     }
 
+static const char *const weights_choices[] = {"uniform", "openfold", NULL};
+
 static const struct param tally_params[] = {
     NUMBER(epochs, "1", "Passes over the list."),
+    NUMBER(epoch_length, "0", "Samples of an epoch; 0: as many as the list has."),
+    {.name = "weights",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct tally_state, weights),
+     .choices = weights_choices,
+     .fallback = "uniform",
+     .help = "As train's."},
     NUMBER(steps, "0", "Steps after which it ends; 0: no limit."),
     NUMBER(checkpoint_every, "0", "Steps between two checkpoints."),
     NUMBER(sleep_us, "0", "Microseconds that a step takes."),
