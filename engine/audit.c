@@ -233,7 +233,7 @@ static enum status make_order(struct auditor *a, struct error *err)
         job_open_stage(a->job, a->job->graph->lines[a->line].sink, &facts, NULL, &sink, err);
     if (status != STATUS_OK)
         return status;
-    status = head_order(a->head, a->job, a->line, sink.context->terms.shuffled, &a->arena,
+    status = head_order(a->job, a->line, a->head->list, sink.context->terms.shuffled, &a->arena,
                         &a->order, err);
     runner_close(&sink);
     return status;

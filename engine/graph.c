@@ -353,6 +353,17 @@ struct graph *graph_load(const char *path, const struct graph_overrides *overrid
     return graph_parse(source, &roots, overrides, arena, complaints);
 }
 
+static void input_write(const struct graph *graph, const struct graph_stage *stage, FILE *out)
+{
+    if (stage->input >= 0 && stage->mix_count == 0)
+        fprintf(out, "    in: %s%s%s\n", graph->stages[stage->input].name,
+                *stage->split ? "." : "", stage->split);
+    for (int i = 0; i < stage->mix_count; i++)
+        fprintf(out, "%s%s%s%s: %.17g%s", i ? ", " : "    in: {",
+                graph->stages[stage->mix[i].store].name, *stage->mix[i].split ? "." : "",
+                stage->mix[i].split, stage->mix[i].share, i + 1 < stage->mix_count ? "" : "}\n");
+}
+
 void graph_write(const struct graph *graph, FILE *out)
 {
     fprintf(out, "graph: %s\nseed: %llu\n", graph->name, (unsigned long long)graph->seed);
@@ -362,9 +373,7 @@ void graph_write(const struct graph *graph, FILE *out)
     for (int i = 0; i < graph->stage_count; i++) {
         const struct graph_stage *stage = &graph->stages[i];
         fprintf(out, "  %s:\n    run: %s\n", stage->name, stage->kind->name);
-        if (stage->input >= 0)
-            fprintf(out, "    in: %s%s%s\n", graph->stages[stage->input].name,
-                    *stage->split ? "." : "", stage->split);
+        input_write(graph, stage, out);
         if (*stage->role)
             fprintf(out, "    on: %s\n", stage->role);
         if (!(stage->kind->flags & (STAGE_SINGLE | STAGE_SOURCE | STAGE_GATHER)))

@@ -14,15 +14,25 @@ enum {
     GRAPH_STAGES_MAX = 128,
     GRAPH_LINES_MAX = 64,
     GRAPH_WORK_MAX = 16,      /* work stages of one line */
+    GRAPH_MIX_MAX = 8,        /* data sets of one line */
     GRAPH_WORKERS_MAX = 1024, /* of one stage */
     GRAPH_NAME_MAX = 47,
     GRAPH_MEMORY_MIN = 1 << 20, /* bytes of `memory:`; no process lives on less */
 };
 
+/* One data set of a mixture: a store's port. */
+struct graph_part {
+    int store;         /* stage */
+    const char *split; /* "" for all, else its port */
+    double share;      /* of the line's positions, in any unit */
+};
+
 struct graph_stage {
     const char *name;
     const struct stage *kind;
-    int input;             /* index of the stage named in `in`; -1: none */
+    int input;             /* index of the stage named in `in`; -1: none; the first of a mixture */
+    struct graph_part mix[GRAPH_MIX_MAX]; /* `in: {a.train: 0.25, b.train: 0.75}` */
+    int mix_count;         /* 0: `in` names one stage */
     const char *split; /* of the input's samples, when it is a store: "" for all, else its port */
     const char *role;      /* `on`; "" when the graph does not say */
     int workers;
@@ -37,7 +47,9 @@ struct graph_stage {
 
 struct graph_line {
     int head;                    /* stage: the source, or the store that is read */
-    const char *split;           /* of the head's samples; "": all */
+    const char *split;           /* of the head's samples; "": all; of a mixture "" */
+    const struct graph_part *mix; /* the stores that are read, the first of them the head */
+    int mix_count;               /* 0: one head */
     int work[GRAPH_WORK_MAX], work_count;
     int gather;                  /* -1: none */
     int sink;                    /* gives the line its name */

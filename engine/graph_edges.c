@@ -22,26 +22,24 @@ static const char *near_stage(const struct graph *graph, struct span name)
     return text_suggest(name, names);
 }
 
-/* ".train" of "store.train". */
-static void port_resolve(struct graph_reader *reader, struct graph_stage *stage,
-                         const struct yaml_node *node, struct span port)
+/* The split of ".train" of "store.train"; NULL after a complaint. */
+static const char *port_split(struct graph_reader *reader, const struct graph_stage *from,
+                              const struct yaml_node *node, struct span port)
 {
-    const struct graph_stage *from = &reader->graph->stages[stage->input];
     if (!(from->kind->flags & STAGE_STORE)) {
         complain(reader->complaints, node->place, "%s has one output; write `in: %s`", from->name,
                  from->name);
-        return;
+        return NULL;
     }
     for (int i = 0; store_ports[i]; i++)
-        if (span_is(port, store_ports[i])) {
-            stage->split = i == 0 ? "" : store_ports[i];
-            return;
-        }
+        if (span_is(port, store_ports[i]))
+            return i == 0 ? "" : store_ports[i];
     const char *near = text_suggest(port, store_ports);
     complain(reader->complaints, node->place,
              "a store has the outputs all, train and held_out; '%.*s' is none of them%s%s%s",
              port.size < 80 ? (int)port.size : 80, port.data, near ? "; did you mean '" : "",
              near ? near : "", near ? "'?" : "");
+    return NULL;
 }
 
 static bool is_unknown(const struct graph_reader *reader, struct span name)
@@ -71,7 +69,8 @@ static int input_find(struct graph_reader *reader, const struct yaml_node *node,
     *port = (struct span){NULL, 0};
     if (node->kind != YAML_SCALAR || !*node->text) {
         complain(reader->complaints, node->place,
-                 "in wants the name of one stage; here is %s (lines do not join)",
+                 "in wants the name of one stage, or stores with their shares ({a.train: 0.25, "
+                 "b.train: 0.75}); here is %s (lines do not join)",
                  yaml_kind_name(node));
         return -1;
     }
@@ -84,6 +83,63 @@ static int input_find(struct graph_reader *reader, const struct yaml_node *node,
              name.size < 80 ? (int)name.size : 80, name.data, near ? "; did you mean '" : "",
              near ? near : "", near ? "'?" : "");
     return -1;
+}
+
+/* One data set of a mixture into *part; false after a complaint, and where the stage could not be
+ * read. */
+static bool part_resolve(struct graph_reader *reader, const struct graph_stage *stage,
+                         const struct yaml_node *value, struct graph_part *part)
+{
+    struct span port;
+    *part = (struct graph_part){.store = input_find(reader, value->key, &port), .split = ""};
+    if (value->kind != YAML_SCALAR || value->quoted ||
+        !text_double(span_of(value->text), &part->share) || !(part->share > 0) ||
+        part->share > 1e9) {
+        complain(reader->complaints, value->place,
+                 "the share of %s wants a number above 0, at most 1e9", value->key->text);
+        return false;
+    }
+    if (part->store < 0)
+        return false;
+    const struct graph_stage *from = &reader->graph->stages[part->store];
+    if (!(from->kind->flags & STAGE_STORE)) {
+        complain(reader->complaints, value->key->place, "only stores can be mixed; %s is none",
+                 from->name);
+        return false;
+    }
+    if (port.data)
+        part->split = port_split(reader, from, value->key, port);
+    for (int i = 0; part->split && i < stage->mix_count; i++) {
+        const struct graph_part *other = &stage->mix[i];
+        if (other->store != part->store ||
+            (*other->split && *part->split && strcmp(other->split, part->split) != 0))
+            continue;
+        complain(reader->complaints, value->key->place,
+                 "the samples of %s are in the mixture already", from->name);
+        return false;
+    }
+    return part->split;
+}
+
+/* `in: {pdb.train: 0.25, distilled.train: 0.75}` of a stage. */
+static void mix_resolve(struct graph_reader *reader, struct graph_stage *stage,
+                        const struct yaml_node *node)
+{
+    bool good = true;
+    if (node->count < 1 || node->count > GRAPH_MIX_MAX) {
+        complain(reader->complaints, node->place, "a mixture has 1 to %d stores; here are %d",
+                 GRAPH_MIX_MAX, node->count);
+        return;
+    }
+    for (const struct yaml_node *value = node->first; value; value = value->next)
+        if (part_resolve(reader, stage, value, &stage->mix[stage->mix_count]))
+            stage->mix_count++;
+        else
+            good = false;
+    if (good)
+        stage->input = stage->mix[0].store;
+    else
+        stage->mix_count = 0;
 }
 
 /* The `in` of stage i. */
@@ -102,13 +158,19 @@ static void input_resolve(struct graph_reader *reader, int i)
         complain(reader->complaints, node->place, "%s begins a line; leave `in` out", stage->name);
         return;
     }
+    if (node->kind == YAML_MAP) {
+        mix_resolve(reader, stage, node);
+        return;
+    }
     struct span port;
     stage->input = input_find(reader, node, &port);
     if (stage->input == i) {
         complain(reader->complaints, node->place, "%s cannot feed itself", stage->name);
         stage->input = -1;
     } else if (stage->input >= 0 && port.data) {
-        port_resolve(reader, stage, node, port);
+        const char *split =
+            port_split(reader, &reader->graph->stages[stage->input], node, port);
+        stage->split = split ? split : "";
     }
 }
 
@@ -137,6 +199,8 @@ static void consumers_check(struct graph_reader *reader, bool inputs_good)
                      "%s gathers samples into batches and stands directly before a sink (train, "
                      "evaluate); %s is none", from->name, stage->name);
         consumer[stage->input] = i;
+        for (int part = 1; part < stage->mix_count; part++)
+            consumer[stage->mix[part].store] = i;
     }
     /* A stage that could not be read, or an `in` that names none, may be what takes it. */
     for (int i = 0; i < graph->stage_count && inputs_good; i++) {
@@ -168,6 +232,8 @@ static bool line_walk(struct graph_reader *reader, int sink, struct graph_line *
         if (stage->kind->flags & (STAGE_SOURCE | STAGE_STORE)) {
             line->head = at;
             line->split = graph->stages[after].split;
+            line->mix = graph->stages[after].mix;
+            line->mix_count = graph->stages[after].mix_count;
             break;
         }
         ASSERT(steps <= graph->stage_count); /* circles were looked for */
@@ -209,6 +275,40 @@ static void circles_check(struct graph_reader *reader)
     }
 }
 
+/* A mixture reads stores that are full, and ends where positions are in random order. */
+static void mixture_check(struct graph_reader *reader, const struct graph_line *line)
+{
+    const struct graph *graph = reader->graph;
+    if (line->mix_count == 0)
+        return;
+    struct place place = reader->input[line->work[0]]->place;
+    if (graph_sink_setting(graph, line, "weights", -1) < 0)
+        complain(reader->complaints, place,
+                 "%s takes every sample as it is listed; a mixture is for train",
+                 graph->stages[line->sink].name);
+    for (int part = 0; part < line->mix_count; part++) {
+        const char *name = graph->stages[line->mix[part].store].name;
+        if (graph_line_find(graph, name) >= 0)
+            complain(reader->complaints, place,
+                     "a mixture reads stores that are full, and this graph fills %s; fill it by a "
+                     "graph of its own before", name);
+    }
+}
+
+/* A store is filled by what is the same in every epoch. */
+static void filling_check(struct graph_reader *reader, const struct graph_line *line)
+{
+    const struct graph *graph = reader->graph;
+    if (!(graph->stages[line->sink].kind->flags & STAGE_STORE))
+        return;
+    for (int w = 0; w < line->work_count; w++)
+        if (graph->stages[line->work[w]].kind->flags & STAGE_RANDOM)
+            complain(reader->complaints, graph->stages[line->work[w]].place,
+                     "%s is random and cannot stand above the store %s: what is stored serves "
+                     "every epoch", graph->stages[line->work[w]].name,
+                     graph->stages[line->sink].name);
+}
+
 bool graph_edges_check(struct graph_reader *reader)
 {
     struct graph *graph = reader->graph;
@@ -216,9 +316,14 @@ bool graph_edges_check(struct graph_reader *reader)
     for (int i = 0; i < graph->stage_count; i++)
         input_resolve(reader, i);
     struct span port;
-    for (int i = 0; i < reader->unknown_count; i++)
-        if (reader->unknown_input[i])
-            input_find(reader, reader->unknown_input[i], &port);
+    for (int i = 0; i < reader->unknown_count; i++) {
+        const struct yaml_node *node = reader->unknown_input[i];
+        if (node && node->kind == YAML_MAP)
+            for (const struct yaml_node *value = node->first; value; value = value->next)
+                input_find(reader, value->key, &port);
+        else if (node)
+            input_find(reader, node, &port);
+    }
     bool inputs_good = reader->complaints->count == before && reader->unknown_count == 0;
     before = reader->complaints->count;
     circles_check(reader);
@@ -238,15 +343,10 @@ bool graph_edges_check(struct graph_reader *reader)
     }
     for (int i = 0; i < graph->line_count; i++) {
         struct graph_line *line = &graph->lines[i];
-        line->filled_by = graph_line_find(graph, graph->stages[line->head].name);
-        if (!(graph->stages[line->sink].kind->flags & STAGE_STORE))
-            continue;
-        for (int w = 0; w < line->work_count; w++)
-            if (graph->stages[line->work[w]].kind->flags & STAGE_RANDOM)
-                complain(reader->complaints, graph->stages[line->work[w]].place,
-                         "%s is random and cannot stand above the store %s: what is stored serves "
-                         "every epoch", graph->stages[line->work[w]].name,
-                         graph->stages[line->sink].name);
+        if (line->mix_count == 0)
+            line->filled_by = graph_line_find(graph, graph->stages[line->head].name);
+        mixture_check(reader, line);
+        filling_check(reader, line);
     }
     return reader->complaints->count == start && reader->unknown_count == 0;
 }

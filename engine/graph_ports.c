@@ -147,13 +147,30 @@ static uint64_t stage_hash(const struct graph_stage *stage, uint64_t above)
     return hash;
 }
 
+/* Hash of what a mixture is made of. */
+static uint64_t mix_hash(struct graph *graph, const struct graph_line *line)
+{
+    uint64_t hash = 0;
+    for (int i = 0; i < line->mix_count; i++) {
+        struct graph_stage *store = &graph->stages[line->mix[i].store];
+        store->recipe = stage_hash(store, 0);
+        struct {
+            uint64_t above, store, split;
+            double share;
+        } part = {hash, store->recipe, hash_name(line->mix[i].split), line->mix[i].share};
+        hash = XXH3_64bits(&part, sizeof part);
+    }
+    return hash;
+}
+
 /* Hash of a line; sets the recipes of its stages. */
 static uint64_t line_hash(struct graph *graph, const struct graph_line *line)
 {
     struct graph_stage *head = &graph->stages[line->head], *sink = &graph->stages[line->sink];
     if (line->filled_by < 0)
         head->recipe = stage_hash(head, 0);
-    uint64_t above = head->recipe ^ hash_name(line->split);
+    uint64_t above =
+        line->mix_count ? mix_hash(graph, line) : head->recipe ^ hash_name(line->split);
     for (int w = 0; w < line->work_count; w++)
         graph->stages[line->work[w]].recipe = above =
             stage_hash(&graph->stages[line->work[w]], above);

@@ -8,13 +8,21 @@
 #include "engine/order.h"
 #include "engine/store.h"
 
+/* Fields that run_lists.c puts into the lists of stores for the order: of which store of a mixture
+ * a sample is, i32; beside cluster_size and length. */
+#define HEAD_STORE_FIELD "store"
+
+struct head_store {
+    const char *path;
+    struct store *store; /* NULL: not there yet */
+};
+
 struct head {
     struct list *list;
-    uint64_t length;        /* of an epoch: the list's, or the sink's `epoch_length` */
-    uint64_t positions;     /* length, padded to whole steps */
-    const char *store_path; /* NULL: samples come from the list */
-    struct store *store;    /* NULL: not there yet */
-    uint64_t recipe;        /* of the records that it reads; 0: any record will do */
+    uint64_t positions; /* of an epoch, padded to whole steps */
+    struct head_store stores[GRAPH_MIX_MAX];
+    int store_count; /* 0: samples come from the list */
+    uint64_t recipe; /* of the records that it reads; 0: any record will do */
 };
 
 /* Opens the list of a line, and its store where it has one and the store is there. Errors name the
@@ -26,18 +34,25 @@ void head_close(struct head *head);
 enum status head_made(const struct head *head, uint64_t recipe, uint64_t index, struct arena *arena,
                       struct store_made *made, struct error *err);
 
-/* The order of an ordered line's positions, weighted where its sink says so. What weighing needs
- * (cluster_size and length of every sample) comes from the list, or, where a store is only read,
- * from its records. STATUS_INVALID: a sample does not say them; errors of reading. */
-enum status head_order(struct head *head, const struct job *job, int line, bool shuffled,
-                       struct arena *arena, struct order *order, struct error *err);
-
 /* The sample of that key; those of its fields that are named in lazy (ended by NULL; may be NULL)
  * without data, where they come from a store. STATUS_MISS: the store does not have it (yet);
  * STATUS_REFUSED: it was refused when it should have been made, or its record is damaged; the text
  * says which. STATUS_INVALID: the key is not in the list. */
 enum status head_read(struct head *head, struct span key, const char *const *lazy,
                       struct arena *arena, struct sample *sample, struct error *err);
+
+/* The order of a line's positions (head_order.c): of an ordered sink, as its settings `weights` and
+ * `epoch_length` and its mixture say. It follows from the settings and the frozen list alone.
+ * STATUS_INVALID: the list does not say what weighing needs (cluster_size and length), or the sink
+ * takes the list as it is, which cannot be weighted. */
+enum status head_order(const struct job *job, int line, const struct list *list, bool shuffled,
+                       struct arena *arena, struct order *order, struct error *err);
+
+/* True when the line's sink wants its samples weighted by cluster_size and length. */
+bool head_weighs(const struct job *job, int line);
+
+/* Positions of an epoch of a line whose list has count samples, before padding. */
+uint64_t head_length(const struct job *job, int line, uint64_t count);
 
 /* For a filling line: position -> index in its list, in the order in which the lines that read its
  * store will want the records in their first epoch; then all others as listed. */

@@ -55,14 +55,16 @@ char *job_address(const struct job *job, const char *name, char *buffer, size_t 
     return rundir_address(job->sockets, name, buffer, size);
 }
 
-/* A line's list is its source's, or that of the line which fills the store that it reads. */
+/* A line's list is its source's, or that of the line which fills the store that it reads; a mixture
+ * has its own, under the name of its sink. */
 char *job_list_path(const struct job *job, int number, char path[PATH_MAX])
 {
     const struct graph_line *line = &job->graph->lines[number];
     if (line->filled_by >= 0)
         line = &job->graph->lines[line->filled_by];
     char name[GRAPH_NAME_MAX + 16];
-    snprintf(name, sizeof name, "lists/%s.list", job->graph->stages[line->head].name);
+    snprintf(name, sizeof name, "lists/%s.list",
+             job->graph->stages[line->mix_count ? line->sink : line->head].name);
     return rundir_file(job->run_dir, name, path);
 }
 

@@ -36,13 +36,15 @@ const char *job_line_name(const struct job *job, int line); /* its sink's */
 char *job_address(const struct job *job, const char *name, char *buffer, size_t size);
 
 /* The list file that holds the line's keys: that of its source; for a line that reads a store, of
- * the source that fills it, or the list of the store's own records. Returns path. */
+ * the source that fills it, or the list of the store's own records; for a mixture, the list of all
+ * its stores' records. Returns path. */
 char *job_list_path(const struct job *job, int line, char path[PATH_MAX]);
 
 /* What records that the line reads are made by; 0: no fill line, so any record will do. */
 uint64_t job_recipe(const struct job *job, int line);
 
-/* The path of the store that the line reads, or NULL: it reads a source's list. */
+/* The path of the store that the line reads (of a mixture: the first one), or NULL: it reads a
+ * source's list. */
 const char *job_store_path(const struct job *job, int line);
 
 /* Samples of the line that may be set aside before the run stops. */

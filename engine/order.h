@@ -12,7 +12,11 @@
 /* No sample: a position that only fills the last batch of an epoch. It has weight 0. */
 #define ORDER_EMPTY UINT64_MAX
 
-enum { ORDER_RECYCLES_MAX = 63 };
+enum {
+    ORDER_RECYCLES_MAX = 63,
+    ORDER_SETS_MAX = 8,         /* data sets of a line */
+    ORDER_LENGTH_MAX = 1 << 26, /* positions of a weighted epoch */
+};
 
 struct order {
     uint64_t seed;
@@ -29,14 +33,22 @@ struct order {
 struct order order_make(uint64_t seed, uint64_t count, uint64_t group, bool shuffled,
                         const uint32_t *table);
 
-/* Makes the epochs of a shuffled order `length` positions long, 1 to UINT32_MAX, and its samples as
- * frequent as weight[count] (finite, not negative, one at least above 0): each epoch goes through
- * the list in new permutations, keeps each sample with the probability weight / largest weight, and
- * ends when it is full (data path, section 9.5). Still a pure function of (seed, epoch, position):
- * the epoch in hand is computed when it is first asked for. Memory is arena's: 8 bytes a position
- * and 4 a sample. One thread at a time. */
-struct order order_weigh(struct order order, const float *weight, uint64_t length,
-                         struct arena *arena);
+/* The data sets that a line mixes. */
+struct order_sets {
+    int count;                    /* 1..ORDER_SETS_MAX */
+    double share[ORDER_SETS_MAX]; /* of the positions: above 0, in any unit */
+    const unsigned char *of;      /* [samples of the list] the set of each, below count */
+};
+
+/* Makes the epochs of a shuffled order `length` positions long, 1 to ORDER_LENGTH_MAX, its samples
+ * as frequent as weight[count] (finite, not negative, in every set one at least above 0), and its
+ * sets (NULL: the list is one) as frequent as their shares, whatever their sizes. Each position
+ * draws its set; in each epoch a set is gone through in new permutations, a sample kept with the
+ * probability weight / largest weight of the set, so that each pass gives at least one. Still a
+ * pure function of (seed, epoch, position): the epoch in hand is computed when it is first asked
+ * for. Memory is arena's: 8 bytes a position, 8 a sample. One thread at a time. */
+struct order order_weigh(struct order order, const float *weight, const struct order_sets *sets,
+                         uint64_t length, struct arena *arena);
 
 uint64_t order_epoch(const struct order *order, uint64_t seq);
 uint64_t order_position(const struct order *order, uint64_t seq);

@@ -75,6 +75,21 @@ static bool sink_describe(const struct graph *graph, const struct graph_line *li
     return false;
 }
 
+/* What a mixture reads, with the parts of the positions. */
+static void mix_print(const struct graph *graph, const struct graph_line *line, FILE *out)
+{
+    double all = 0;
+    for (int i = 0; i < line->mix_count; i++)
+        all += line->mix[i].share;
+    for (int i = 0; i < line->mix_count; i++) {
+        const struct graph_part *part = &line->mix[i];
+        const struct graph_stage *store = &graph->stages[part->store];
+        fprintf(out, "  %-18s %-10s %-16s %7s   %s%s, %.4g %% of the positions\n", store->name,
+                store->kind->name, "is mixed in", "-", *part->split ? "split " : "all records",
+                part->split, 100 * part->share / all);
+    }
+}
+
 bool plan_print(const struct plan *plan, FILE *out)
 {
     const struct graph *graph = plan->graph;
@@ -93,9 +108,10 @@ bool plan_print(const struct plan *plan, FILE *out)
                 "memory", "timeout");
         if (source)
             stage_print(plan, line->head, "lists keys", out);
-        else
+        else if (line->mix_count == 0)
             fprintf(out, "  %-18s %-10s %-16s %7s   %s%s\n", head->name, head->kind->name,
                     "is read", "-", *line->split ? "split " : "all records", line->split);
+        mix_print(graph, line, out);
         for (int w = 0; w < line->work_count; w++)
             stage_print(plan, line->work[w], "works", out);
         if (line->gather >= 0)

@@ -71,8 +71,8 @@ static enum status open_stages(struct replayer *r, struct error *err)
     for (int i = 0; i < plan->work_count && status == STATUS_OK; i++)
         status = job_open_stage(r->job, plan->work[i], &of_work, NULL, &r->work[i], err);
     if (status == STATUS_OK)
-        status = head_order(r->head, r->job, r->line, r->sink.context->terms.shuffled, r->arena,
-                            &r->order, err);
+        status = head_order(r->job, r->line, r->head->list, r->sink.context->terms.shuffled,
+                            r->arena, &r->order, err);
     return status;
 }
 

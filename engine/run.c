@@ -1,14 +1,11 @@
 /* `foldmill run` from its options to its exit code; see run.h. */
 #include "engine/run.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/command.h"
 #include "engine/doctor.h"
-#include "engine/list.h"
 #include "engine/run_state.h"
-#include "engine/store.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,126 +49,6 @@ static enum status settle_graph(struct run *run, struct graph *graph, struct err
     return write_graph(graph, path, err);
 }
 
-/* ---- lists ---- */
-
-struct list_user {
-    struct run *run;
-    const char *stage;
-    FILE *refused;
-    uint64_t count;
-};
-
-static void on_refused(void *memory, const char *name, const char *reason)
-{
-    struct list_user *user = memory;
-    fprintf(user->refused, "%s\t%s\trefused\t%s\n", user->stage, name, reason);
-    user->count++;
-}
-
-static enum status list_from_source(struct run *run, int stage, struct list_maker *maker,
-                                    struct error *err)
-{
-    struct job_facts facts = {.line = -1};
-    struct runner runner;
-    enum status status = job_open_stage(&run->job, stage, &facts, NULL, &runner, err);
-    if (status == STATUS_OK) {
-        status = runner.stage->list(runner.state, list_source(maker), err);
-        runner_close(&runner);
-    }
-    return status;
-}
-
-/* The records of a store that nothing fills: keys and splits. */
-static enum status list_from_store(const char *path, struct list_maker *maker, struct error *err)
-{
-    const struct store_entry *entry;
-    struct store_walk walk;
-    struct store *store;
-    struct arena arena;
-    arena_open(&arena, 0);
-    enum status status = store_open_reader(path, &store, err);
-    if (status == STATUS_MISS)
-        return error_set(err, STATUS_MISS, "%s: there is no store; fill one first", path);
-    if (status != STATUS_OK)
-        return status;
-    status = store_walk_open(&walk, store, &arena, err);
-    struct arena_mark mark = arena_mark(&arena);
-    while (status == STATUS_OK || status == STATUS_CORRUPT) {
-        status = store_next(&walk, &entry, err);
-        if (status == STATUS_CORRUPT)
-            list_source(maker)->refuse(list_source(maker), entry->key, err->text);
-        if (status != STATUS_OK || entry->refused)
-            continue;
-        struct sample sample;
-        arena_rewind(&arena, mark);
-        status = sample_open(&sample, span_of(entry->key), err);
-        sample_add_text(&sample, &arena, "split", span_of(entry->split));
-        if (status == STATUS_OK)
-            status = list_source(maker)->emit(list_source(maker), &sample, err);
-    }
-    store_close(store);
-    arena_close(&arena);
-    return status == STATUS_EMPTY ? STATUS_OK : status;
-}
-
-/* Freezes one list; a run that goes on keeps the list that it began with. */
-static enum status make_list(struct run *run, int line, FILE *refused, struct error *err)
-{
-    char path[PATH_MAX];
-    const struct graph_line *plan = &run->job.graph->lines[line];
-    const struct graph_stage *head = &run->job.graph->stages[plan->head];
-    if (plan->filled_by >= 0 || access(job_list_path(&run->job, line, path), F_OK) == 0)
-        return STATUS_OK;
-    struct list_user user = {run, head->name, refused, 0};
-    struct list_maker *maker = list_make(&user, on_refused);
-    int64_t start = clock_ns();
-    enum status status = head->kind->flags & STAGE_STORE
-                             ? list_from_store(graph_store_path(head), maker, err)
-                             : list_from_source(run, plan->head, maker, err);
-    if (status == STATUS_OK)
-        status = list_write(maker, path, err);
-    list_maker_close(maker);
-    if (status != STATUS_OK) {
-        error_prefix(err, "%s", head->name);
-        return status;
-    }
-    log_info("%s: listed in %.2f s, %llu inputs refused", head->name,
-             (double)(clock_ns() - start) * 1e-9, (unsigned long long)user.count);
-    return STATUS_OK;
-}
-
-static enum status check_line(struct run *run, int line, struct error *err)
-{
-    struct head *head;
-    enum status status = head_open(&head, &run->job, line, err);
-    if (status != STATUS_OK)
-        return status;
-    if (list_count(head->list) == 0)
-        status = error_set(err, STATUS_EMPTY, "%s: no sample of split \"%s\" is in the list",
-                           job_line_name(&run->job, line), run->job.graph->lines[line].split);
-    head_close(head);
-    return status;
-}
-
-static enum status make_lists(struct run *run, struct error *err)
-{
-    char path[PATH_MAX];
-    FILE *refused = fopen(rundir_file(run->dir.path, "refused.tsv", path), "ae");
-    if (!refused)
-        return error_set(err, errno == ENOSPC ? STATUS_FULL : STATUS_IO, "%s: %s", path,
-                         strerror(errno));
-    fseek(refused, 0, SEEK_END);
-    if (ftell(refused) == 0)
-        fputs("line\tkey\twhy\treason\n", refused);
-    enum status status = STATUS_OK;
-    for (int i = 0; i < run->job.graph->line_count && status == STATUS_OK; i++)
-        status = make_list(run, i, refused, err);
-    fclose(refused);
-    for (int i = 0; i < run->job.graph->line_count && status == STATUS_OK; i++)
-        status = check_line(run, i, err);
-    return status;
-}
-
 /* ---- the run ---- */
 
 /* Every process has several sockets, every agent several descriptors a child. */
@@ -213,7 +90,7 @@ static enum status run_open(struct run *run, struct graph *graph, struct error *
     if (status == STATUS_OK)
         status = preflight(run, err);
     if (status == STATUS_OK)
-        status = make_lists(run, err);
+        status = run_lists_make(run, err);
     if (status == STATUS_OK)
         status = run_agent_open(run, err);
     return status;

@@ -1,6 +1,6 @@
 /* Inside of `foldmill run`: one process that is the agent (starts and watches the others), the
- * coordinator (durable records) and the display. run.c opens and ends it, run_agent.c is its loop,
- * run_report.c what it shows and writes. */
+ * coordinator (durable records) and the display. run.c opens and ends it, run_lists.c freezes the
+ * lists, run_agent.c is its loop, run_report.c what it shows and writes. */
 #ifndef FOLDMILL_RUN_STATE_H
 #define FOLDMILL_RUN_STATE_H
 
@@ -72,6 +72,10 @@ struct run {
     uint64_t deaths;
     int cpus;
 };
+
+/* run_lists.c: every line's list, made now or as the run began with it. STATUS_EMPTY: a line has
+ * nothing to work on; STATUS_INVALID: a sample's weight is not known. */
+enum status run_lists_make(struct run *run, struct error *err);
 
 /* run_agent.c */
 enum status run_agent_open(struct run *run, struct error *err);

@@ -83,7 +83,7 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
                              struct error *err)
 {
     const struct job *job = process->job;
-    struct head *head = process->head;
+    const struct head *head = process->head;
     const struct sink_terms *terms = &process->runner.context->terms;
     uint64_t count = list_count(head->list);
     if (!process->ordered)
@@ -91,8 +91,8 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
     struct order order = order_make(job->graph->seed, count, process->batch, false, process->needs);
     enum status status = STATUS_OK;
     if (process->ordered)
-        status =
-            head_order(head, job, process->line, terms->shuffled, &process->arena, &order, err);
+        status = head_order(job, process->line, head->list, terms->shuffled, &process->arena,
+                            &order, err);
     if (status != STATUS_OK)
         return status;
     uint64_t epochs = terms->epochs ? terms->epochs : 1;

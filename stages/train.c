@@ -207,7 +207,7 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
 
 #define AT(member) offsetof(struct train_state, member)
 
-/* The order in which engine/head.c weighs. */
+/* As engine/head_order.c reads it: 0 for uniform. */
 static const char *const weights_choices[] = {"uniform", "openfold", NULL};
 
 static const struct param train_params[] = {
@@ -217,19 +217,19 @@ static const struct param train_params[] = {
      .min = 1,
      .max = 1e9,
      .offset = AT(epochs),
-     .help = "Passes over the training samples."},
+     .help = "Epochs of training; each is a pass over the samples, or epoch_length of them."},
     {.name = "weights",
      .type = PARAM_CHOICE,
      .fallback = "uniform",
      .choices = weights_choices,
      .offset = AT(weights),
-     .help = "How often a chain comes: uniform, each once an epoch; openfold, as 1 / cluster_size "
-             "(of scan) times its length, held between 256 and 512, over 512."},
+     .help = "How often a chain comes: uniform, each as often as the others; openfold, by 1 / "
+             "cluster_size (of scan) times its length in residues, held between 256 and 512."},
     {.name = "epoch_length",
      .type = PARAM_INT,
      .fallback = "0",
      .min = 0,
-     .max = 4e9,
+     .max = 67108864,
      .offset = AT(epoch_length),
      .help = "Samples of an epoch; 0: as many as there are chains. OpenFold: 10000."},
     {.name = "steps",

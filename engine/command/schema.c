@@ -7,9 +7,10 @@ static const struct {
     const char *name, *type, *help;
 } stage_keys[] = {
     {"run", NULL, "Kind of the stage; its own name when left out."},
-    {"in", "\"string\"",
+    {"in", "[\"string\", \"object\"]",
      "The stage that feeds this one; for a store also STORE.train, "
-     "STORE.held_out or STORE.all."},
+     "STORE.held_out or STORE.all; or several full stores with the shares of positions that they "
+     "give, like {pdb.train: 0.25, distilled.train: 0.75}."},
     {"on", "\"string\"", "Role of the nodes that run this stage."},
     {"workers", "\"integer\"", "Worker processes on a node."},
     {"queue", "\"integer\"",

@@ -417,3 +417,51 @@ Test(graph, replay_reads_a_store_that_nothing_fills)
     cr_assert(graph->line_count == 1 && graph->lines[0].filled_by < 0 && graph->lines[0].head == 0);
     cr_assert(graph->seed == 1 && graph->max_bad == -1);
 }
+
+#define STORES                                                                                     \
+    "  pdb: {run: store, with: {path: a}}\n  distilled: {run: store, with: {path: b}}\n"
+#define MIXED(in)                                                                                  \
+    "graph: x\nstages:\n" STORES "  crop: {in: " in "}\n  batch: {in: crop}\n  train: {in: batch}\n"
+
+Test(graph, stores_are_mixed_by_shares)
+{
+    const struct graph *graph = good(MIXED("{pdb.train: 0.25, distilled: 0.75}"));
+    const struct graph_line *line = &graph->lines[0];
+    cr_assert(graph->line_count == 1 && line->mix_count == 2 && line->filled_by < 0 &&
+              line->head == 0 && strcmp(line->split, "") == 0);
+    cr_assert(line->mix[0].store == 0 && strcmp(line->mix[0].split, "train") == 0);
+    cr_assert(line->mix[1].store == 1 && strcmp(line->mix[1].split, "") == 0);
+    cr_assert(line->mix[0].share == 0.25 && line->mix[1].share == 0.75);
+    static const char *const others[] = {
+        MIXED("{pdb.train: 0.25, distilled: 0.74}"), MIXED("{pdb: 0.25, distilled: 0.75}"),
+        MIXED("{distilled: 0.75, pdb.train: 0.25}")};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_assert(good(others[i])->hash != graph->hash, "%s", others[i]);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    graph_write(graph, out);
+    fclose(out);
+    cr_assert(strstr(text, "in: {pdb.train: 0.25, distilled: 0.75}\n"), "%s", text);
+    cr_assert(good(text)->hash == graph->hash);
+    free(text);
+    good(MIXED("{pdb.train: 1, pdb.held_out: 3, distilled: 1}"));
+}
+
+Test(graph, mixtures_that_cannot_be)
+{
+    one(MIXED("{pdb.train: 0, distilled: 1}"), "g.yaml:5:26:", "share of pdb.train wants a number");
+    one(MIXED("{pdb.train: \"1\", distilled: 1}"), "g.yaml:5:26:", "a number above 0");
+    one(MIXED("{pdb.train: [1], distilled: 1}"), "g.yaml:5:26:", "a number above 0");
+    one(MIXED("{pdb.trian: 1, distilled: 1}"), "g.yaml:5:15:", "did you mean 'train'?");
+    one(MIXED("{pdb: 1, distiled: 1}"), "g.yaml:5:23:", "did you mean 'distilled'?");
+    one(MIXED("{pdb: 1, distilled: 1, pdb.train: 1}"), "g.yaml:5:37:", "in the mixture already");
+    one(MIXED("{pdb: 1, crop: 1}"), "g.yaml:5:23:", "only stores can be mixed; crop is none");
+    one(MIXED("{}"), "g.yaml:5:14:", "1 to 8 stores; here are 0");
+    one("graph: x\nstages:\n" STORES "  crop: {in: {pdb: 1, distilled: 1}}\n"
+        "  batch: {in: crop}\n  evaluate: {in: batch}\n",
+        "g.yaml:5:14:", "evaluate takes every sample as it is listed");
+    one(HEAD FILL "  more: {run: store, with: {path: b}}\n"
+                  "  crop: {in: {more: 1, store.train: 2}}\n" TAKE,
+        "g.yaml:9:14:", "this graph fills store; fill it by a graph of its own");
+}

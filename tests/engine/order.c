@@ -93,7 +93,8 @@ Test(order, weights_make_samples_as_frequent_and_epochs_as_long_as_wanted)
     arena_open(&arena, 0);
     for (int i = 0; i < COUNT; i++)
         sum += weight[i] = i % 5 == 0 ? 0 : 0.25f * (float)(1 + i % 4);
-    struct order order = order_weigh(order_make(3, COUNT, 8, true, NULL), weight, LENGTH, &arena);
+    struct order order =
+        order_weigh(order_make(3, COUNT, 8, true, NULL), weight, NULL, LENGTH, &arena);
     cr_assert(order.positions == LENGTH && order.length == LENGTH);
     for (uint64_t seq = 0; seq < EPOCHS * LENGTH; seq++)
         seen[order_index(&order, seq)]++;
@@ -119,8 +120,8 @@ Test(order, a_weighted_order_is_the_same_wherever_one_looks_first)
     arena_open(&arena, 0);
     for (int i = 0; i < COUNT; i++)
         weight[i] = (float)(i + 1);
-    struct order a = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, LENGTH, &arena);
-    struct order b = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, LENGTH, &arena);
+    struct order a = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, NULL, LENGTH, &arena);
+    struct order b = order_weigh(order_make(9, COUNT, 4, true, NULL), weight, NULL, LENGTH, &arena);
     cr_assert(a.positions == 52);
     for (uint64_t seq = 0; seq < 10 * a.positions; seq++) {
         uint64_t other = (seq * 131) % (10 * a.positions); /* b is asked in a wild order */
@@ -142,11 +143,80 @@ Test(order, tiny_and_lonely_weights_fill_an_epoch)
     struct arena arena;
     float tiny[3] = {1e-30f, 0, 2e-30f}, one[1] = {5};
     arena_open(&arena, 0);
-    struct order a = order_weigh(order_make(1, 3, 1, true, NULL), tiny, 100, &arena);
-    struct order b = order_weigh(order_make(1, 1, 1, true, NULL), one, 7, &arena);
+    struct order a = order_weigh(order_make(1, 3, 1, true, NULL), tiny, NULL, 100, &arena);
+    struct order b = order_weigh(order_make(1, 1, 1, true, NULL), one, NULL, 7, &arena);
     for (uint64_t i = 0; i < 100; i++)
         cr_assert(order_index(&a, i) != 1 && order_index(&a, i) < 3);
     for (uint64_t i = 0; i < 20; i++)
         cr_assert(order_index(&b, i) == 0);
+    arena_close(&arena);
+}
+
+/* Sets of 10, 1 and 300 samples, mixed 1 : 2 : 1. The draws of positions are independent, so the
+ * counts of the sets are multinomial. */
+Test(order, data_sets_come_by_their_shares_whatever_their_sizes)
+{
+    enum { A = 10, B = 1, C = 300, COUNT = A + B + C, LENGTH = 500, EPOCHS = 80 };
+    static unsigned char of[COUNT];
+    static uint32_t seen[COUNT];
+    static float weight[COUNT];
+    struct arena arena;
+    arena_open(&arena, 0);
+    for (int i = 0; i < COUNT; i++) {
+        of[i] = (unsigned char)(i % 31 == 0 && i < 310 ? 0 : i == 7 ? 1 : 2);
+        weight[i] = of[i] == 0 ? (i == 0 ? 3.0f : 1.0f) : 100;
+    }
+    struct order_sets sets = {.count = 3, .share = {1, 2, 1}, .of = of};
+    struct order order =
+        order_weigh(order_make(21, COUNT, 4, true, NULL), weight, &sets, LENGTH, &arena);
+    double of_set[3] = {0}, total = LENGTH * EPOCHS;
+    for (uint64_t seq = 0; seq < EPOCHS * LENGTH; seq++) {
+        uint64_t index = order_index(&order, seq);
+        seen[index]++;
+        of_set[of[index]]++;
+    }
+    const double part[3] = {0.25, 0.5, 0.25};
+    double square = 0;
+    for (int s = 0; s < 3; s++)
+        square += (of_set[s] - total * part[s]) * (of_set[s] - total * part[s]) / (total * part[s]);
+    cr_assert(square < 13.8, "chi-square %.1f of 2 degrees: chance below 0.001", square);
+    cr_assert(square > 1e-6, "drawn, not dealt out");
+    cr_assert(seen[7] == of_set[1], "the only one of its set");
+    double heavy = seen[0] / of_set[0], light = seen[31] / of_set[0];
+    cr_assert(heavy > 0.23 && heavy < 0.27 && light > 0.07 && light < 0.098,
+              "of weights 3 and 1 among 12: %.3f and %.3f", heavy, light);
+    arena_close(&arena);
+}
+
+Test(order, weighted_epochs_do_not_depend_on_batches_and_begin_plain)
+{
+    enum { COUNT = 60 };
+    struct arena arena;
+    float weight[COUNT], even[COUNT];
+    arena_open(&arena, 0);
+    for (int i = 0; i < COUNT; i++) {
+        weight[i] = (float)(1 + i % 7);
+        even[i] = 0.3f;
+    }
+    struct order a = order_weigh(order_make(4, COUNT, 1, true, NULL), weight, NULL, 90, &arena);
+    struct order b = order_weigh(order_make(4, COUNT, 32, true, NULL), weight, NULL, 90, &arena);
+    cr_assert(a.positions == 90 && b.positions == 96);
+    for (uint64_t epoch = 0; epoch < 4; epoch++)
+        for (uint64_t position = 0; position < 90; position++)
+            cr_assert(order_index(&a, epoch * 90 + position) ==
+                          order_index(&b, epoch * 96 + position),
+                      "epoch %d, position %d", (int)epoch, (int)position);
+    /* Equal weights keep all: the first pass is the plain order, further ones are others. */
+    struct order plain = order_make(4, COUNT, 1, true, NULL);
+    struct order twice = order_weigh(plain, even, NULL, 2 * COUNT, &arena);
+    int seen[COUNT] = {0}, same = 0;
+    for (uint64_t i = 0; i < COUNT; i++) {
+        cr_assert(order_index(&twice, i) == order_index(&plain, i));
+        same += order_index(&twice, i) == order_index(&twice, COUNT + i);
+        seen[order_index(&twice, COUNT + i)]++;
+    }
+    cr_assert(same < 10, "%d of %d stand in both passes alike", same, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert(seen[i] == 1);
     arena_close(&arena);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 struct count_state {
-    int64_t count, held_out_every;
+    int64_t first, count, held_out_every;
 };
 
 static enum status count_list(void *memory, struct source *source, struct error *err)
@@ -14,7 +14,7 @@ static enum status count_list(void *memory, struct source *source, struct error 
     struct arena arena;
     arena_open(&arena, 0);
     enum status status = STATUS_OK;
-    for (int64_t i = 0; i < state->count && status == STATUS_OK; i++) {
+    for (int64_t i = state->first; i < state->first + state->count && status == STATUS_OK; i++) {
         struct sample sample;
         char key[32];
         arena_reset(&arena);
@@ -35,6 +35,13 @@ static enum status count_list(void *memory, struct source *source, struct error 
 }
 
 static const struct param count_params[] = {
+    {.name = "first",
+     .type = PARAM_INT,
+     .offset = offsetof(struct count_state, first),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e7,
+     .help = "The first number."},
     {.name = "count",
      .type = PARAM_INT,
      .offset = offsetof(struct count_state, count),
@@ -52,7 +59,8 @@ static const struct param count_params[] = {
     {0},
 };
 
-static const char *const count_out[] = {"number:i32", "split:u8[A]", "input_digest:u8[B]", NULL};
+static const char *const count_out[] = {"number:i32",  "cluster_size:i32",   "length:i32",
+                                        "split:u8[A]", "input_digest:u8[B]", NULL};
 
 const struct stage stage_count = {
     .abi = STAGE_ABI,

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct echo_state {
-    int64_t bytes, sleep_us, slow_every, slow_ms, poison_every, refuse_every;
+    int64_t bytes, sleep_us, slow_every, slow_ms, poison_every, refuse_every, bare;
 };
 
 enum { POISON_KINDS = 5 };
@@ -64,6 +64,11 @@ static enum status echo_feed(void *memory, const struct work *work, const struct
     struct rng rng = rng_open(work->seed, 0, (uint64_t)n, "echo", 0);
     for (int64_t i = 0; i < state->bytes; i += 4096)
         content[i] = (unsigned char)rng_u32(&rng);
+    static const char *const weighing[] = {"cluster_size", "length"};
+    for (int i = 0; i < 2 && !state->bare; i++)
+        if (sample_find(in, weighing[i]))
+            sample_add_i32(out, arena, weighing[i],
+                           *(const int32_t *)sample_find(in, weighing[i])->data);
     struct span split = sample_text(in, "split");
     if (split.size)
         sample_add_text(out, arena, "split", split);
@@ -86,11 +91,13 @@ static const struct param echo_params[] = {
     COUNT(slow_ms, "0", "Milliseconds that a slow one takes."),
     COUNT(poison_every, "0", "Every so many samples one ruins its process."),
     COUNT(refuse_every, "0", "Every so many samples one is refused."),
+    COUNT(bare, "0", "1: without what samples are weighed by."),
     {0},
 };
 
 static const char *const echo_in[] = {"number:i32", NULL};
-static const char *const echo_out[] = {"number:i32", "content:u8[N]", "split:u8[A]?",
+static const char *const echo_out[] = {"number:i32",          "content:u8[N]", "cluster_size:i32?",
+                                       "length:i32?",         "split:u8[A]?",
                                        "input_digest:u8[B]?", NULL};
 
 const struct stage stage_echo = {
