@@ -19,6 +19,21 @@ static void on_abort(int number)
     siglongjmp(broken_jump, 1);
 }
 
+/* Every third world has weighted epochs, in which a sample stands at several positions of one
+ * window, or at none. */
+static struct order train_order(uint64_t seed)
+{
+    static struct arena arena;
+    float weight[KEYS];
+    struct order order = order_make(seed, KEYS, GROUP, true, NULL);
+    if (seed % 3 != 1)
+        return order;
+    arena_reset(&arena);
+    for (int i = 0; i < KEYS; i++)
+        weight[i] = i % 3 ? 0.1f : 1;
+    return order_weigh(order, weight, NULL, KEYS, &arena);
+}
+
 static void world_open(uint64_t seed, bool slow)
 {
     struct world kept = world;
@@ -38,7 +53,7 @@ static void world_open(uint64_t seed, bool slow)
     world.random = seed * 0x2545F4914F6CDD1DULL + 1;
     world.inc_next = 100;
     world.order[FILL] = order_make(seed, KEYS, 1, false, NULL);
-    world.order[TRAIN] = order_make(seed, KEYS, GROUP, true, NULL);
+    world.order[TRAIN] = train_order(seed);
     for (int line = 0; line < LINES; line++)
         for (uint64_t seq = 0; seq < SEQS; seq++)
             world.sample[line][seq] = order_index(&world.order[line], seq);
