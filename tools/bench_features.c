@@ -444,6 +444,8 @@ int main(int argc, char **argv)
     printf("inputs: %s; memcpy %.1f GB/s\n",
            inputs.golden ? "golden cases" : "made up (FOLDMILL_GOLDEN is not set)",
            copy_bytes_per_ms * 1e-6);
+    puts("reference: OpenFold's recorded figures from a machine of this class, NOT measured in "
+         "this run: the ratios are rough");
     printf("%-44s %8s %13s %9s %7s  %-12s %7s %6s\n", "work (ms of CPU, one thread)", "median",
            "middle half", "reference", "ratio", "goal", "floor", "x");
     mmcif_row(&inputs, "2xhe", 650, 1, "mmCIF 2xhe, 650 residues", 277, 3);
