@@ -11,6 +11,8 @@
  *   template_shuffled i32[]                  candidates from the front that training permutes
  *   template_report text                     a line for each refused hit: name, tab, why */
 #include "engine/base/file.h"
+#include "engine/base/log.h"
+#include "engine/programs.h"
 #include "engine/stage.h"
 #include "stages/bio/cif.h"
 #include "stages/bio/date.h"
@@ -48,12 +50,37 @@ struct templates_state {
     uint64_t opened;
     struct arena scratch, always; /* of the sample in hand; of the process */
     struct span obsolete_text;
+    char program[PATH_MAX]; /* of kalign; "": there is none */
 };
+
+/* Finds kalign. Where there is none, the run goes on without the hits that need it: they are named
+ * in template_report, and the first worker says once what would bring them back. */
+static enum status aligner_find(struct templates_state *state, const struct stage_context *context,
+                                struct error *err)
+{
+    struct error missing;
+    state->program[0] = 0;
+    if (!*state->kalign)
+        return STATUS_OK;
+    if (strchr(state->kalign, '/'))
+        return error_set(err, STATUS_INVALID,
+                         "kalign is the program's name, not \"%s\"; its folder is given on the "
+                         "command line: --programs DIR",
+                         state->kalign);
+    if (programs_find(state->kalign, state->program, &missing) == STATUS_OK)
+        return STATUS_OK;
+    state->program[0] = 0;
+    if (context->worker == 0)
+        log_warn("%s: %s. Template hits that must be aligned again are left out. To have them, "
+                 "install %s (Debian package kalign), give its folder, and fill a new store; to "
+                 "leave them out on purpose, say `kalign: \"\"`",
+                 context->name, missing.text, state->kalign);
+    return STATUS_OK;
+}
 
 static enum status templates_open(void *memory, struct stage_context *context, struct error *err)
 {
     struct templates_state *state = memory;
-    (void)context;
     arena_open(&state->scratch, 0);
     arena_open(&state->always, 0);
     for (int i = 0; i < KEPT_MAX; i++)
@@ -68,6 +95,9 @@ static enum status templates_open(void *memory, struct stage_context *context, s
                          "structures, 1abc.cif or ab/1abc.cif, also .gz",
                          state->structures);
     closedir(folder);
+    enum status status = aligner_find(state, context, err);
+    if (status != STATUS_OK)
+        return status;
     return *state->obsolete ? file_read(state->obsolete, OBSOLETE_BYTES_MAX, &state->always,
                                         &state->obsolete_text, err)
                             : STATUS_OK;
@@ -263,7 +293,7 @@ static enum status templates_feed(void *memory, const struct work *work, const s
     struct templates_state *state = memory;
     struct template_list list;
     struct hhr hhr;
-    char date[DATE_BYTES + 1], entry[SAMPLE_KEY_MAX + 1], program[PATH_MAX];
+    char date[DATE_BYTES + 1], entry[SAMPLE_KEY_MAX + 1];
     (void)work;
     struct span query = sample_text(in, "sequence"), own = sample_text(in, "entry");
     if (query.size == 0)
@@ -275,14 +305,13 @@ static enum status templates_feed(void *memory, const struct work *work, const s
     bool keep = state->own_entry == OWN_KEEP ||
                 (state->own_entry == OWN_DEFAULT && state->compat == COMPAT_OPENFOLD);
     snprintf(entry, sizeof entry, "%.*s", keep ? 0 : (int)own.size, own.data);
-    snprintf(program, sizeof program, "%s", state->kalign);
     struct template_settings settings = {.reference = state->compat == COMPAT_OPENFOLD,
                                          .shuffled = (int)state->candidates,
                                          .hits = (int)state->hits,
                                          .date_max = date_limit(state, in, date),
                                          .own_entry = entry};
-    if (*program)
-        settings.aligner = (struct template_aligner){program, kalign_pair};
+    if (*state->program)
+        settings.aligner = (struct template_aligner){state->program, kalign_pair};
     struct template_library library = {
         state, library_open, state->obsolete_text.size ? library_replacement : NULL, NULL};
     status = template_walk(&hhr, query, &settings, &library, &state->scratch, &list, err);
@@ -354,10 +383,11 @@ static const struct param templates_params[] = {
      .help = "The PDB's obsolete.dat: entries that were replaced; empty: none are."},
     {.name = "kalign",
      .type = PARAM_TEXT,
-     .fallback = "/usr/bin/kalign",
+     .fallback = "kalign",
      .offset = AT(kalign),
-     .help = "Path of kalign, which aligns hits whose string is not in their structure; where it "
-             "is not, those are left out. Empty: never."},
+     .help = "Name of kalign, found in the folders of `--programs`, which aligns hits whose string "
+             "is not in their structure; where it is not there, a warning says so once and those "
+             "hits are left out. Empty: leave them out always."},
     {.name = "cache",
      .type = PARAM_BYTES,
      .fallback = "256MiB",

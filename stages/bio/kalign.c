@@ -34,8 +34,8 @@ enum status kalign_pair(void *program, struct span first, struct span second, st
                                      (int)second.size, second.data);
     enum status status = program_run(argv, span_of(input), &limits, arena, &output, err);
     if (status == STATUS_MISS)
-        return error_set(err, STATUS_REFUSED, "it must be aligned again, and %s is not there: "
-                         "install kalign, or say where it is", argv[0]);
+        return error_set(err, STATUS_REFUSED,
+                         "it must be aligned again, and %s is not there any more", argv[0]);
     if (status != STATUS_OK)
         return err->status = STATUS_REFUSED;
     while (output.size && output.data[0] != '>') /* what it may say before */

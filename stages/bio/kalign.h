@@ -7,8 +7,8 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 
-/* program: a const char *, the path of kalign. STATUS_REFUSED: it is not there (the text says how
- * to get it), failed, or took longer than a minute. */
+/* program: a const char *, the path of kalign. STATUS_REFUSED: it is not there, failed, or took
+ * longer than a minute. */
 enum status kalign_pair(void *program, struct span first, struct span second, struct arena *arena,
                         struct span *first_row, struct span *second_row, struct error *err);
 

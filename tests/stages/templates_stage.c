@@ -1,9 +1,14 @@
 /* The stage templates as a graph runs it: settings, chains without hits, structures that are not
  * there, dates, and (with the golden data) real hits on real structures. */
+#include "engine/base/log.h"
+#include "engine/programs.h"
+#include "tests/stages/cif_maker.h"
 #include "tests/stages/crops.h"
 #include "tests/stages/features.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern const struct stage stage_templates;
@@ -74,6 +79,8 @@ Test(templates_stage, says_what_is_wrong_with_its_settings)
     cr_assert(strstr(text, "/nowhere/at/all") && strstr(text, "1abc.cif"), "%s", text);
     text = open_refused(arena_printf(&arena, "{structures: %s, date_max: \"2021-2-1\"}", folder));
     cr_assert(strstr(text, "YYYY-MM-DD"), "%s", text);
+    text = open_refused(arena_printf(&arena, "{structures: %s, kalign: /usr/bin/kalign}", folder));
+    cr_assert(strstr(text, "\"/usr/bin/kalign\"") && strstr(text, "--programs DIR"), "%s", text);
 }
 
 Test(templates_stage, a_chain_without_hits_has_no_templates)
@@ -119,6 +126,78 @@ Test(templates_stage, what_cannot_be_had_is_named_and_the_sample_goes_on)
                   strstr(err.text, "/nowhere.hhr"),
               "%s", err.text);
     stage_templates.close(state);
+}
+
+/* A file of the test's folder. */
+static void file_put(const char *name, const char *text, mode_t mode)
+{
+    char *path = arena_printf(&arena, "%s/%s", folder, name);
+    cr_assert(file_write_atomic(path, span_of(text), &err) == STATUS_OK, "%s", err.text);
+    cr_assert(chmod(path, mode) == 0);
+}
+
+/* Templates of a hit whose string is not in its structure, of two samples made by worker `worker`
+ * with these settings; what went to the log is added to log.txt. */
+static int64_t realigned_count(const char *settings, int worker, struct span *report)
+{
+    static const char hit[] =
+        "No 1\n>4fit_B\nAligned_cols=10 Sum_probs=9\n"
+        "Q chain             1 ACDEFGHIKL   10 (14)\nT 4fit_B            1 ACDEFYHIKL   10 (10)\n";
+    struct stage_context here = {.name = "templates", .worker = worker};
+    struct sample out;
+    int log = open(arena_printf(&arena, "%s/log.txt", folder), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    cr_assert(log >= 0);
+    log_open("", LOG_INFO, log);
+    void *state =
+        stage_state(&stage_templates, arena_printf(&arena, "{structures: %s%s}", folder, settings),
+                    &here, &arena);
+    for (int again = 0; again < 2; again++)
+        cr_assert(feed(state, "ACDEFGHIKLMNPQ", "1abc", "", hits_file(hit), &out) == STATUS_OK,
+                  "%s", err.text);
+    stage_templates.close(state);
+    log_open("", LOG_INFO, 2);
+    close(log);
+    *report = sample_text(&out, "template_report");
+    return sample_find(&out, "template_sequence")->size[0];
+}
+
+/* Warnings in log.txt. */
+static int warnings(const char *about)
+{
+    struct span content, line;
+    int count = 0;
+    cr_assert(file_read(arena_printf(&arena, "%s/log.txt", folder), 1 << 20, &arena, &content,
+                        &err) == STATUS_OK,
+              "%s", err.text);
+    while (span_line(&content, &line))
+        count += memmem(line.data, line.size, " warn ", 6) &&
+                 memmem(line.data, line.size, about, strlen(about));
+    return count;
+}
+
+Test(templates_stage, kalign_comes_from_the_allowed_folders_or_is_missed_once)
+{
+    struct span report;
+    file_put("4fit.cif", cif_make(&arena, "ACDEFGHIKLWW", "B", "2001-02-03"), 0644);
+    file_put("kalign", "#!/bin/sh\nprintf '>1\\nACDEFYHIKL--\\n>2\\nACDEFGHIKLWW\\n'\n", 0755);
+    programs_allow(NULL);
+    for (int worker = 0; worker < 3; worker++)
+        cr_assert(realigned_count("", worker, &report) == 0 &&
+                      memmem(report.data, report.size, "there is no kalign", 18),
+                  "%.*s", (int)report.size, report.data);
+    cr_assert(warnings("--programs DIR") == 1, "two samples of three workers, told once");
+    programs_allow("/nowhere");
+    cr_assert(realigned_count("", 0, &report) == 0 && warnings("no kalign in /nowhere") == 1);
+    cr_assert(realigned_count(", kalign: \"\"", 0, &report) == 0 && warnings("") == 2,
+              "left out on purpose: nothing to warn of");
+    programs_allow(folder);
+    cr_assert(realigned_count("", 0, &report) == 1 && report.size == 0 && warnings("") == 2, "%.*s",
+              (int)report.size, report.data);
+    file_put("kalign", "#!/bin/sh\nexit 3\n", 0755);
+    cr_assert(realigned_count("", 0, &report) == 0 &&
+                  memmem(report.data, report.size, "exit code 3", 11),
+              "%.*s", (int)report.size, report.data);
+    programs_allow(NULL);
 }
 
 /* Candidates that a golden search gives under these settings. */
