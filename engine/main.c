@@ -5,6 +5,7 @@
 
 static const struct command *const commands[] = {
     &command_run,
+    &command_status,
     &command_validate,
     &command_stages,
     &command_schema,

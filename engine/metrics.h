@@ -43,6 +43,7 @@ enum gauge {
     GAUGE_DONE,        /* sink: positions that are done, of all epochs */
     GAUGE_QUARANTINED, /* sink: positions set aside */
     GAUGE_STATE,       /* enum process_state */
+    GAUGE_WAITS_SINCE_NS, /* sink: clock_ns when it began to wait; 0: it computes */
     GAUGE_COUNT
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { WAITS_MAX = 2 * SUPERVISE_CHILDREN_MAX + 8 };
+enum { WAITS_MAX = 2 * SUPERVISE_CHILDREN_MAX + CONTROL_PEERS_MAX + 8 };
 
 /* ---- the coordinator ---- */
 
@@ -375,6 +375,8 @@ enum status run_agent_open(struct run *run, struct error *err)
         status = open_coordinator(run, err);
     if (status == STATUS_OK)
         status = start_all(run, err);
+    if (status == STATUS_OK)
+        status = run_control_open(run, err);
     return status;
 }
 
@@ -408,11 +410,13 @@ static void wait_turn(struct run *run)
 {
     struct link_wait waits[WAITS_MAX] = {{.link = run->coordinator}, {.link = run->hub}};
     int count = 2;
+    control_wait(run->control, waits, &count, WAITS_MAX);
     supervise_wait(run->supervisor, waits, &count, WAITS_MAX);
     link_poll(waits, count, RUN_TICK_MS);
     supervise_step(run->supervisor);
     coordinator_turn(run);
     hub_turn(run);
+    control_step(run->control);
     run_report_turn(run);
 }
 
@@ -458,6 +462,7 @@ bool run_agent_loop(struct run *run)
 
 void run_agent_close(struct run *run)
 {
+    control_close(run->control);
     supervise_close(run->supervisor);
     link_close(run->coordinator, 0);
     link_close(run->hub, 0);

@@ -1,6 +1,6 @@
 /* What a run shows while it goes on and writes for later: progress, metrics.tsv, processes.tsv, the
  * log, and at the end the table that runs are compared by. */
-#include "engine/run_state.h"
+#include "engine/run_count.h"
 
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { TABLE_BYTES_MAX = 1 << 30 };
@@ -29,25 +28,6 @@ static enum status open_file(struct run *run, const char *name, FILE **file, str
     setvbuf(*file, NULL, _IOLBF, 0);
     fseek(*file, 0, SEEK_END);
     return STATUS_OK;
-}
-
-/* CPU time of this process and all its children, living and dead. */
-static int64_t cpu_time(const struct run *run)
-{
-    struct rusage self, dead;
-    getrusage(RUSAGE_SELF, &self);
-    getrusage(RUSAGE_CHILDREN, &dead);
-    int64_t ns = 0;
-    const struct timeval *times[] = {&self.ru_utime, &self.ru_stime, &dead.ru_utime,
-                                     &dead.ru_stime};
-    for (int i = 0; i < 4; i++)
-        ns += times[i]->tv_sec * INT64_C(1000000000) + times[i]->tv_usec * 1000;
-    for (int i = 0; run->supervisor && i < supervise_count(run->supervisor); i++) {
-        struct child_info info = supervise_info(run->supervisor, i);
-        if (info.pid)
-            ns += process_cpu_ns(info.pid);
-    }
-    return ns;
 }
 
 static void head_metrics(struct run *run)
@@ -69,6 +49,7 @@ enum status run_report_open(struct run *run, struct error *err)
 {
     cpu_set_t set;
     run->cpus = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    gethostname(run->node, sizeof run->node - 1);
     run->begin_ns = run->metrics_ns = run->rate_ns = clock_ns();
     enum status status = open_file(run, "log.txt", &run->log, err);
     if (status == STATUS_OK)
@@ -77,7 +58,7 @@ enum status run_report_open(struct run *run, struct error *err)
         status = open_file(run, "processes.tsv", &run->processes, err);
     if (status != STATUS_OK)
         return status;
-    run->cpu_ns = cpu_time(run);
+    run->cpu_ns = run_cpu_ns(run);
     if (ftell(run->metrics) == 0)
         head_metrics(run);
     if (ftell(run->processes) == 0)
@@ -102,55 +83,9 @@ void run_report_line(void *user, const char *child, struct span line)
         progress_line(&run->progress, span_of(logged ? text + 24 : text));
 }
 
-/* ---- counters of children, added up ---- */
-
-struct sums {
-    int running;
-    uint64_t counter[METRIC_COUNT];
-    int64_t held;
-};
-
-static struct sums sum_stage(const struct run *run, int stage)
-{
-    struct sums sums = {0};
-    for (int i = 0; i < supervise_count(run->supervisor); i++) {
-        if (run->children[i].kind != CHILD_WORKER || run->children[i].stage != stage)
-            continue;
-        struct child_info info = supervise_info(run->supervisor, i);
-        sums.running += info.pid != 0;
-        sums.held += info.pid ? gauge_get(info.page, GAUGE_HELD) : 0;
-        for (int m = 0; m < METRIC_COUNT; m++)
-            sums.counter[m] += metric_get(info.page, (enum metric)m);
-    }
-    return sums;
-}
-
-static int find_sink(const struct run *run, int line)
-{
-    for (int i = 0; i < supervise_count(run->supervisor); i++)
-        if (run->children[i].kind == CHILD_SINK && run->children[i].line == line)
-            return i;
-    return -1;
-}
-
-/* What waits at the dispatcher for a stage, in all lines. */
-static int64_t queue_of(const struct run *run, int stage)
-{
-    const struct graph *graph = run->job.graph;
-    struct child_info hub = supervise_info(run->supervisor, 0);
-    double queue = 0, value;
-    char name[METRICS_NAME_MAX + 1];
-    for (int i = 0; i < graph->line_count; i++)
-        for (int k = 0; k < graph->lines[i].work_count; k++)
-            if (graph->lines[i].work[k] == stage &&
-                report_get(hub.page, job_queue_name(i, k, name), &value))
-                queue += value;
-    return (int64_t)queue;
-}
-
 /* ---- progress ---- */
 
-static const char *waits_for(const struct sums *sums, int64_t queue, bool filling)
+static const char *waits_for(const struct run_sums *sums, int64_t queue, bool filling)
 {
     if (sums->held == 0 && queue == 0)
         return filling ? "waiting for requests" : "waiting for samples";
@@ -161,12 +96,12 @@ static const char *waits_for(const struct sums *sums, int64_t queue, bool fillin
 
 static void stage_row(struct run *run, int stage, struct progress_row *row)
 {
-    struct sums sums = sum_stage(run, stage);
+    struct run_sums sums = run_sum_stage(run, stage);
     *row = (struct progress_row){.name = run->job.graph->stages[stage].name,
                                  .workers = sums.running,
                                  .done = sums.counter[METRIC_DONE],
                                  .rate = run->rate[stage],
-                                 .queue = queue_of(run, stage)};
+                                 .queue = run_queue(run, stage)};
     int used = snprintf(row->note, sizeof row->note, "%s", waits_for(&sums, row->queue, true));
     if (sums.counter[METRIC_REUSED])
         used += snprintf(row->note + used, sizeof row->note - (size_t)used, " unchanged %llu",
@@ -208,7 +143,7 @@ static void sink_note(const struct run *run, int line, const struct page *page, 
 
 static void sink_row(struct run *run, int line, struct progress_row *row)
 {
-    int number = find_sink(run, line), stage = run->job.graph->lines[line].sink;
+    int number = run_find_sink(run, line), stage = run->job.graph->lines[line].sink;
     struct child_info info = supervise_info(run->supervisor, number);
     bool store = run->job.graph->stages[stage].kind->flags & STAGE_STORE;
     *row = (struct progress_row){.name = job_line_name(&run->job, line),
@@ -221,32 +156,6 @@ static void sink_row(struct run *run, int line, struct progress_row *row)
         snprintf(row->note, sizeof row->note, "finished");
     else
         sink_note(run, line, info.page, row->rate, row);
-}
-
-/* Rates of all stages and sinks since the last call, smoothed. */
-static void update_rates(struct run *run)
-{
-    const struct graph *graph = run->job.graph;
-    int64_t now = clock_ns();
-    double seconds = (double)(now - run->rate_ns) * 1e-9;
-    if (seconds < 0.5)
-        return;
-    run->rate_ns = now;
-    for (int i = 0; i < graph->stage_count; i++) {
-        uint64_t done = 0;
-        if (run->job.pool[i] >= 0)
-            done = sum_stage(run, i).counter[METRIC_DONE];
-        for (int l = 0; l < graph->line_count; l++)
-            if (graph->lines[l].sink == i) {
-                struct child_info info = supervise_info(run->supervisor, find_sink(run, l));
-                bool store = graph->stages[i].kind->flags & STAGE_STORE;
-                done = (uint64_t)gauge_get(info.page, store ? GAUGE_DONE : GAUGE_STEP);
-            }
-        double rate =
-            done >= run->done_before[i] ? (double)(done - run->done_before[i]) / seconds : 0;
-        run->rate[i] = run->rate[i] > 0 ? 0.6 * run->rate[i] + 0.4 * rate : rate;
-        run->done_before[i] = done;
-    }
 }
 
 static void draw(struct run *run)
@@ -273,7 +182,7 @@ static void draw(struct run *run)
 static void write_metrics(struct run *run)
 {
     const struct graph *graph = run->job.graph;
-    int64_t now = clock_ns(), cpu = cpu_time(run);
+    int64_t now = clock_ns(), cpu = run_cpu_ns(run);
     double seconds = (double)(now - run->metrics_ns) * 1e-9;
     double share = seconds > 0 ? (double)(cpu - run->cpu_ns) * 1e-9 / seconds / run->cpus : 0;
     fprintf(run->metrics, "%.1f\t%.4f", (double)(now - run->begin_ns) * 1e-9,
@@ -281,10 +190,10 @@ static void write_metrics(struct run *run)
     for (int i = 0; i < graph->stage_count; i++)
         if (run->job.pool[i] >= 0)
             fprintf(run->metrics, "\t%llu\t%.3f\t%lld",
-                    (unsigned long long)sum_stage(run, i).counter[METRIC_DONE], run->rate[i],
-                    (long long)queue_of(run, i));
+                    (unsigned long long)run_sum_stage(run, i).counter[METRIC_DONE], run->rate[i],
+                    (long long)run_queue(run, i));
     for (int l = 0; l < graph->line_count; l++) {
-        struct child_info info = supervise_info(run->supervisor, find_sink(run, l));
+        struct child_info info = supervise_info(run->supervisor, run_find_sink(run, l));
         int sink = graph->lines[l].sink;
         uint64_t busy = metric_get(info.page, METRIC_BUSY_NS);
         fprintf(run->metrics, "\t%lld\t%.3f\t%.4f\t%lld",
@@ -313,7 +222,7 @@ static void write_processes(struct run *run)
 void run_report_turn(struct run *run)
 {
     write_processes(run);
-    update_rates(run);
+    run_update_rates(run);
     if (clock_ns() - run->metrics_ns >= RUN_METRICS_MS * INT64_C(1000000))
         write_metrics(run);
     if (progress_due(&run->progress, clock_ms()))
@@ -370,7 +279,7 @@ static void add_store(struct run *run, int line, FILE *out)
         fprintf(out, "  damaged                              %10llu\n", (unsigned long long)bad);
     for (int w = 0; w < run->job.graph->lines[line].work_count; w++) {
         int stage = run->job.graph->lines[line].work[w];
-        uint64_t unchanged = sum_stage(run, stage).counter[METRIC_REUSED];
+        uint64_t unchanged = run_sum_stage(run, stage).counter[METRIC_REUSED];
         if (unchanged)
             fprintf(out, "  unchanged, so %-21s %12llu\n",
                     arena_printf(&run->arena, "not %s again:", run->job.graph->stages[stage].name),

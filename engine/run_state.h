@@ -4,6 +4,7 @@
 #ifndef FOLDMILL_RUN_STATE_H
 #define FOLDMILL_RUN_STATE_H
 
+#include "engine/control.h"
 #include "engine/coordinate.h"
 #include "engine/head.h"
 #include "engine/job.h"
@@ -45,6 +46,13 @@ struct run_died {
     bool waiting;
 };
 
+/* How busy a sink was, lately. */
+struct run_use {
+    int64_t busy_ns, waited_ns; /* at the last look */
+    double utilisation;
+    bool known;
+};
+
 struct run {
     struct run_options options;
     struct rundir dir;
@@ -69,8 +77,13 @@ struct run {
     uint64_t done_before[GRAPH_STAGES_MAX], busy_before[GRAPH_LINES_MAX];
     double rate[GRAPH_STAGES_MAX];
     int64_t rate_ns;
+    struct run_use use[GRAPH_LINES_MAX];
+    double use_cpu; /* share of the CPUs, lately */
+    int64_t use_cpu_ns;
     uint64_t deaths;
     int cpus;
+    char node[64]; /* this host's name */
+    struct control *control;
 };
 
 /* run_lists.c: every line's list, made now or as the run began with it. STATUS_EMPTY: a line has
@@ -82,6 +95,9 @@ enum status run_agent_open(struct run *run, struct error *err);
 /* Runs to the end; true when all sinks did what they had to, or drained. */
 bool run_agent_loop(struct run *run);
 void run_agent_close(struct run *run);
+
+/* run_control.c: what people ask of a running engine. */
+enum status run_control_open(struct run *run, struct error *err);
 
 /* run_report.c */
 enum status run_report_open(struct run *run, struct error *err);

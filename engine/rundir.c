@@ -147,8 +147,16 @@ static enum status take_lock(struct rundir *rundir, struct error *err)
                          "DIR for another directory",
                          rundir->path, text);
     }
-    int size = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (ftruncate(rundir->lock, 0) || write(rundir->lock, text, (size_t)size) != size)
+    return STATUS_OK;
+}
+
+/* Who uses the run, and where its engine can be spoken with: process, folder of sockets, host. */
+static enum status write_lock(const struct rundir *rundir, struct error *err)
+{
+    char text[PATH_MAX + 512], host[256] = "";
+    gethostname(host, sizeof host - 1);
+    int size = snprintf(text, sizeof text, "%d\n%s\n%s\n", (int)getpid(), rundir->sockets, host);
+    if (ftruncate(rundir->lock, 0) || pwrite(rundir->lock, text, (size_t)size, 0) != size)
         return error_set(err, errno == ENOSPC ? STATUS_FULL : STATUS_IO, "cannot write in %s: %s",
                          rundir->path, strerror(errno));
     return STATUS_OK;
@@ -182,6 +190,8 @@ enum status rundir_open(struct rundir *rundir, const char *name, const char *giv
         status = file_make_dirs(rundir_file(rundir->path, folders[i], path), err);
     if (status == STATUS_OK)
         status = make_sockets(rundir, err);
+    if (status == STATUS_OK)
+        status = write_lock(rundir, err);
     if (status != STATUS_OK)
         rundir_close(rundir);
     return status;

@@ -327,8 +327,10 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
     enum status status = STATUS_OK;
     show_step(process, step);
     int64_t from = clock_ns();
+    gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
     while (status == STATUS_OK && wait_step(process, &batch, &end)) {
         int64_t begun = clock_ns();
+        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
         struct step_record record = {.batch = &batch};
         status = do_step(process, &batch, &record.digest, err);
         if (status != STATUS_OK)
@@ -351,7 +353,9 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
             status = save(process, step, digest, err);
             saved = step;
         }
+        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
     }
+    gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
     if (status == STATUS_OK && step != saved)
         status = save(process, step, digest, err);
     return status;

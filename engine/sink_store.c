@@ -143,8 +143,10 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
     enum status status = STATUS_OK;
     int count;
     int64_t from = clock_ns();
+    gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
     while (status == STATUS_OK && (count = wait_group(process, items)) > 0) {
         int64_t begun = clock_ns();
+        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
         arena_reset(&process->step_arena);
         for (int i = 0; i < count && status == STATUS_OK; i++)
             status = store_one(process, &items[i], err);
@@ -161,6 +163,7 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
         metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         metric_add(process->life.page, METRIC_DONE, (uint64_t)count);
         from = done;
+        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
     }
     return status;
 }
