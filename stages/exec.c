@@ -6,13 +6,15 @@
 #include "engine/programs.h"
 #include "engine/sample_npz.h"
 #include "engine/stage.h"
-#include "stages/bio/coprocess.h"
+#include "stages/exec/answer.h"
 
 #include <string.h>
 
-enum { ARGUMENTS_MAX = 64, HELLO_MS = 60000, GRACE_MS = 2000 };
+enum { ARGUMENTS_MAX = 64, HELLO_MS = 60000, GRACE_MS = 2000, HELLO_BYTES_MAX = 65536 };
 
-static const char hello_line[] = "foldmill-exec 1\n";
+/* A sample as it is sent, packed and in its frame (bf16 is twice as large there), and an answer,
+ * packed and unpacked: so an answer that unpacks to more than a sample may be is an error. */
+#define SCRATCH_BYTES_MAX (8 * SAMPLE_BYTES_MAX)
 
 struct exec_state {
     const char *program, *arguments, *adds, *version, *sends;
@@ -25,29 +27,10 @@ struct exec_state {
     struct arena scratch;
 };
 
-/* Takes the next word off the front: blanks and commas between words. */
-static bool next_word(struct span *rest, struct span *word)
-{
-    while (rest->size && strchr(" ,\t\n", rest->data[0]))
-        *rest = (struct span){rest->data + 1, rest->size - 1};
-    *word = (struct span){rest->data, 0};
-    bool inside = false; /* of brackets, where commas part axes */
-    while (word->size < rest->size && (inside || !strchr(" ,\t\n", rest->data[word->size]))) {
-        inside = rest->data[word->size] == '[' || (inside && rest->data[word->size] != ']');
-        word->size++;
-    }
-    *rest = (struct span){rest->data + word->size, rest->size - word->size};
-    return word->size > 0;
-}
-
 static struct port exec_gives(const void *memory, struct arena *arena)
 {
     const struct exec_state *state = memory;
-    const char **fields = arena_zero(arena, SAMPLE_FIELDS_MAX + 2, sizeof *fields);
-    struct span rest = span_of(state->adds), word;
-    for (int count = 0; count <= SAMPLE_FIELDS_MAX && next_word(&rest, &word); count++)
-        fields[count] = arena_text(arena, word.data, word.size);
-    return (struct port){fields};
+    return answer_port(state->adds, arena);
 }
 
 static enum status exec_open(void *memory, struct stage_context *context, struct error *err)
@@ -55,7 +38,7 @@ static enum status exec_open(void *memory, struct stage_context *context, struct
     struct exec_state *state = memory;
     struct span rest = span_of(state->arguments), word;
     int count = 0;
-    arena_open(&state->scratch, 0);
+    arena_open(&state->scratch, SCRATCH_BYTES_MAX);
     state->context = context;
     enum status status = programs_find(state->program, state->path, err);
     if (status != STATUS_OK)
@@ -77,17 +60,14 @@ static enum status program_start(struct exec_state *state, struct error *err)
     if (status != STATUS_OK)
         return status;
     hello.content =
-        span_of(arena_printf(&state->scratch, "%sstage %s\nseed %llu\n", hello_line,
+        span_of(arena_printf(&state->scratch, EXEC_GREETING "stage %s\nseed %llu\n",
                              state->context->name, (unsigned long long)state->context->seed));
-    status =
-        coprocess_ask(&state->coprocess, &hello, HELLO_MS, 65536, &state->scratch, &answer, err);
-    if (status == STATUS_OK &&
-        (strcmp(answer.tag, "HELO") != 0 || !span_starts(answer.content, hello_line))) {
-        coprocess_close(&state->coprocess, 0);
-        status = error_set(err, STATUS_INVALID,
-                           "it answers \"%s %.40s\" to the greeting, not \"HELO foldmill-exec 1\": "
-                           "does it speak the protocol of stages/README.md?",
-                           answer.tag, answer.content.data);
+    status = coprocess_ask(&state->coprocess, &hello, HELLO_MS, HELLO_BYTES_MAX, &state->scratch,
+                           &answer, err);
+    if (status == STATUS_OK) {
+        status = answer_greeting(&answer, err);
+        if (status != STATUS_OK)
+            coprocess_close(&state->coprocess, 0);
     }
     if (status != STATUS_OK)
         return error_prefix(err, "%s", state->program);
@@ -101,7 +81,7 @@ static bool is_sent(const struct exec_state *state, const char *name)
     struct span rest = span_of(state->sends), word;
     if (!*state->sends)
         return true;
-    while (next_word(&rest, &word))
+    while (answer_word(&rest, &word))
         if (span_is(word, name))
             return true;
     return false;
@@ -133,27 +113,6 @@ static enum status question_make(struct exec_state *state, const struct sample *
                : status;
 }
 
-/* The fields of an answer, all of which `adds` must name. */
-static enum status answer_take(struct exec_state *state, const struct frame *answer,
-                               struct sample *out, struct arena *arena, struct error *err)
-{
-    struct port port = exec_gives(state, &state->scratch);
-    struct npz npz;
-    enum status status = npz_parse(answer->content, &state->scratch, &npz, err);
-    for (int i = 0; i < npz.count && status == STATUS_OK; i++) {
-        struct span name = npz.array[i].name;
-        bool known = false;
-        for (const char *const *field = port.fields; *field; field++)
-            known |= strncmp(*field, name.data, name.size) == 0 && (*field)[name.size] == ':';
-        if (!known)
-            return error_set(err, STATUS_INVALID,
-                             "it gave the field %.*s, which `adds` does not name: add it there, "
-                             "with its type and axes",
-                             (int)name.size, name.data);
-    }
-    return status == STATUS_OK ? sample_take_arrays(out, npz.array, npz.count, arena, err) : status;
-}
-
 static enum status exec_feed(void *memory, const struct work *work, const struct sample *in,
                              struct sample *out, struct arena *arena, struct error *err)
 {
@@ -168,18 +127,11 @@ static enum status exec_feed(void *memory, const struct work *work, const struct
     if (status == STATUS_OK)
         status = coprocess_ask(&state->coprocess, &question, state->time_ms, SAMPLE_BYTES_MAX,
                                &state->scratch, &answer, err);
-    if (status == STATUS_OK && strcmp(answer.tag, "SMPL") == 0)
-        status = answer_take(state, &answer, out, arena, err);
-    else if (status == STATUS_OK && strcmp(answer.tag, "DROP") == 0)
-        return STATUS_EMPTY;
-    else if (status == STATUS_OK && strcmp(answer.tag, "REFU") == 0)
-        return error_set(err, STATUS_REFUSED, "%s: %.*s", state->program,
-                         answer.content.size < 500 ? (int)answer.content.size : 500,
-                         answer.content.data);
-    else if (status == STATUS_OK)
-        status = error_set(err, STATUS_INVALID, "it answered \"%s\"; SMPL, DROP and REFU are known",
-                           answer.tag);
-    return status == STATUS_OK ? status : error_prefix(err, "%s", state->program);
+    if (status == STATUS_OK)
+        status = answer_take(&answer, state->adds, &state->scratch, out, arena, err);
+    if (status == STATUS_OK || status == STATUS_EMPTY)
+        return status;
+    return error_prefix(err, "%s", state->program);
 }
 
 static void exec_close(void *memory)

@@ -23,7 +23,7 @@ $hits"
 forbid 'engine/base' '(engine/[a-z_]+\.h|engine/command|stages|kernels|tests)' 'engine/base stands alone'
 forbid 'engine' '(stages|kernels|tests)/' 'engine knows no biology and no mathematics'
 forbid 'kernels' '(engine/[a-z_]+\.h|engine/command|stages|tests)' 'kernels use engine/base alone'
-forbid 'stages/bio' '(engine/[a-z_]+\.h|engine/command|kernels|stages/[a-z_]+\.h|stages/learn|stages/listing)' \
+forbid 'stages/bio' '(engine/[a-z_]+\.h|engine/command|kernels|stages/[a-z_]+\.h|stages/learn|stages/listing|stages/exec)' \
     'stages/bio are pure functions over engine/base'
 forbid 'engine stages tools tests kernels/*.c kernels/*.h kernels/cpu kernels/net' 'kernels/cuda/' \
     'nobody includes kernels/cuda'

@@ -110,13 +110,10 @@ static void finish(struct coprocess *coprocess, bool waited, int how, struct err
         error_prefix(err, "exit code %d", WEXITSTATUS(how));
 }
 
-/* The program ends without an answer: waits a moment to say how. */
-static enum status ended(struct coprocess *coprocess, struct error *err)
+/* The program is gone, or has closed its output: waits a moment to say how it ended. */
+static void how_it_ended(struct coprocess *coprocess, struct error *err)
 {
     int how = 0;
-    enum status status = error_set(err, STATUS_IO,
-                                   "the program ended without an answer; its last words stand in "
-                                   "the log");
     bool waited = false;
     for (int64_t end = clock_ms() + 1000; !waited && clock_ms() < end;) {
         waited = waitpid(coprocess->pid, &how, WNOHANG) == coprocess->pid;
@@ -124,7 +121,6 @@ static enum status ended(struct coprocess *coprocess, struct error *err)
             usleep(2000);
     }
     finish(coprocess, waited, how, err);
-    return status;
 }
 
 /* One direction of an exchange. */
@@ -177,9 +173,9 @@ static enum status head_done(struct stream *in, size_t content_max, struct arena
     return STATUS_OK;
 }
 
-enum status coprocess_ask(struct coprocess *coprocess, const struct frame *question,
-                          int64_t time_ms, size_t content_max, struct arena *arena,
-                          struct frame *answer, struct error *err)
+enum status frame_exchange(int to, int from, const struct frame *question, int64_t time_ms,
+                           size_t content_max, struct arena *arena, struct frame *answer,
+                           struct error *err)
 {
     char head[FRAME_HEAD];
     struct stream in = {head, FRAME_HEAD, 0};
@@ -195,26 +191,35 @@ enum status coprocess_ask(struct coprocess *coprocess, const struct frame *quest
     enum status status = STATUS_OK;
     while (status == STATUS_OK && !(headed && in.done == in.size && out.done == out.size)) {
         bool writing = out.done < out.size, reading = !headed || in.done < in.size;
-        struct pollfd wait[2] = {{reading ? coprocess->from : -1, POLLIN, 0},
-                                 {writing ? coprocess->to : -1, POLLOUT, 0}};
+        struct pollfd wait[2] = {{reading ? from : -1, POLLIN, 0}, {writing ? to : -1, POLLOUT, 0}};
         int ready = poll(wait, 2, TICK_MS);
-        if (time_ms && clock_ms() >= end) {
-            status = error_set(err, STATUS_LIMIT, "the program took more than %.1f s",
-                               (double)time_ms * 1e-3);
-            break;
-        }
+        if (time_ms && clock_ms() >= end)
+            return error_set(err, STATUS_LIMIT, "the program took more than %.1f s",
+                             (double)time_ms * 1e-3);
         if (ready <= 0)
             continue;
-        if (wait[1].revents && !move(coprocess->to, &out, true))
-            return ended(coprocess, err);
-        if (wait[0].revents && !move(coprocess->from, &in, false))
-            return ended(coprocess, err);
+        if ((wait[1].revents && !move(to, &out, true)) ||
+            (wait[0].revents && !move(from, &in, false)))
+            return error_set(err, STATUS_IO,
+                             "the program ended without an answer; its last words "
+                             "stand in the log");
         if (!headed && in.done == FRAME_HEAD) {
             headed = true;
             status = head_done(&in, content_max, arena, answer, err);
         }
     }
-    if (status != STATUS_OK)
+    return status;
+}
+
+enum status coprocess_ask(struct coprocess *coprocess, const struct frame *question,
+                          int64_t time_ms, size_t content_max, struct arena *arena,
+                          struct frame *answer, struct error *err)
+{
+    enum status status = frame_exchange(coprocess->to, coprocess->from, question, time_ms,
+                                        content_max, arena, answer, err);
+    if (status == STATUS_IO)
+        how_it_ended(coprocess, err);
+    else if (status != STATUS_OK)
         finish(coprocess, false, 0, NULL);
     return status;
 }

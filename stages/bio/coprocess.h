@@ -23,6 +23,12 @@ struct coprocess {
     int to, from;
 };
 
+/* Sends a frame to one descriptor and takes the answer from another, neither of which may block
+ * (O_NONBLOCK). As coprocess_ask, but nothing is ended: STATUS_IO: the other side is gone. */
+enum status frame_exchange(int to, int from, const struct frame *question, int64_t time_ms,
+                           size_t content_max, struct arena *arena, struct frame *answer,
+                           struct error *err);
+
 /* Starts argv[0], a path; memory_bytes: of address space, 0: no limit. STATUS_MISS: there is no
  * such program; STATUS_IO. */
 enum status coprocess_open(struct coprocess *coprocess, const char *const *argv,

@@ -46,6 +46,10 @@ static const char script[] =
     "np.uint8))\n"
     "    elif mode == 'refuse':\n"
     "        send(b'REFU', b'it has a knot')\n"
+    "    elif mode == 'silent':\n"
+    "        send(b'REFU')\n"
+    "    elif mode == 'bytes':\n"
+    "        fields(**{'doubled:i32\\0' + 60 * 'x': n})\n"
     "    elif mode == 'drop':\n"
     "        send(b'DROP')\n"
     "    elif mode == 'die':\n"
@@ -141,6 +145,10 @@ Test(exec, refusals_and_drops_are_the_sample_s)
                   strstr(err.text, "speaker: it has a knot"),
               "%s", err.text);
     runner_close(&runner);
+    cr_assert(open_mode("silent", "") == STATUS_OK && feed(&out) == STATUS_REFUSED &&
+                  strstr(err.text, "without a reason"),
+              "%s", err.text);
+    runner_close(&runner);
     cr_assert(open_mode("drop", "") == STATUS_OK && feed(&out) == STATUS_EMPTY);
     runner_close(&runner);
 }
@@ -160,6 +168,7 @@ Test(exec, everything_else_is_an_error_and_the_next_sample_gets_a_new_process)
         {"huge", "are the most", STATUS_LIMIT},
         {"tag", "\"WHAT\"", STATUS_INVALID},
         {"noise", "speaker", STATUS_INVALID},
+        {"bytes", "`adds` does not name", STATUS_INVALID},
         {"extra", "surprise, which `adds` does not name", STATUS_INVALID},
         {"type", "float32", STATUS_INVALID},
         {"shape", "doubled", STATUS_INVALID},
