@@ -1,6 +1,9 @@
 /* ZeroMQ sockets with the options of the delivery protocol; see link.h. */
 #include "engine/link.h"
 
+#include "engine/curve.h"
+#include "engine/link_address.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +11,13 @@
 struct link {
     void *socket;
     bool router;
+    enum key_role server; /* of a DEALER over tcp: who the other end is, by its key */
     uint64_t malformed;
+    char address[LINK_ADDRESS_MAX];
 };
 
 /* A ROUTER names its peers by five bytes: 0 and a number. */
-enum { PEER_BYTES = 5 };
+enum { PEER_BYTES = 5, BACKLOG = 64 };
 
 static void *context;
 
@@ -28,9 +33,18 @@ enum status link_context_open(struct error *err)
 
 void link_context_close(void)
 {
-    if (context)
+    if (context) {
+        zmq_ctx_shutdown(context); /* ends the thread that checks keys */
+        curve_close();
         zmq_ctx_term(context);
+    }
     context = NULL;
+}
+
+enum status link_secure(const struct keys *keys, struct error *err)
+{
+    ASSERT(context);
+    return curve_open(context, keys, err);
 }
 
 static void option(void *socket, int name, int value)
@@ -59,43 +73,89 @@ static void set_options(void *socket, bool router, struct link_options options)
         option(socket, ZMQ_ROUTER_MANDATORY, 1);
 }
 
-static enum status check_address(const char *address, struct error *err)
+/* Whether the network may be used at this address, and how. */
+static enum status check_tcp(const struct link_address *address, const char *text,
+                             const struct link_options *options, struct error *err)
 {
-    if (strncmp(address, "ipc://", 6) != 0)
-        return error_set(err, STATUS_INVALID, "a link wants an address ipc://PATH, found \"%s\"",
-                         address);
-    size_t size = strlen(address + 6);
-    if (size > LINK_PATH_MAX)
-        return error_set(err, STATUS_LIMIT,
-                         "the path of a socket may have %d bytes, \"%s\" has %zu: set TMPDIR to a "
-                         "shorter folder",
-                         LINK_PATH_MAX, address + 6, size);
+    if (!address->tcp)
+        return STATUS_OK;
+    if (options->insecure && !address->loopback)
+        return error_set(err, STATUS_INVALID,
+                         "--insecure is for addresses of this machine, 127.0.0.1 or [::1]; %s "
+                         "wants keys: `foldmill keys DIR`",
+                         text);
+    if (!options->insecure && !curve_is_open())
+        return error_set(err, STATUS_INVALID,
+                         "%s is on the network, which wants keys: `foldmill keys DIR` makes them",
+                         text);
     return STATUS_OK;
+}
+
+static enum status open_tcp(struct link *link, struct link_address *address,
+                            const struct link_options *options, struct error *err)
+{
+    int fd;
+    enum status status = STATUS_OK;
+    link_address_resolve(address);
+    option(link->socket, ZMQ_IPV6, address->six);
+    if (!options->insecure && link->router) {
+        curve_serve(link->socket);
+    } else if (!options->insecure) {
+        link->server = options->server ? options->server : KEY_HEAD;
+        curve_join(link->socket, link->server);
+    }
+    if (link->router) {
+        status = link_address_listen(address, BACKLOG, &fd, err);
+        if (status == STATUS_OK)
+            option(link->socket, ZMQ_USE_FD, fd); /* ZeroMQ owns it when the bind works */
+    }
+    return status;
+}
+
+static enum status open_socket(struct link *link, const char *text, struct link_options options,
+                               struct error *err)
+{
+    struct link_address address;
+    enum status status = link_address_parse(text, &address, err);
+    if (status == STATUS_OK)
+        status = check_tcp(&address, text, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    ASSERT(context);
+    link->socket = zmq_socket(context, link->router ? ZMQ_ROUTER : ZMQ_DEALER);
+    if (!link->socket)
+        return error_set(err, STATUS_IO, "no socket for %s: %s", text, zmq_strerror(errno));
+    set_options(link->socket, link->router, options);
+    if (address.tcp)
+        status = open_tcp(link, &address, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    if (link->router ? zmq_bind(link->socket, text) : zmq_connect(link->socket, text))
+        return error_set(err, STATUS_IO, "cannot %s %s: %s",
+                         link->router ? "listen at" : "connect to", text, zmq_strerror(errno));
+    size_t size = sizeof link->address;
+    if (zmq_getsockopt(link->socket, ZMQ_LAST_ENDPOINT, link->address, &size) != 0)
+        return error_set(err, STATUS_IO, "%s: %s", text, zmq_strerror(errno));
+    bool prove = address.tcp && link->router && !options.insecure;
+    return prove ? curve_prove(context, link->address, err) : STATUS_OK;
 }
 
 static enum status link_open(struct link **link, const char *address, bool router,
                              struct link_options options, struct error *err)
 {
+    struct link *fresh = calloc(1, sizeof *fresh);
+    ASSERT(fresh);
     *link = NULL;
-    if (check_address(address, err))
-        return err ? err->status : STATUS_INVALID;
-    ASSERT(context);
-    void *socket = zmq_socket(context, router ? ZMQ_ROUTER : ZMQ_DEALER);
-    if (!socket)
-        return error_set(err, STATUS_IO, "no socket for %s: %s", address, zmq_strerror(errno));
-    set_options(socket, router, options);
-    if (router ? zmq_bind(socket, address) : zmq_connect(socket, address)) {
-        enum status status =
-            error_set(err, STATUS_IO, "cannot %s %s: %s", router ? "listen at" : "connect to",
-                      address, zmq_strerror(errno));
-        zmq_close(socket);
-        return status;
+    fresh->router = router;
+    enum status status = open_socket(fresh, address, options, err);
+    if (status == STATUS_OK) {
+        *link = fresh;
+        return STATUS_OK;
     }
-    *link = calloc(1, sizeof **link);
-    ASSERT(*link);
-    (*link)->socket = socket;
-    (*link)->router = router;
-    return STATUS_OK;
+    if (fresh->socket)
+        zmq_close(fresh->socket);
+    free(fresh);
+    return status;
 }
 
 enum status link_listen(struct link **link, const char *address, struct link_options options,
@@ -108,6 +168,11 @@ enum status link_connect(struct link **link, const char *address, struct link_op
                          struct error *err)
 {
     return link_open(link, address, false, options, err);
+}
+
+const char *link_address(const struct link *link)
+{
+    return link->address;
 }
 
 void link_close(struct link *link, int linger_ms)
@@ -180,6 +245,12 @@ static bool receive_message(struct link *link, struct link_message *message, boo
     return right && count == parts && zmq_msg_size(&message->frame[0]) <= LINK_HEADER_BYTES_MAX;
 }
 
+/* A server learns from the check of the peer's key who it is; a client has checked the server's. */
+static enum key_role role_of(const struct link *link, zmq_msg_t *frame)
+{
+    return link->router ? curve_role(zmq_msg_gets(frame, "User-Id")) : link->server;
+}
+
 enum status link_receive(struct link *link, struct link_message *message)
 {
     for (;;) {
@@ -187,6 +258,7 @@ enum status link_receive(struct link *link, struct link_message *message)
         zmq_msg_init(&message->frame[0]);
         zmq_msg_init(&message->frame[1]);
         if (receive_message(link, message, &got)) {
+            message->role = role_of(link, &message->frame[0]);
             message->header = zmq_msg_data(&message->frame[0]);
             message->header_size = zmq_msg_size(&message->frame[0]);
             message->payload = zmq_msg_data(&message->frame[1]);

@@ -1,12 +1,14 @@
 /* Links between processes: a ZeroMQ ROUTER that listens (dispatcher, coordinator) and DEALERs that
  * connect, with messages of exactly two frames, a header and a payload. What the frames mean
- * stands in engine/message.h. The sockets of one node are ipc:// paths in a folder of mode 0700;
- * link_open refuses every other transport, because a socket that the network can reach needs
- * CURVE and a list of allowed keys before it is bound. */
+ * stands in engine/message.h. The sockets of one node are ipc:// paths in a folder of mode 0700.
+ * A tcp:// address needs the keys of the job (link_secure): the server checks each peer's key
+ * against the list before a byte of it is heard, every message says which role sent it, and
+ * link_listen proves that strangers are kept out before it returns. */
 #ifndef FOLDMILL_LINK_H
 #define FOLDMILL_LINK_H
 
 #include "engine/base/error.h"
+#include "engine/keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,11 +19,14 @@ enum {
     LINK_PATH_MAX = 107,         /* bytes of an ipc path, without the NUL (sockaddr_un) */
     LINK_HEADER_BYTES_MAX = 256, /* of a first frame; longer ones are malformed */
     LINK_BYTES_MAX = 1 << 21,    /* of any frame: 1 MiB of payload and what may surround it */
+    LINK_ADDRESS_MAX = 280,      /* with the NUL */
 };
 
 struct link_options {
     int queue_max;          /* messages a peer may have waiting in each direction */
     size_t frame_bytes_max; /* larger frames end the connection; 0: LINK_BYTES_MAX */
+    enum key_role server;   /* link_connect over tcp: whose key the other end has; 0: KEY_HEAD */
+    bool insecure;          /* tcp without keys: only at 127.0.0.0/8 and ::1 */
 };
 
 /* Who a message came from: meaningful to the ROUTER that received it, until that peer's
@@ -30,6 +35,7 @@ enum { LINK_HUB = 0 };
 
 struct link_message {
     uint32_t peer;
+    enum key_role role; /* by its key; KEY_NONE: came without one (ipc, insecure) */
     const void *header, *payload; /* live until link_message_close */
     size_t header_size, payload_size;
     zmq_msg_t frame[2];
@@ -42,12 +48,20 @@ struct link;
 enum status link_context_open(struct error *err);
 void link_context_close(void);
 
-/* Binds a ROUTER at / connects a DEALER to address ("ipc:///folder/name"). STATUS_LIMIT: the path
- * is longer than LINK_PATH_MAX; STATUS_INVALID: not an ipc address; STATUS_IO. */
+/* Gives this process the keys of the job (a copy; wiped by link_context_close) and starts the
+ * thread that checks peers; after link_context_open, before the first tcp link, once. */
+enum status link_secure(const struct keys *keys, struct error *err);
+
+/* Binds a ROUTER at / connects a DEALER to address (link_address.h has the forms; a port of 0
+ * takes a free one). STATUS_LIMIT: a path longer than LINK_PATH_MAX; STATUS_INVALID: not an
+ * address, or tcp without keys; STATUS_REFUSED: strangers could connect, which the proof at the
+ * start found (curve.h; less than a second); STATUS_IO. */
 enum status link_listen(struct link **link, const char *address, struct link_options options,
                         struct error *err);
 enum status link_connect(struct link **link, const char *address, struct link_options options,
                          struct error *err);
+/* Where a link listens or connects to, with the port that was chosen. */
+const char *link_address(const struct link *link);
 /* NULL: nothing. What was not sent is lost, but for what goes out within linger_ms. */
 void link_close(struct link *link, int linger_ms);
 

@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
     &command_audit,
     &command_store,
     &command_doctor,
+    &command_keys,
     &command_work,
 };
 

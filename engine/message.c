@@ -36,6 +36,28 @@ bool message_same_item(const struct message *a, const struct message *b)
     return a->seq == b->seq && a->line == b->line && a->gen == b->gen && a->attempt == b->attempt;
 }
 
+static bool may_worker_say(enum message_type type)
+{
+    static const bool may[MESSAGE_TYPES] = {
+        [MESSAGE_HELLO] = true,   [MESSAGE_OUT] = true,  [MESSAGE_ERR] = true,
+        [MESSAGE_REFUSED] = true, [MESSAGE_MISS] = true, [MESSAGE_LOST] = true,
+        [MESSAGE_HB] = true,      [MESSAGE_DIED] = true, [MESSAGE_BYE] = true,
+    };
+    return may[type];
+}
+
+bool message_allowed(const struct message *message, enum key_role role)
+{
+    struct hello hello;
+    if (role != KEY_WORKER)
+        return true;
+    if (message->type != MESSAGE_HELLO)
+        return may_worker_say(message->type) &&
+               !(message->type == MESSAGE_BYE && message->flags & MESSAGE_FINAL);
+    struct span payload = {message->payload, message->size};
+    return hello_decode(payload, &hello, NULL) == STATUS_OK && hello.role != PEER_SINK;
+}
+
 void message_encode(const struct message *message, unsigned char header[MESSAGE_HEADER_BYTES])
 {
     ASSERT(message->type > MESSAGE_NONE && message->type < MESSAGE_TYPES);

@@ -43,6 +43,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "engine/keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -144,6 +145,11 @@ void message_encode(const struct message *message, unsigned char header[MESSAGE_
  * STATUS_CORRUPT: a checksum is wrong. Nothing in message is to be used then. */
 enum status message_decode(const void *header, size_t header_size, const void *payload,
                            size_t payload_size, struct message *message, struct error *err);
+
+/* Whether who came with a key of this role may send this message (KEY_NONE: a process of this node
+ * or of --insecure, which may send all). A worker's key says what workers and their agents say,
+ * and does not say HELLO as a sink. */
+bool message_allowed(const struct message *message, enum key_role role);
 
 /* The same item of the same line. */
 bool message_same_item(const struct message *a, const struct message *b);

@@ -16,7 +16,8 @@ enum status post_receive(struct link *link, struct link_message *raw, struct mes
 {
     while (link_receive(link, raw) == STATUS_OK) {
         if (message_decode(raw->header, raw->header_size, raw->payload, raw->payload_size, message,
-                           NULL) == STATUS_OK) {
+                           NULL) == STATUS_OK &&
+            message_allowed(message, raw->role)) {
             message->peer = raw->peer;
             return STATUS_OK;
         }
