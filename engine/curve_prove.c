@@ -38,9 +38,9 @@ static void own_address(const char *endpoint, char address[ADDRESS_MAX])
         snprintf(address, ADDRESS_MAX, "%s", endpoint);
 }
 
-static bool open_knock(void *context, const char *address, const char *name, bool stranger,
-                       struct knock *knock)
+static bool open_knock(void *context, const char *address, bool stranger, struct knock *knock)
 {
+    static _Atomic unsigned number; /* a name is free again only some time after its use */
     int zero = 0, never = -1, six = strchr(address, '[') != NULL;
     char public_key[KEY_TEXT + 1], secret[KEY_TEXT + 1], inside[64];
     knock->socket = zmq_socket(context, ZMQ_DEALER);
@@ -59,7 +59,7 @@ static bool open_knock(void *context, const char *address, const char *name, boo
         zmq_setsockopt(knock->socket, ZMQ_CURVE_SECRETKEY, secret, KEY_TEXT);
         explicit_bzero(secret, sizeof secret);
     }
-    snprintf(inside, sizeof inside, "inproc://foldmill-prove-%s", name);
+    snprintf(inside, sizeof inside, "inproc://foldmill-prove-%u", number++);
     return zmq_socket_monitor(knock->socket, inside, ZMQ_EVENT_ALL) == 0 &&
            zmq_connect(knock->monitor, inside) == 0 && zmq_connect(knock->socket, address) == 0;
 }
@@ -180,8 +180,8 @@ enum status curve_prove(void *context, const char *endpoint, struct error *err)
     enum status status;
     own_address(endpoint, address);
     curve_quiet(true);
-    if (open_knock(context, address, "own", false, &own) &&
-        open_knock(context, address, "strange", true, &strange) && open_bare(address, &bare)) {
+    if (open_knock(context, address, false, &own) && open_knock(context, address, true, &strange) &&
+        open_bare(address, &bare)) {
         wait_verdicts(&own, &strange, &bare);
         status = judge(address, &own, &strange, &bare, err);
     } else {
