@@ -335,7 +335,7 @@ static enum status sample_evaluate(struct evaluate_state *e, const struct sample
 {
     struct net_input input;
     struct net_loss loss;
-    enum status status = network_input(batch, b, arena, &input, err);
+    enum status status = network_input(net_config(e->net), batch, b, arena, &input, err);
     if (status != STATUS_OK || input.weight <= 0)
         return status;
     bool draw = e->has_baseline && e->drawn < e->maps && !e->context->replay;
@@ -375,19 +375,11 @@ static enum status evaluate_feed(void *state, const struct work *work, const str
 {
     (void)work, (void)out;
     struct evaluate_state *e = state;
-    int64_t samples, length, clusters;
-    enum status status = network_batch_sizes(in, &samples, &length, &clusters, err);
-    if (status != STATUS_OK)
-        return status;
-    const struct net_config *config = net_config(e->net);
-    if (length != config->length || clusters != config->clusters)
-        return error_set(
-            err, STATUS_INVALID,
-            "held-out crops have length %lld and %lld rows, the network was trained on "
-            "%lld and %lld: give both crop stages the same length and clusters",
-            (long long)length, (long long)clusters, (long long)config->length,
-            (long long)config->clusters);
-    for (int64_t b = 0; b < samples && status == STATUS_OK; b++) {
+    struct network_sizes sizes;
+    enum status status = network_batch_sizes(in, &sizes, err);
+    if (status == STATUS_OK)
+        status = network_fits(net_config(e->net), &sizes, "held-out crops", err);
+    for (int64_t b = 0; b < sizes.samples && status == STATUS_OK; b++) {
         struct arena_mark mark = arena_mark(arena);
         status = sample_evaluate(e, in, b, arena, err);
         arena_rewind(arena, mark);

@@ -43,21 +43,12 @@ static enum status train_open(void *state, struct stage_context *context, struct
 }
 
 /* The network for batches of these sizes, with the loaded checkpoint in it if there is one. */
-static enum status train_prepare(struct train_state *train, int64_t length, int64_t clusters,
+static enum status train_prepare(struct train_state *train, const struct network_sizes *sizes,
                                  struct error *err)
 {
-    if (train->net) {
-        const struct net_config *have = net_config(train->net);
-        if (have->length == length && have->clusters == clusters)
-            return STATUS_OK;
-        return error_set(err, STATUS_INVALID,
-                         "a batch of length %lld and %lld rows; the network was planned for %lld "
-                         "and %lld: all batches of a run have the same sizes",
-                         (long long)length, (long long)clusters, (long long)have->length,
-                         (long long)have->clusters);
-    }
-    struct net_config config =
-        network_config(&train->network, length, clusters, train->context->seed);
+    if (train->net)
+        return network_fits(net_config(train->net), sizes, "the crops of a batch", err);
+    struct net_config config = network_config(&train->network, sizes, train->context->seed);
     struct net_plan plan;
     enum status status = net_plan(&config, &plan, err);
     if (status == STATUS_OK)
@@ -88,7 +79,7 @@ static enum status train_sample(struct train_state *train, const struct sample *
     struct net_input input;
     struct net_loss loss;
     struct arena_mark mark = arena_mark(arena);
-    enum status status = network_input(batch, b, arena, &input, err);
+    enum status status = network_input(net_config(train->net), batch, b, arena, &input, err);
     if (status == STATUS_OK && input.weight > 0) {
         double weight = input.weight;
         input.position = position;
@@ -114,16 +105,16 @@ static enum status train_feed(void *state, const struct work *work, const struct
     (void)out;
     struct train_state *train = state;
     struct step_sums sums = {0};
-    int64_t samples, length, clusters;
-    enum status status = network_batch_sizes(in, &samples, &length, &clusters, err);
+    struct network_sizes sizes;
+    enum status status = network_batch_sizes(in, &sizes, err);
     if (status == STATUS_OK)
-        status = train_prepare(train, length, clusters, err);
+        status = train_prepare(train, &sizes, err);
     if (status != STATUS_OK)
         return status;
     net_gradient_clear(train->net);
     /* Dropout is keyed by the sample's place in the whole run, never by the batch's shape. */
-    uint64_t first = work->step * (uint64_t)samples;
-    for (int64_t b = 0; b < samples; b++) {
+    uint64_t first = work->step * (uint64_t)sizes.samples;
+    for (int64_t b = 0; b < sizes.samples; b++) {
         status = train_sample(train, in, b, first + (uint64_t)b, arena, &sums, err);
         if (status != STATUS_OK)
             return status;
@@ -187,12 +178,15 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
                                   struct error *err)
 {
     const struct train_state *train = state;
-    int64_t length = size['K' - 'A'], clusters = size['M' - 'A'];
+    struct network_sizes sizes = {.length = size['K' - 'A'],
+                                  .clusters = size['M' - 'A'],
+                                  .extra = size['E' - 'A'],
+                                  .templates = size['T' - 'A']};
     struct net_plan plan;
     char bytes[3][32];
-    if (length == 0 || clusters == 0)
+    if (sizes.length == 0 || sizes.clusters == 0)
         return STATUS_OK;
-    struct net_config config = network_config(&train->network, length, clusters, 0);
+    struct net_config config = network_config(&train->network, &sizes, 0);
     enum status status = net_plan(&config, &plan, err);
     if (status == STATUS_OK)
         fprintf(out,
@@ -253,8 +247,7 @@ static const struct param train_params[] = {
      .min = 0,
      .max = 3,
      .offset = AT(recycles),
-     .help = "Largest number of recycling passes; each step draws its own. This version's network "
-             "uses the last pass alone."},
+     .help = "Largest number of recycling passes; each step draws its own."},
     {.name = "learning_rate",
      .type = PARAM_FLOAT,
      .fallback = "1e-3",
@@ -318,7 +311,7 @@ static const struct param train_params[] = {
      .max = 1,
      .offset = AT(adam.ema_decay),
      .help = "Decay of the moving average of the weights, which evaluate uses."},
-    NETWORK_PARAMS(struct train_state, network),
+    NETWORK_PARAMS
     {.name = NULL},
 };
 

@@ -178,7 +178,8 @@ static struct net_input sample_make(const struct net_config *c)
     for (size_t i = 0; i < length; i++)
         index[i] = (int32_t)i;
     return (struct net_input){.target_feat = target, .residue_index = index, .seq_mask = ones,
-                              .msa_feat = msa, .msa_mask = ones, .true_msa = classes,
+                              .passes = 1, .pass = {{.msa_feat = msa, .msa_mask = ones}},
+                              .true_msa = classes,
                               .bert_mask = ones, .pseudo_beta = xyz, .pseudo_beta_mask = ones,
                               .weight = 1};
 }

@@ -29,6 +29,23 @@ void net_download(struct net *net, float *values, const void *from, size_t count
         values[i] = (float)wide[i];
 }
 
+static void upload_integers(struct net *net, const struct tensor *to, const int32_t *values)
+{
+    net->backend->copy_in(net->backend, to->data, values,
+                          (size_t)tensor_count(to) * sizeof *values);
+}
+
+/* value[count], rows of `length`, are all below `classes`. */
+static enum status check_classes(const char *name, const int32_t *value, size_t count,
+                                 size_t length, int32_t classes, struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (value[i] < 0 || value[i] >= classes)
+            return error_set(err, STATUS_INVALID, "%s row %zu residue %zu is %d; wanted 0 to %d",
+                             name, i / length, i % length, value[i], classes - 1);
+    return STATUS_OK;
+}
+
 /* Targets and their weights are made on the host and copied. */
 static enum status upload_targets(struct net *net, const struct pass *p,
                                   const struct net_input *in, struct error *err)
@@ -36,11 +53,10 @@ static enum status upload_targets(struct net *net, const struct pass *p,
     size_t length = (size_t)net->config.length, pairs = length * length;
     size_t cells = (size_t)net->config.clusters * length, most = pairs > cells ? pairs : cells;
     ASSERT(in->true_msa && in->bert_mask && in->pseudo_beta && in->pseudo_beta_mask);
-    for (size_t i = 0; i < cells; i++)
-        if (in->true_msa[i] < 0 || in->true_msa[i] >= MSA_CLASSES)
-            return error_set(err, STATUS_INVALID,
-                             "true_msa row %zu residue %zu is %d; wanted 0 to %d", i / length,
-                             i % length, in->true_msa[i], MSA_CLASSES - 1);
+    enum status status =
+        check_classes("true_msa", in->true_msa, cells, length, MSA_CLASSES, err);
+    if (status != STATUS_OK)
+        return status;
     int32_t *bin = malloc(most * sizeof *bin);
     float *weight = malloc(most * sizeof *weight);
     ASSERT(bin && weight);
@@ -55,22 +71,91 @@ static enum status upload_targets(struct net *net, const struct pass *p,
     return STATUS_OK;
 }
 
-enum status net_upload_input(struct net *net, const struct pass *p, const struct net_input *in,
-                             struct error *err)
+static enum status upload_templates(struct net *net, const struct trunk_pass *to,
+                                    const struct net_templates *from, struct error *err)
 {
-    size_t length = (size_t)net->config.length, cells = (size_t)net->config.clusters * length;
-    ASSERT(in->target_feat && in->residue_index && in->seq_mask && in->msa_feat && in->msa_mask);
-    net_upload(net, p->target.data, in->target_feat, length * TARGET_FEATURES);
-    net->backend->copy_in(net->backend, p->index.data, in->residue_index,
-                          length * sizeof *in->residue_index);
-    net_upload(net, p->msa.data, in->msa_feat, cells * MSA_FEATURES);
-    net_upload(net, net->masks.msa.data, in->msa_mask, cells);
+    size_t length = (size_t)net->config.length, count = (size_t)net->config.templates;
+    size_t rows = count * length, clusters = (size_t)net->config.clusters;
+    float any = 0;
+    ASSERT(from->type && from->beta && from->backbone && from->angle && from->mask);
+    enum status status =
+        check_classes("template_aatype", from->type, rows, length, TEMPLATE_TYPES, err);
+    if (status != STATUS_OK)
+        return status;
+    float *features = malloc(rows * TEMPLATE_ANGLE_FEATURES * sizeof *features);
+    float *third = malloc(rows * sizeof *third);
+    ASSERT(features && third);
+    for (size_t i = 0; i < count; i++) {
+        const struct template_atoms *atoms = &to->atoms[i];
+        upload_integers(net, &atoms->type, from->type + i * length);
+        net_upload(net, atoms->beta.data, from->beta + 3 * i * length, 3 * length);
+        net_upload(net, atoms->beta_mask.data, from->beta_mask + i * length, length);
+        net_upload(net, atoms->backbone.data, from->backbone + 9 * i * length, 9 * length);
+        net_upload(net, atoms->mask.data, from->backbone_mask + i * length, length);
+        any = from->mask[i] > 0 ? 1 : any;
+    }
+    template_angle_features((int64_t)rows, from->type, from->angle, from->other_angle,
+                            from->angle_mask, features);
+    for (size_t i = 0; i < rows; i++)
+        third[i] = from->angle_mask[7 * i + 2];
+    net_upload(net, to->template_angles.data, features, rows * TEMPLATE_ANGLE_FEATURES);
+    net_upload(net, to->template_mask.data, from->mask, count);
+    net_upload(net, to->template_any.data, &any, 1);
+    struct tensor mask = tensor_range(to->msa_mask, (int64_t)clusters, (int64_t)count);
+    net_upload(net, mask.data, third, rows);
+    free(features);
+    free(third);
+    return STATUS_OK;
+}
+
+static enum status upload_extra(struct net *net, const struct trunk_pass *to,
+                                const struct net_pass *from, struct error *err)
+{
+    size_t length = (size_t)net->config.length, cells = (size_t)net->config.extra * length;
+    ASSERT(from->extra_msa && from->extra_has_deletion && from->extra_deletion &&
+           from->extra_mask);
+    enum status status =
+        check_classes("extra_msa", from->extra_msa, cells, length, MSA_CLASSES, err);
+    if (status != STATUS_OK)
+        return status;
+    upload_integers(net, &to->extra_msa, from->extra_msa);
+    net_upload(net, to->extra_has.data, from->extra_has_deletion, cells);
+    net_upload(net, to->extra_deletion.data, from->extra_deletion, cells);
+    net_upload(net, to->extra_mask.data, from->extra_mask, cells);
+    return STATUS_OK;
+}
+
+static void upload_pair_mask(struct net *net, const struct trunk_pass *to, const float *mask)
+{
+    size_t length = (size_t)net->config.length;
     float *pair = malloc(length * length * sizeof *pair);
     ASSERT(pair);
     for (size_t i = 0; i < length; i++)
         for (size_t j = 0; j < length; j++)
-            pair[i * length + j] = in->seq_mask[i] * in->seq_mask[j];
-    net_upload(net, net->masks.pair.data, pair, length * length);
+            pair[i * length + j] = mask[i] * mask[j];
+    net_upload(net, to->pair_mask.data, pair, length * length);
     free(pair);
-    return p->losses ? upload_targets(net, p, in, err) : STATUS_OK;
+}
+
+enum status net_upload_input(struct net *net, const struct pass *p, const struct net_input *in,
+                             int number, struct error *err)
+{
+    const struct trunk_pass *to = &p->model.trunk;
+    const struct net_pass *from = &in->pass[number];
+    size_t length = (size_t)net->config.length, cells = (size_t)net->config.clusters * length;
+    ASSERT(in->target_feat && in->residue_index && in->seq_mask);
+    ASSERT(from->msa_feat && from->msa_mask);
+    net_upload(net, to->target.data, in->target_feat, length * TARGET_FEATURES);
+    upload_integers(net, &to->index, in->residue_index);
+    net_upload(net, to->msa.data, from->msa_feat, cells * MSA_FEATURES);
+    net_upload(net, to->msa_mask.data, from->msa_mask, cells);
+    upload_pair_mask(net, to, in->seq_mask);
+    enum status status = STATUS_OK;
+    if (net->config.extra > 0)
+        status = upload_extra(net, to, from, err);
+    if (status == STATUS_OK && net->config.templates > 0)
+        status = upload_templates(net, to, &in->templates, err);
+    if (status == STATUS_OK && p->losses)
+        status = upload_targets(net, p, in, err);
+    return status;
 }

@@ -86,8 +86,8 @@ void model_recycle(struct tape *t, const struct model_pass *pass, const struct r
     ASSERT(!t->recording);
     keep(t, tensor_range(pass->m.now, 0, 1), to->m);
     keep(t, pass->z.now, to->z);
-    if (pass->structure.atom.data || t->planning) {
-        const struct tensor *atom = &pass->structure.atom;
+    const struct tensor *atom = &pass->structure.atom;
+    if (atom->rank > 0) {
         tape_pick(t, (struct op_pick){.x = tensor_at(*atom, atom->dim[0] - 1),
                                       .index = pass->beta_atom,
                                       .y = to->beta});

@@ -6,158 +6,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void model_open(struct model *model, const struct net_config *c)
+/* Odd, so that seeds of passes never meet those of another small seed. */
+#define PASS_SEED 0x9e3779b97f4a7c15u
+
+static void open_parameters(struct net *net)
 {
-    struct block_sizes sizes = {.c_m = c->c_m,
-                                .c_z = c->c_z,
-                                .heads = c->heads,
-                                .head_dims = c->head_dims,
-                                .columns = c->column_attention ? COLUMNS_FULL : COLUMNS_NONE,
-                                .pair_heads = c->pair_heads,
-                                .pair_head_dims = c->pair_head_dims,
-                                .outer_hidden = c->outer_hidden,
-                                .triangle_hidden = c->triangle_hidden,
-                                .transition_factor = c->transition_factor,
-                                .dropout_msa = c->dropout_msa,
-                                .dropout_pair = c->dropout_pair};
-    params_open(&model->params);
-    model->embed = embed_declare(&model->params, "input_embedder", c->c_m, c->c_z);
-    for (int i = 0; i < c->blocks; i++) {
-        char prefix[PARAM_NAME_MAX];
-        snprintf(prefix, sizeof prefix, "evoformer.blocks.%d", i);
-        model->block[i] = block_declare(&model->params, prefix, &sizes, i);
-    }
-    model->heads = heads_declare(&model->params, "aux_heads", c->c_m, c->c_z);
+    struct model_sizes sizes = net_config_sizes(&net->config);
+    params_open(&net->params);
+    model_declare(&net->params, &sizes, &net->model);
 }
 
-/* Features and targets: memory first, values later. */
-static struct pass pass_open(struct net *net, bool losses)
+/* Where passes leave what the next one needs; data are set where there is memory. */
+static size_t carried_shape(struct net *net)
 {
-    struct tape *t = &net->tape;
-    enum tensor_kind real = net->backend->real;
-    int64_t length = net->config.length, rows = net->config.clusters, pairs = length * length;
-    struct pass p = {.losses = losses};
-    p.target = tape_constant(t, real, 2, length, TARGET_FEATURES, 1, 1);
-    p.index = tape_constant(t, TENSOR_I32, 1, length, 1, 1, 1);
-    p.msa = tape_constant(t, real, 3, rows, length, MSA_FEATURES, 1);
-    net->masks.msa = tape_constant(t, real, 2, rows, length, 1, 1);
-    net->masks.pair = tape_constant(t, real, 2, length, length, 1, 1);
-    net->masks.outer_norm = tape_constant(t, real, 2, length, length, 1, 1);
-    if (losses) {
-        p.distogram_bin = tape_constant(t, TENSOR_I32, 1, pairs, 1, 1, 1);
-        p.distogram_weight = tape_constant(t, real, 1, pairs, 1, 1, 1);
-        p.msa_class = tape_constant(t, TENSOR_I32, 1, rows * length, 1, 1, 1);
-        p.msa_weight = tape_constant(t, real, 1, rows * length, 1, 1, 1);
-    }
-    return p;
-}
-
-/* All ops of a forward pass. */
-static void pass_run(struct net *net, struct pass *p)
-{
-    struct tape *t = &net->tape;
-    struct tape_stream m, z;
     const struct net_config *c = &net->config;
-    tape_mask_norm(t, (struct op_mask_norm){.mask = net->masks.msa,
-                                            .y = net->masks.outer_norm,
-                                            .eps = OUTER_NORM_EPS});
-    if (c->column_attention)
-        net->masks.msa_columns = mask_turn(t, net->masks.msa);
-    net->masks.pair_columns = net->masks.pair; /* of residues that are there: symmetric */
-    embed_run(t, &net->model.embed, p->target, p->index, p->msa, 0, &m, &z);
-    for (int i = 0; i < c->blocks; i++) {
-        net->context[i] = (struct block_context){&net->model.block[i], &net->masks};
-        bool keep = c->keep_blocks < 0 || i >= c->blocks - c->keep_blocks;
-        tape_block(t, block_run, &net->context[i], &m, &z, keep);
-    }
-    struct tape_mark mark = tape_begin(t);
-    p->logits = distogram_run(t, &net->model.heads, &z);
-    if (p->losses) {
-        p->loss[0] = loss_run(t, p->logits, p->distogram_bin, p->distogram_weight);
-        p->loss[1] = loss_run(t, masked_msa_run(t, &net->model.heads, &m), p->msa_class,
-                              p->msa_weight);
-    }
-    /* Only now is the memory of what was not recorded given back: results are read before. */
-    tape_end(t, mark);
-}
-
-static void pass_back(struct net *net, const struct tensor loss[2], double weight)
-{
-    tape_seed_value(&net->tape, loss[0], weight * net->config.weight_distogram);
-    tape_seed_value(&net->tape, loss[1], weight * net->config.weight_masked_msa);
-    tape_back(&net->tape);
+    enum tensor_kind real = net->backend->real;
+    if (!c->recycling)
+        return 0;
+    net->carried = (struct recycled){tensor_make(NULL, real, 2, c->length, c->c_m, 1, 1),
+                                     tensor_make(NULL, real, 3, c->length, c->length, c->c_z, 1),
+                                     tensor_make(NULL, real, 2, c->length, 3, 1, 1)};
+    const struct recycled *all = &net->carried;
+    return (size_t)(tensor_count(&all->m) + tensor_count(&all->z) + tensor_count(&all->beta)) *
+           tensor_kind_bytes(real);
 }
 
 /* Runs the passes that will be used on a planning tape. */
 static struct tape_size plan_run(struct net *net)
 {
-    struct pass p;
+    struct pass *p = &net->pass;
     tape_open_plan(&net->tape, net->backend);
-    p = pass_open(net, true);
-    pass_run(net, &p);
-    pass_back(net, p.loss, 1);
+    *p = pass_open(net, true);
+    pass_run(net, p);
+    pass_back(net, p, 1);
     tape_reset(&net->tape, false);
-    p = pass_open(net, true);
-    pass_run(net, &p);
+    *p = pass_open(net, true);
+    pass_run(net, p);
+    if (net->config.recycling)
+        model_recycle(&net->tape, &p->model, &net->carried);
     struct tape_size size = tape_peak(&net->tape);
     tape_close(&net->tape);
     return size;
-}
-
-struct net_config net_config_default(void)
-{
-    return (struct net_config){.length = 64,
-                               .clusters = 32,
-                               .c_m = 64,
-                               .c_z = 64,
-                               .blocks = 4,
-                               .heads = 4,
-                               .head_dims = 16,
-                               .pair_head_dims = 16,
-                               .outer_hidden = 16,
-                               .triangle_hidden = 32,
-                               .transition_factor = 2,
-                               .keep_blocks = -1,
-                               .dropout_msa = 0.15,
-                               .dropout_pair = 0.25,
-                               .weight_distogram = 0.3,
-                               .weight_masked_msa = 2.0,
-                               .seed = 1};
-}
-
-enum status net_config_check(const struct net_config *c, struct error *err)
-{
-    const struct {
-        const char *name;
-        int64_t value, min, max;
-    } sizes[] = {
-        {"length", c->length, 1, 4096},
-        {"clusters", c->clusters, 1, 16384},
-        {"c_m", c->c_m, 1, 4096},
-        {"c_z", c->c_z, 1, 4096},
-        {"blocks", c->blocks, 0, NET_BLOCKS_MAX},
-        {"heads", c->heads, 1, 256},
-        {"head_dims", c->head_dims, 1, 1024},
-        {"column_attention", c->column_attention, 0, 1},
-        {"pair_heads", c->pair_heads, 0, 256},
-        {"pair_head_dims", c->pair_head_dims, 1, 1024},
-        {"outer_hidden", c->outer_hidden, 1, 256},
-        {"triangle_hidden", c->triangle_hidden, 1, 1024},
-        {"transition_factor", c->transition_factor, 1, 16},
-        {"keep_blocks", c->keep_blocks, -1, NET_BLOCKS_MAX},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i].value < sizes[i].min || sizes[i].value > sizes[i].max)
-            return error_set(err, STATUS_INVALID, "network: %s is %lld; wanted %lld to %lld",
-                             sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].min,
-                             (long long)sizes[i].max);
-    if (!(c->dropout_msa >= 0 && c->dropout_msa < 1 && c->dropout_pair >= 0 && c->dropout_pair < 1))
-        return error_set(err, STATUS_INVALID,
-                         "network: dropout is %g for the msa and %g for pairs; wanted 0 to below 1",
-                         c->dropout_msa, c->dropout_pair);
-    if (!isfinite(c->weight_distogram) || !isfinite(c->weight_masked_msa))
-        return error_set(err, STATUS_INVALID, "network: a loss weight is not finite");
-    return STATUS_OK;
 }
 
 enum status net_plan(const struct net_config *config, struct net_plan *plan, struct error *err)
@@ -170,14 +59,15 @@ enum status net_plan(const struct net_config *config, struct net_plan *plan, str
     ASSERT(net);
     net->config = *config;
     net->backend = &shapes;
-    model_open(&net->model, config);
+    open_parameters(net);
     plan->parameters = 0;
-    for (int i = 0; i < net->model.params.count; i++)
-        plan->parameters += net->model.params.item[i].count;
-    plan->weights_bytes = (size_t)net->model.params.size * tensor_kind_bytes(shapes.real);
-    plan->activations_bytes = plan_run(net).bytes;
+    for (int i = 0; i < net->params.count; i++)
+        plan->parameters += net->params.item[i].count;
+    plan->weights_bytes = (size_t)net->params.size * tensor_kind_bytes(shapes.real);
+    plan->activations_bytes = carried_shape(net);
+    plan->activations_bytes += plan_run(net).bytes;
     plan->total_bytes = BUFFERS * plan->weights_bytes + plan->activations_bytes;
-    params_close(&net->model.params);
+    params_close(&net->params);
     free(net);
     return STATUS_OK;
 }
@@ -190,21 +80,70 @@ void net_close(struct net *net)
     for (int i = 0; i < BUFFERS; i++)
         net->backend->release(net->backend, net->buffer[i]);
     net->backend->release(net->backend, net->norm);
-    params_close(&net->model.params);
+    net->backend->release(net->backend, net->carried.m.data);
+    net->backend->release(net->backend, net->carried.z.data);
+    net->backend->release(net->backend, net->carried.beta.data);
+    params_close(&net->params);
     free(net->host);
     free(net);
+}
+
+static void carried_clear(struct net *net)
+{
+    struct tensor all[3] = {net->carried.m, net->carried.z, net->carried.beta};
+    for (int i = 0; i < 3 && net->config.recycling; i++)
+        net->backend->ops.fill(net->backend, &(struct op_fill){.y = tensor_flat(all[i])});
 }
 
 /* One step on zeros: the ops' scratch gets its size, the device its handles and plans. */
 static void warm_up(struct net *net)
 {
+    struct pass *p = &net->pass;
     tape_reset(&net->tape, true);
-    struct pass p = pass_open(net, true);
-    net->backend->ops.fill(net->backend,
-                           &(struct op_fill){.y = tensor_flat(net->masks.msa), .value = 1});
-    pass_run(net, &p);
-    pass_back(net, p.loss, 0);
+    *p = pass_open(net, true);
+    carried_clear(net);
+    struct tensor mask = tensor_flat(p->model.trunk.msa_mask);
+    net->backend->ops.fill(net->backend, &(struct op_fill){.y = mask, .value = 1});
+    pass_run(net, p);
+    pass_back(net, p, 0);
     net_gradient_clear(net);
+}
+
+/* The largest array that travels between host and backend, in elements. */
+static size_t staging_count(const struct net *net)
+{
+    const struct net_config *c = &net->config;
+    int64_t counts[] = {c->clusters * c->length * MSA_FEATURES,
+                        c->length * c->length * DISTOGRAM_BINS,
+                        c->templates * c->length * TEMPLATE_ANGLE_FEATURES, c->extra * c->length,
+                        net->params.size}, most = 0;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        most = counts[i] > most ? counts[i] : most;
+    return (size_t)most;
+}
+
+/* All memory but the tape's. */
+static enum status allocate(struct net *net, struct error *err)
+{
+    struct backend *b = net->backend;
+    size_t real = tensor_kind_bytes(b->real), bytes = (size_t)net->params.size * real;
+    struct tensor *carried[3] = {&net->carried.m, &net->carried.z, &net->carried.beta};
+    size_t carried_bytes = carried_shape(net);
+    net->host_bytes = staging_count(net) * sizeof(double);
+    net->host = malloc(net->host_bytes);
+    ASSERT(net->host);
+    net->norm = b->alloc(b, real);
+    bool enough = net->norm != NULL;
+    for (int i = 0; i < BUFFERS; i++)
+        enough = (net->buffer[i] = b->alloc(b, bytes)) && enough;
+    for (int i = 0; i < 3 && carried_bytes; i++)
+        enough = (carried[i]->data = b->alloc(b, (size_t)tensor_count(carried[i]) * real)) &&
+                 enough;
+    if (!enough)
+        return error_set(err, STATUS_LIMIT,
+                         "no memory for %d x %zu bytes of parameters and %zu for recycling on %s",
+                         BUFFERS, bytes, carried_bytes, b->device);
+    return STATUS_OK;
 }
 
 enum status net_open(const struct net_config *config, struct backend *backend, struct net **out,
@@ -218,35 +157,20 @@ enum status net_open(const struct net_config *config, struct backend *backend, s
     ASSERT(net);
     net->config = *config;
     net->backend = backend;
-    model_open(&net->model, config);
+    open_parameters(net);
+    carried_shape(net);
     struct tape_size size = plan_run(net);
-    size_t real = tensor_kind_bytes(backend->real), bytes = (size_t)net->model.params.size * real;
-    for (int i = 0; i < BUFFERS; i++)
-        net->buffer[i] = backend->alloc(backend, bytes);
-    net->norm = backend->alloc(backend, real);
-    size_t largest = (size_t)(config->clusters * config->length * MSA_FEATURES);
-    size_t logits = (size_t)(config->length * config->length * DISTOGRAM_BINS);
-    size_t params = (size_t)net->model.params.size;
-    largest = largest > logits ? largest : logits;
-    net->host_bytes = (largest > params ? largest : params) * sizeof(double);
-    net->host = malloc(net->host_bytes);
-    ASSERT(net->host);
-    bool enough = net->norm != NULL;
-    for (int i = 0; i < BUFFERS; i++)
-        enough = enough && net->buffer[i];
-    if (!enough)
-        status = error_set(err, STATUS_LIMIT, "no memory for %d x %zu bytes of parameters on %s",
-                           BUFFERS, bytes, backend->device);
-    else
+    status = allocate(net, err);
+    if (status == STATUS_OK)
         status = tape_open(&net->tape, backend, size, net->buffer[NET_WEIGHTS],
                            net->buffer[NET_GRADIENTS], err);
     if (status != STATUS_OK) {
         net_close(net);
         return status;
     }
-    float *start = malloc(params * sizeof *start);
+    float *start = malloc((size_t)net->params.size * sizeof *start);
     ASSERT(start);
-    params_init(&net->model.params, config->seed, start);
+    params_init(&net->params, config->seed, start);
     net_write(net, NET_WEIGHTS, start);
     net_write(net, NET_EMA, start);
     free(start);
@@ -262,13 +186,13 @@ const struct net_config *net_config(const struct net *net)
 
 const struct params *net_params(const struct net *net)
 {
-    return &net->model.params;
+    return &net->params;
 }
 
 struct adam_buffers net_buffers(const struct net *net)
 {
     return (struct adam_buffers){.backend = net->backend,
-                                 .size = net->model.params.size,
+                                 .size = net->params.size,
                                  .weights = net->buffer[NET_WEIGHTS],
                                  .gradients = net->buffer[NET_GRADIENTS],
                                  .moment1 = net->buffer[NET_MOMENT1],
@@ -279,18 +203,18 @@ struct adam_buffers net_buffers(const struct net *net)
 void net_gradient_clear(struct net *net)
 {
     struct tensor all = tensor_make(net->buffer[NET_GRADIENTS], net->backend->real, 1,
-                                    net->model.params.size, 1, 1, 1);
+                                    net->params.size, 1, 1, 1);
     net->backend->ops.fill(net->backend, &(struct op_fill){.y = all});
 }
 
 void net_read(struct net *net, enum net_buffer which, float *values)
 {
-    net_download(net, values, net->buffer[which], (size_t)net->model.params.size);
+    net_download(net, values, net->buffer[which], (size_t)net->params.size);
 }
 
 void net_write(struct net *net, enum net_buffer which, const float *values)
 {
-    net_upload(net, net->buffer[which], values, (size_t)net->model.params.size);
+    net_upload(net, net->buffer[which], values, (size_t)net->params.size);
 }
 
 static double read_scalar(struct net *net, struct tensor t)
@@ -313,30 +237,51 @@ static struct net_loss read_losses(struct net *net, const struct pass *p)
     return loss;
 }
 
+/* All passes of a sample; the last one stays in net->pass, recorded where a backward follows. */
+static enum status passes_run(struct net *net, const struct net_input *input, bool recorded,
+                              bool losses, struct error *err)
+{
+    struct tape *t = &net->tape;
+    struct pass *p = &net->pass;
+    ASSERT(input->passes >= 1 && input->passes <= NET_PASSES_MAX);
+    ASSERT(input->passes == 1 || net->config.recycling);
+    carried_clear(net);
+    t->position = input->position;
+    for (int i = 0; i < input->passes; i++) {
+        bool last = i + 1 == input->passes;
+        t->seed = net->config.seed + (uint64_t)i * PASS_SEED; /* each pass drops others */
+        tape_reset(t, recorded && last);
+        *p = pass_open(net, losses && last);
+        enum status status = net_upload_input(net, p, input, i, err);
+        if (status != STATUS_OK) {
+            tape_reset(t, false);
+            return status;
+        }
+        if (last) {
+            pass_run(net, p);
+        } else {
+            model_run(t, &net->model, &p->model);
+            model_recycle(t, &p->model, &net->carried);
+        }
+    }
+    return STATUS_OK;
+}
+
 enum status net_forward(struct net *net, const struct net_input *input, struct net_loss *loss,
                         struct error *err)
 {
-    struct tape *t = &net->tape;
-    tape_reset(t, true);
-    t->dropout = true;
-    t->seed = net->config.seed;
-    t->position = input->position;
-    struct pass p = pass_open(net, true);
-    enum status status = net_upload_input(net, &p, input, err);
-    if (status != STATUS_OK) {
-        tape_reset(t, false);
+    net->tape.dropout = true;
+    enum status status = passes_run(net, input, true, true, err);
+    if (status != STATUS_OK)
         return status;
-    }
-    pass_run(net, &p);
-    net->loss[0] = p.loss[0], net->loss[1] = p.loss[1];
     net->weight = input->weight;
-    *loss = read_losses(net, &p);
+    *loss = read_losses(net, &net->pass);
     return STATUS_OK;
 }
 
 void net_backward(struct net *net)
 {
-    pass_back(net, net->loss, net->weight);
+    pass_back(net, &net->pass, net->weight);
     tape_reset(&net->tape, false); /* one backward for each forward */
 }
 
@@ -346,16 +291,13 @@ enum status net_predict(struct net *net, const struct net_input *input, bool ave
     struct tape *t = &net->tape;
     t->weights = net->buffer[averaged ? NET_EMA : NET_WEIGHTS];
     t->dropout = false;
-    tape_reset(t, false);
-    struct pass p = pass_open(net, loss != NULL);
-    enum status status = net_upload_input(net, &p, input, err);
-    if (status == STATUS_OK) {
-        pass_run(net, &p);
-        if (logits)
-            net_download(net, logits, p.logits.data, (size_t)tensor_count(&p.logits));
-        if (loss)
-            *loss = read_losses(net, &p);
+    enum status status = passes_run(net, input, false, loss != NULL, err);
+    if (status == STATUS_OK && logits) {
+        const struct tensor *from = &net->pass.model.distogram;
+        net_download(net, logits, from->data, (size_t)tensor_count(from));
     }
+    if (status == STATUS_OK && loss)
+        *loss = read_losses(net, &net->pass);
     t->weights = net->buffer[NET_WEIGHTS];
     tape_reset(t, false);
     return status;

@@ -1,40 +1,14 @@
-/* The network: embedder, Evoformer blocks, heads and losses over one tape. This is what the
- * trainer uses. All memory is one allocation each for weights, gradients, two moments, moving
- * average and activations, sized from the configuration alone before the first step. */
+/* The network and its losses over one tape, for samples of one size and any number of passes. This
+ * is what the trainer uses. All memory is one allocation each for weights, gradients, two moments,
+ * moving average and activations, sized from the configuration alone before the first step. */
 #ifndef FOLDMILL_KERNELS_NET_NET_H
 #define FOLDMILL_KERNELS_NET_NET_H
 
 #include "kernels/adam.h"
 #include "kernels/checkpoint.h"
-#include "kernels/net/params.h"
+#include "kernels/net/config.h"
 
-enum { NET_DISTOGRAM_BINS = 64, NET_MSA_CLASSES = 23, NET_BLOCKS_MAX = 96 };
-
-/* Sizes are fixed for the life of a network; shorter samples are padded and masked. */
-struct net_config {
-    int64_t length;   /* L: residues of a crop */
-    int64_t clusters; /* S: MSA rows */
-    int64_t c_m, c_z; /* channels of the MSA and of the pair representation */
-    int64_t blocks;
-    int64_t heads, head_dims;    /* of MSA row attention */
-    int64_t column_attention;    /* 1: with MSA column attention in every block; 0: without */
-    int64_t pair_heads, pair_head_dims; /* of triangle attention; 0 heads: without it */
-    int64_t outer_hidden;        /* of the outer product mean */
-    int64_t triangle_hidden;     /* of triangle multiplication */
-    int64_t transition_factor;   /* hidden / channels of the transitions */
-    int64_t keep_blocks;         /* how many blocks keep their activations for backward, the others
-                                    run again (same bits, less memory, more time); -1: all */
-    double dropout_msa, dropout_pair;
-    double weight_distogram, weight_masked_msa; /* of the losses */
-    uint64_t seed;               /* of the first weights and of dropout */
-};
-
-/* Crop 64, 32 clusters, c_m 64, c_z 64, 4 blocks, 4 heads; AF2's dropout (0.15, 0.25) and loss
- * weights (0.3, 2.0). */
-struct net_config net_config_default(void);
-
-/* STATUS_INVALID names the size that is out of range. */
-enum status net_config_check(const struct net_config *config, struct error *err);
+enum { NET_DISTOGRAM_BINS = 64, NET_MSA_CLASSES = 23, NET_PASSES_MAX = 4 };
 
 /* What a network will use, in bytes of the backend; from shapes alone, no device is touched. */
 struct net_plan {
@@ -45,14 +19,35 @@ struct net_plan {
 };
 enum status net_plan(const struct net_config *config, struct net_plan *plan, struct error *err);
 
-/* One sample, on the host, padded to L and S; borrowed for the call. */
+/* The features of one recycling pass. */
+struct net_pass {
+    const float *msa_feat;        /* [S,L,49] */
+    const float *msa_mask;        /* [S,L]; 0 on padding */
+    const int32_t *extra_msa;     /* [E,L], classes 0..22; this and the next three: where E > 0 */
+    const float *extra_has_deletion, *extra_deletion; /* [E,L] */
+    const float *extra_mask;      /* [E,L]; 0 on padding */
+};
+
+/* Templates: where T > 0. */
+struct net_templates {
+    const int32_t *type;          /* [T,L], 0..21 */
+    const float *beta, *beta_mask;         /* pseudo beta [T,L,3], Angstrom, and [T,L] */
+    const float *backbone, *backbone_mask; /* N, CA, C [T,L,3,3]; [T,L]: 1 where all are known */
+    const float *angle, *other_angle;      /* torsions [T,L,7,2] (sine, cosine), and alternative */
+    const float *angle_mask;      /* [T,L,7] */
+    const float *mask;            /* [T] */
+};
+
+/* One sample, on the host, padded to L, S, E and T; borrowed for the call. */
 struct net_input {
     const float *target_feat;      /* [L,22] */
     const int32_t *residue_index;  /* [L] */
     const float *seq_mask;         /* [L]; 0 on padding */
-    const float *msa_feat;         /* [S,L,49] */
-    const float *msa_mask;         /* [S,L]; 0 on padding */
-    const int32_t *true_msa;       /* [S,L], classes 0..22; used for losses: may be NULL */
+    struct net_templates templates;
+    int passes;                    /* 1 to NET_PASSES_MAX; 1 where the network does not recycle */
+    struct net_pass pass[NET_PASSES_MAX];
+    const int32_t *true_msa;       /* [S,L], classes 0..22, of the last pass; used for losses: may
+                                      be NULL */
     const float *bert_mask;        /* [S,L]; 1 where the masked-MSA loss looks; or NULL */
     const float *pseudo_beta;      /* [L,3], Angstrom; or NULL */
     const float *pseudo_beta_mask; /* [L]; or NULL */
@@ -81,9 +76,9 @@ struct adam_buffers net_buffers(const struct net *net);
 /* Gradients become zero: at the start of every step. */
 void net_gradient_clear(struct net *net);
 
-/* Forward with dropout, losses, and what backward needs is kept. true_msa, bert_mask, pseudo_beta
- * and its mask must be given. STATUS_INVALID: a class or a number of the input is out of range
- * (text names it); losses that are not finite are handed back as they are. */
+/* All passes with dropout, losses of the last one, and what its backward needs is kept. true_msa,
+ * bert_mask, pseudo_beta and its mask must be given. STATUS_INVALID: a class or a number of the
+ * input is out of range (text names it); losses that are not finite are handed back as they are. */
 enum status net_forward(struct net *net, const struct net_input *input, struct net_loss *loss,
                         struct error *err);
 

@@ -7,8 +7,6 @@ struct saved_head {
     uint64_t version, config_bytes, step, epoch, position, journal_bytes;
 };
 
-_Static_assert(sizeof(struct net_config) % 8 == 0, "no padding at the end of the configuration");
-
 struct span saved_pack(const struct saved *saved, struct arena *arena)
 {
     struct saved_head head = {.version = SAVED_VERSION,

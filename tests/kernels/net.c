@@ -17,6 +17,28 @@ static struct net_config small(void)
     return c;
 }
 
+/* With templates, extra rows and recycling. */
+static struct net_config whole(void)
+{
+    struct net_config c = small();
+    c.blocks = 1, c.recycling = true;
+    c.extra = 4, c.extra_blocks = 1, c.extra_c_m = 6, c.extra_heads = 2, c.extra_head_dims = 3;
+    c.templates = 2, c.template_blocks = 1, c.template_c = 5;
+    c.template_heads = 2, c.template_head_dims = 3;
+    return c;
+}
+
+/* Sample `number` of the network's kind, with that many passes. */
+static struct net_input sample_of(struct arena *arena, const struct net_config *c, uint64_t number,
+                                  int64_t padding, int passes)
+{
+    struct net_input in = sample_make(arena, c, number, padding);
+    struct rng rng = rng_open(number, 1, 0, "sample", 0);
+    if (c->recycling)
+        sample_add(arena, &rng, c, passes, &in);
+    return in;
+}
+
 static struct net *open_net(const struct net_config *c, struct backend *b)
 {
     struct net *net;
@@ -33,15 +55,15 @@ static struct net_loss forward(struct net *net, const struct net_input *in)
     return loss;
 }
 
-Test(net, gradient_against_differences)
+/* Of one pass: what is recycled has no gradient. */
+static void check_gradient(struct net_config c)
 {
-    struct net_config c = small();
     struct backend *b = cpu_backend_open_double(2);
     struct net *net = open_net(&c, b);
     struct arena arena;
     arena_open(&arena, 0);
     weights_shake(&arena, net, 0.1f);
-    struct net_input in = sample_make(&arena, &c, 3, 2);
+    struct net_input in = sample_of(&arena, &c, 3, 2, 1);
     in.weight = 1.5;
     size_t count = (size_t)net_params(net)->size;
     float *gradient = arena_zero(&arena, count, sizeof *gradient);
@@ -69,6 +91,39 @@ Test(net, gradient_against_differences)
                       (double)gradient[i]);
         }
     }
+    net_close(net);
+    b->close(b);
+    arena_close(&arena);
+}
+
+Test(net, gradient_against_differences)
+{
+    check_gradient(small());
+}
+
+Test(net, gradient_with_templates_and_extra_rows_against_differences)
+{
+    check_gradient(whole());
+}
+
+/* What the first pass found changes what the second one says, and the sample's features do in every
+ * pass; dropout off. */
+Test(net, passes_recycle)
+{
+    struct net_config c = whole();
+    c.dropout_msa = c.dropout_pair = 0;
+    struct backend *b = cpu_backend_open_double(2);
+    struct net *net = open_net(&c, b);
+    struct arena arena;
+    arena_open(&arena, 0);
+    weights_shake(&arena, net, 0.1f);
+    struct net_input in = sample_of(&arena, &c, 3, 2, 3), alone = in, same = in;
+    alone.passes = 1, alone.pass[0] = in.pass[2];
+    same.pass[0] = in.pass[1];
+    double three = forward(net, &in).total, one = forward(net, &alone).total;
+    cr_assert(three != one, "three passes: %g, the last alone: %g", three, one);
+    cr_assert(three != forward(net, &same).total, "the first pass's features are seen");
+    cr_assert(three == forward(net, &in).total, "nothing stays from the sample before");
     net_close(net);
     b->close(b);
     arena_close(&arena);
@@ -104,7 +159,7 @@ static struct net_loss train(const struct net_config *c, int threads, int steps,
     for (int step = 1; step <= steps; step++) {
         net_gradient_clear(net);
         for (uint64_t s = 0; s < 2; s++) {
-            struct net_input in = sample_make(&arena, c, 2 * (uint64_t)(step % 5) + s, 1);
+            struct net_input in = sample_of(&arena, c, 2 * (uint64_t)(step % 5) + s, 1, 3);
             loss = forward(net, &in);
             net_backward(net);
         }
@@ -152,6 +207,8 @@ Test(net, threads_do_not_change_a_bit)
     struct net_config c = net_config_default();
     c.length = 33, c.clusters = 12, c.blocks = 1;
     check_same_training(&c, 1, &c, 3, "threads");
+    c = whole();
+    check_same_training(&c, 1, &c, 3, "threads, three passes");
 }
 
 Test(net, recomputed_blocks_give_the_same_bits_in_less_memory)
@@ -163,6 +220,9 @@ Test(net, recomputed_blocks_give_the_same_bits_in_less_memory)
     check_same_training(&c, 2, &again, 2, "one of three blocks kept");
     again.keep_blocks = 0;
     check_same_training(&c, 2, &again, 2, "no block kept");
+    struct net_config all = whole(), few = whole();
+    few.keep_blocks = few.keep_extra = 0;
+    check_same_training(&all, 2, &few, 2, "three passes, no block kept");
     cr_assert(net_plan(&c, &keep, NULL) == STATUS_OK, "plan");
     cr_assert(net_plan(&again, &recompute, NULL) == STATUS_OK, "plan");
     cr_assert(recompute.activations_bytes * 3 < keep.activations_bytes * 2,
@@ -217,12 +277,12 @@ Test(net, padding_is_not_seen)
     float *target = arena_zero(&arena, target_count, sizeof *target);
     float *msa = arena_zero(&arena, msa_count, sizeof *msa);
     memcpy(target, in.target_feat, target_count * sizeof *target);
-    memcpy(msa, in.msa_feat, msa_count * sizeof *msa);
+    memcpy(msa, in.pass[0].msa_feat, msa_count * sizeof *msa);
     for (size_t i = 0; i < target_count; i++)
         target[i] = i / 22 >= USED ? 9.0f : target[i];
     for (size_t i = 0; i < msa_count; i++)
         msa[i] = i / 49 % LENGTH >= USED ? -7.0f : msa[i];
-    in.target_feat = target, in.msa_feat = msa;
+    in.target_feat = target, in.pass[0].msa_feat = msa;
     cr_assert(net_predict(net, &in, false, two, NULL, &err) == STATUS_OK, "%s", err.text);
     for (int i = 0; i < LENGTH; i++)
         for (int j = 0; j < LENGTH; j++) {
@@ -319,6 +379,10 @@ Test(net, refuses_bad_input_and_sizes)
     c.heads = 0;
     cr_assert(net_open(&c, b, &none, &err) == STATUS_INVALID && !none, "no heads");
     cr_assert(strstr(err.text, "heads is 0; wanted 1 to 256") != NULL, "%s", err.text);
+    c = whole();
+    c.extra = 0;
+    cr_assert(net_open(&c, b, &none, &err) == STATUS_INVALID && !none, "no extra rows");
+    cr_assert(strstr(err.text, "extra rows is 0; wanted 1 to 65536") != NULL, "%s", err.text);
     net_close(net);
     b->close(b);
     arena_close(&arena);

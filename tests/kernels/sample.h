@@ -7,6 +7,54 @@
 #include "engine/base/rng.h"
 #include "kernels/net/net.h"
 
+/* Numbers in an arena: normal where below is 0, else integers below it. */
+static inline float *sample_floats(struct arena *arena, struct rng *rng, int64_t count,
+                                   uint32_t below)
+{
+    float *x = arena_zero(arena, (size_t)count + 1, sizeof *x);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = below ? (float)rng_below(rng, below) : rng_normal(rng);
+    return x;
+}
+
+static inline int32_t *sample_classes(struct arena *arena, struct rng *rng, int64_t count,
+                                      uint32_t below)
+{
+    int32_t *x = arena_zero(arena, (size_t)count + 1, sizeof *x);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = (int32_t)rng_below(rng, below);
+    return x;
+}
+
+/* Templates, extra rows and further passes, where the network takes them. */
+static inline void sample_add(struct arena *arena, struct rng *rng, const struct net_config *c,
+                              int passes, struct net_input *in)
+{
+    int64_t cells = c->extra * c->length, rows = c->templates * c->length;
+    int64_t clusters = c->clusters * c->length;
+    in->templates = (struct net_templates){.type = sample_classes(arena, rng, rows, 22),
+                                           .beta = sample_floats(arena, rng, 3 * rows, 0),
+                                           .beta_mask = sample_floats(arena, rng, rows, 2),
+                                           .backbone = sample_floats(arena, rng, 9 * rows, 0),
+                                           .backbone_mask = sample_floats(arena, rng, rows, 2),
+                                           .angle = sample_floats(arena, rng, 14 * rows, 0),
+                                           .other_angle = sample_floats(arena, rng, 14 * rows, 0),
+                                           .angle_mask = sample_floats(arena, rng, 7 * rows, 2),
+                                           .mask = sample_floats(arena, rng, c->templates, 2)};
+    for (int i = 0; i < passes; i++) {
+        struct net_pass *p = &in->pass[i];
+        if (i > 0) {
+            p->msa_mask = in->pass[0].msa_mask;
+            p->msa_feat = sample_floats(arena, rng, clusters * 49, 2);
+        }
+        p->extra_msa = sample_classes(arena, rng, cells, 23);
+        p->extra_has_deletion = sample_floats(arena, rng, cells, 2);
+        p->extra_deletion = sample_floats(arena, rng, cells, 0);
+        p->extra_mask = sample_floats(arena, rng, cells, 2);
+    }
+    in->passes = passes;
+}
+
 /* padding: residues at the end that are masked. Arrays come from arena. */
 static inline struct net_input sample_make(struct arena *arena, const struct net_config *c,
                                            uint64_t number, int64_t padding)
@@ -45,8 +93,8 @@ static inline struct net_input sample_make(struct arena *arena, const struct net
     return (struct net_input){.target_feat = target,
                               .residue_index = index,
                               .seq_mask = seq_mask,
-                              .msa_feat = msa,
-                              .msa_mask = msa_mask,
+                              .passes = 1,
+                              .pass = {{.msa_feat = msa, .msa_mask = msa_mask}},
                               .true_msa = classes,
                               .bert_mask = bert,
                               .pseudo_beta = xyz,
