@@ -228,6 +228,7 @@ static void request_new(struct dispatch *d, const struct message *in)
     item->gen = in->gen;
     item->attempt = in->attempt;
     item->recycles = in->arg;
+    item->start = (int64_t)in->seq - in->stage;
     item->flags = in->flags & (MESSAGE_IMPATIENT | MESSAGE_SOLO);
     item_store(d, row, in);
     item_queue(d, row);

@@ -1,10 +1,12 @@
 /* The dispatcher's side of the protocol, as a pure step: queues, credits and blame for all lines
  * of a node. Everything in it is soft: it may be killed at any time, and then sinks ask again.
  * It never reads payloads; it remembers which process made one, so that a block that nobody will
- * read goes back. Every message costs a constant number of table look-ups.
+ * read goes back. Every message costs a constant number of table look-ups, and a walk over the
+ * waiting items that it goes before.
  *
  * A worker belongs to a pool: the process type of one stage, which may serve several (line,
- * stage) pairs. Pools give urgent work first, then lines of a lower rank, then lines in turn. */
+ * stage) pairs. Pools give urgent work first, then lines of a lower rank, then lines in turn; of
+ * one stage of a line what is to be begun first, by seq less lead. */
 #ifndef FOLDMILL_DISPATCH_H
 #define FOLDMILL_DISPATCH_H
 
@@ -19,6 +21,7 @@ enum {
     DISPATCH_WORKERS_MAX = 4096,
     DISPATCH_RANKS_MAX = 64,
     DISPATCH_CREDITS = 2,
+    DISPATCH_DEAR = 4,            /* what takes as long as so many gets a process alone */
     DISPATCH_COPIES_MAX = 2,      /* of one item being worked on at the same time */
     DISPATCH_HELD_MS = 2000,      /* T of rule 5 */
     DISPATCH_SILENT_MS = 5000,    /* without a word: given up */
@@ -83,6 +86,7 @@ struct dispatch_place {
     uint64_t worker_inc;     /* WHERE_RUNNING */
     uint32_t worker_index;
     int64_t since_ms;        /* in this state */
+    bool urgent, solo;       /* of a request that somebody waits for; of a struck item */
 };
 /* Fills up to max places of the item (its copies), returns how many. */
 int dispatch_why(const struct dispatch *dispatch, uint16_t line, uint64_t seq,

@@ -17,6 +17,33 @@ void list_append(struct row_list *list, struct item *items, uint32_t row)
     list->tail = row;
 }
 
+static bool item_before(const struct item *a, const struct item *b)
+{
+    return a->start != b->start ? a->start < b->start : a->seq < b->seq;
+}
+
+/* Puts the item behind all that are to be begun before it. Most come in turn, so that the walk from
+ * the end is short. */
+static void list_sort_in(struct row_list *list, struct item *items, uint32_t row)
+{
+    uint32_t before = list->tail;
+    while (before != NOBODY && item_before(&items[row], &items[before]) &&
+           !MUTANT(MUTANT_FORGETS_LEAD))
+        before = items[before].queue.prev;
+    if (before == list->tail) {
+        list_append(list, items, row);
+        return;
+    }
+    uint32_t after = before == NOBODY ? list->head : items[before].queue.next;
+    items[row].queue = (struct link_row){before, after};
+    items[after].queue.prev = row;
+    if (before == NOBODY)
+        list->head = row;
+    else
+        items[before].queue.next = row;
+    list->count++;
+}
+
 void list_remove(struct row_list *list, struct item *items, uint32_t row)
 {
     struct link_row link = items[row].queue;
@@ -109,7 +136,7 @@ void item_queue(struct dispatch *d, uint32_t row)
 {
     struct item *item = &d->items[row];
     ASSERT(item->where == WHERE_FREE);
-    list_append(queue_of(d, item), d->items, row);
+    list_sort_in(queue_of(d, item), d->items, row);
     item->where = WHERE_QUEUED;
     item->since_ms = d->now_ms;
     stage_of(d, item->line, item->stage)->counts.queued++;

@@ -71,12 +71,25 @@ static uint64_t place_of(uint16_t pool, uint32_t index)
     return (uint64_t)pool << 32 | index;
 }
 
+/* It has a dear item in hand or next: what is given to it now would wait for that. */
+static bool worker_long(const struct dispatch *d, const struct worker *worker)
+{
+    int64_t usual = d->pools[worker->pool].all.count;
+    for (int i = 0; i < DISPATCH_CREDITS; i++) {
+        const struct item *item = worker->entry[i] == NOBODY ? NULL : &d->items[worker->entry[i]];
+        if (item && (int64_t)item->seq - item->start >= DISPATCH_DEAR * usual)
+            return true;
+    }
+    return false;
+}
+
 /* Puts the worker into the list of its free credits, if it may be given work. */
 static void worker_list(struct dispatch *d, uint32_t row)
 {
     struct worker *worker = &d->workers[row];
     ASSERT(worker->credits >= 0 && worker->credits <= DISPATCH_CREDITS);
-    if (worker->listed || worker->credits == 0 || worker->solo || worker->retiring_ms >= 0)
+    if (worker->listed || worker->credits == 0 || worker->solo || worker->retiring_ms >= 0 ||
+        worker_long(d, worker))
         return;
     workers_append(d, &d->pools[worker->pool].free[worker->credits], row, false);
     worker->listed = true;

@@ -37,7 +37,9 @@ int dispatch_why(const struct dispatch *d, uint16_t line, uint64_t seq,
                                                   .where = (enum where)item->where,
                                                   .worker_inc = worker ? worker->inc : 0,
                                                   .worker_index = worker ? worker->index : 0,
-                                                  .since_ms = item->since_ms};
+                                                  .since_ms = item->since_ms,
+                                                  .urgent = item->flags & MESSAGE_IMPATIENT,
+                                                  .solo = item->flags & MESSAGE_SOLO};
     }
     return count;
 }

@@ -24,6 +24,7 @@ struct row_list {
 struct item {
     uint64_t seq, producer; /* inc of who made the payload; 0: a sink's key */
     uint64_t key;           /* parked: hash of the key and of the line that fills it */
+    int64_t start;          /* its seq, less its lead: queues are sorted by it, then by seq */
     int64_t since_ms;       /* in its present state */
     int64_t due_ms;         /* parked: when the key is called again */
     int64_t parked_ms;      /* parked: since when without a look */
@@ -59,7 +60,7 @@ struct pool {
 };
 
 struct stage_row {
-    struct row_list queue[2]; /* items: 1 those that somebody waits for now */
+    struct row_list queue[2]; /* items by start: 1 those that somebody waits for now */
     struct dispatch_counts counts;
 };
 
@@ -118,7 +119,7 @@ uint32_t item_new(struct dispatch *d, uint16_t line, uint64_t seq);
 /* Forgets a copy that is in no queue and at no worker. */
 void item_drop(struct dispatch *d, uint32_t row);
 void item_store(struct dispatch *d, uint32_t row, const struct message *from);
-/* Puts it at the end of its queue / takes it out of the queue or the parking place. */
+/* Puts it into its queue / takes it out of the queue or the parking place. */
 void item_queue(struct dispatch *d, uint32_t row);
 void item_unqueue(struct dispatch *d, uint32_t row);
 void item_park(struct dispatch *d, uint32_t row);

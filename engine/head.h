@@ -12,6 +12,10 @@
  * a sample is, i32; beside cluster_size and length. */
 #define HEAD_STORE_FIELD "store"
 
+/* The field of a list's entry that says what work on the sample costs, f32, in any unit: a source
+ * may give it (scan: the bytes of its inputs); of a record it is the bytes of its arrays. */
+#define HEAD_COST_FIELD "cost"
+
 struct head_store {
     const char *path;
     struct store *store; /* NULL: not there yet */
@@ -53,6 +57,13 @@ bool head_weighs(const struct job *job, int line);
 
 /* Positions of an epoch of a line whose list has count samples, before padding. */
 uint64_t head_length(const struct job *job, int line, uint64_t count);
+
+/* (*leads)[sample]: by how many positions work on it is begun before its turn, so that what is dear
+ * does not come last: while one process works on a sample that costs as much as n usual ones, all
+ * of them together do n * processes positions. Follows from the list and the graph's `workers`
+ * alone, and orders work only, never what a step takes. Memory is arena's, 6 bytes a sample. */
+enum status head_leads(const struct head *head, const struct job *job, int line,
+                       struct arena *arena, uint16_t **leads, struct error *err);
 
 /* For a filling line: position -> index in its list, in the order in which the lines that read its
  * store will want the records in their first epoch; then all others as listed. */

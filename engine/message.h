@@ -11,7 +11,8 @@
  *                         sink asks again for all that it waits for (sink_step does)
  *   REFUSE   -> all       payload: why, in words, with what to do; the receiver ends or logs
  *   CHALLENGE dispatcher -> any   "I do not know you": answer with HELLO
- *   REQ      sink -> dispatcher   arg: recycling passes; flags SOLO, IMPATIENT; payload: the key
+ *   REQ      sink -> dispatcher   arg: recycling passes; stage: its lead, the positions by which it
+ *                         may be begun before its turn; flags SOLO, IMPATIENT; payload: the key
  *   WORK     dispatcher -> worker   arg: recycling passes; inc: the worker meant; flags SOLO,
  *                         BLOCK; payload: the key (first stage) or the item
  *   OUT      worker -> dispatcher   result; flags BLOCK, EMPTY; payload: the item

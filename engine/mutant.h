@@ -19,6 +19,7 @@ enum mutant {
     MUTANT_ANSWERS_EARLY,     /* 12: the coordinator answers before its record is durable */
     MUTANT_NEVER_WAKES,       /* 13: an urgent key is called once, and its commit wakes nobody */
     MUTANT_TRUSTS_FLIGHT,     /* 14: a strike for every failure, also those without blame */
+    MUTANT_FORGETS_LEAD,      /* 15: queues as requests come, whatever their samples cost */
     MUTANTS
 };
 

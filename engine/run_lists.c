@@ -72,6 +72,7 @@ static enum status list_record(const struct wanted *wanted, struct store *store,
     if (status != STATUS_OK)
         return status;
     sample_add_text(&sample, arena, "split", span_of(entry->split));
+    sample_add_f32(&sample, arena, HEAD_COST_FIELD, (float)entry->raw_bytes);
     if (wanted->number >= 0)
         sample_add_i32(&sample, arena, HEAD_STORE_FIELD, wanted->number);
     if (wanted->weighed)

@@ -87,6 +87,14 @@ static int64_t deadline(const struct sink *sink, uint32_t attempt)
     return wait > sink->config.deadline_max_ms ? sink->config.deadline_max_ms : wait;
 }
 
+/* The window bounds how far dear samples go first, so that nothing else waits for ever. */
+static uint16_t lead_of(const struct sink *sink, uint64_t index)
+{
+    uint64_t most = (uint64_t)sink->config.window * sink->config.rank_count;
+    uint16_t lead = sink->config.lead ? sink->config.lead[index] : 0;
+    return lead < most ? lead : (uint16_t)most;
+}
+
 void slot_ask(struct sink *sink, struct slot *slot, bool again)
 {
     char key[MESSAGE_KEY_MAX + 1];
@@ -120,6 +128,7 @@ void slot_ask(struct sink *sink, struct slot *slot, bool again)
                                .seq = slot->seq,
                                .attempt = slot->attempt,
                                .arg = recycles,
+                               .stage = lead_of(sink, slot->index),
                                .size = size,
                                .payload = key,
                                .flags = (uint16_t)((hurry ? MESSAGE_IMPATIENT : 0) |

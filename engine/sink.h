@@ -68,6 +68,9 @@ struct sink_config {
     uint64_t seq_end;        /* one past the last seq: epochs * positions, or less (whole steps) */
     uint32_t recycles_max;
     int64_t deadline_min_ms, deadline_max_ms; /* 0: defaults */
+    /* [order.count] by how many positions work on each sample is begun before its turn, as far as
+     * the window goes (head_leads); borrowed. NULL: in turn. */
+    const uint16_t *lead;
     /* Pure look-ups in the frozen list. key: writes at most MESSAGE_KEY_MAX bytes, returns how
      * many. find (stores): the index of key, or ORDER_EMPTY. */
     void *user;

@@ -101,6 +101,10 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
         end = terms->steps_max * process->batch;
     if (process->runner.stage->next)
         end = 0; /* each pass is begun when the stage says so */
+    uint16_t *leads;
+    status = head_leads(head, job, process->line, &process->arena, &leads, err);
+    if (status != STATUS_OK)
+        return status;
     struct sink_config config = {
         .job = job->id,
         .inc = inc,
@@ -115,6 +119,7 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
         .retries_first = process->ordered,
         .seq_end = end,
         .recycles_max = terms->recycles_max,
+        .lead = leads,
         .user = process,
         .key = key_of,
         .find = find_key,

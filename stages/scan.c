@@ -42,6 +42,7 @@ struct found {
     float resolution;
     char digest[DIGEST_TEXT];
     struct span files; /* a line for each file: its digest and its name */
+    uint64_t bytes;    /* of the structure, alignments and template hits, unpacked */
 };
 
 struct scan {
@@ -87,10 +88,11 @@ static enum status digest_make(struct scan *scan, struct span content, struct fo
     char *files = file_line(&scan->file, "", XXH3_128bits(content.data, content.size),
                             found->structure);
     enum status status = STATUS_OK;
+    found->bytes = content.size;
     for (int i = 0; i < 2; i++)
         while (status == STATUS_OK && span_line(&rests[i], &line)) {
             XXH128_hash_t hash;
-            status = inputs_digest(&scan->inputs, line, &hash, err);
+            status = inputs_digest(&scan->inputs, line, &hash, &found->bytes, err);
             if (status == STATUS_OK) {
                 XXH3_128bits_update(state, &hash, sizeof hash);
                 files = file_line(&scan->file, files, hash, line);
@@ -267,6 +269,7 @@ static enum status give(struct scan *scan, struct error *err)
         sample_add_text(&sample, &scan->file, "input_digest",
                         (struct span){found->digest, DIGEST_TEXT});
         sample_add_text(&sample, &scan->file, "input_files", found->files);
+        sample_add_f32(&sample, &scan->file, "cost", (float)found->bytes);
         status = scan->source->emit(scan->source, &sample, err);
     }
     return status;
@@ -429,7 +432,7 @@ static const char *const scan_out[] = {
     "structure:u8[P]",    "chain:u8[C]", "alignment:u8[A]",     "template_hits:u8[H]",
     "row:u8[R]",          "entry:u8[E]", "split:u8[S]",         "cluster:i32",
     "cluster_size:i32",   "length:i32",  "input_digest:u8[32]", "resolution:f32",
-    "release_date:u8[D]", "input_files:u8[F]", NULL};
+    "release_date:u8[D]", "input_files:u8[F]", "cost:f32", NULL};
 
 const struct stage stage_scan = {
     .abi = STAGE_ABI,

@@ -118,7 +118,7 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
 }
 
 /* A file's name, size and time stand for its bytes. */
-static enum status stamp(struct span line, XXH128_hash_t *hash, struct error *err)
+static enum status stamp(struct span line, struct input_digest *digest, struct error *err)
 {
     char text[INPUT_LINE_MAX + 128], path[INPUT_PATH_MAX + 1];
     struct input input;
@@ -132,29 +132,33 @@ static enum status stamp(struct span line, XXH128_hash_t *hash, struct error *er
     int size =
         snprintf(text, sizeof text, "%.*s %lld %lld.%09ld", (int)line.size, line.data,
                  (long long)info.st_size, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
-    *hash = XXH3_128bits(text, (size_t)size);
+    digest->hash = XXH3_128bits(text, (size_t)size);
+    digest->bytes = (uint64_t)(input.piece ? input.length : info.st_size);
     return STATUS_OK;
 }
 
 /* Of the unpacked bytes, of which only a buffer is ever in memory. */
-static enum status digest_read(struct span line, struct arena *scratch, XXH128_hash_t *hash,
-                               struct error *err)
+static enum status digest_read(struct span line, struct arena *scratch,
+                               struct input_digest *digest, struct error *err)
 {
     struct lines lines;
     struct span name, piece;
     XXH3_state_t *state = XXH3_createState();
     ASSERT(state && XXH3_128bits_reset(state) == XXH_OK);
     enum status status = input_lines(line, ALIGNMENT_BYTES_MAX, scratch, &name, &lines, err);
-    while (status == STATUS_OK && (status = lines_piece(&lines, &piece, err)) == STATUS_OK)
+    digest->bytes = 0;
+    while (status == STATUS_OK && (status = lines_piece(&lines, &piece, err)) == STATUS_OK) {
         XXH3_128bits_update(state, piece.data, piece.size);
+        digest->bytes += piece.size;
+    }
     lines_close(&lines);
-    *hash = XXH3_128bits_digest(state);
+    digest->hash = XXH3_128bits_digest(state);
     XXH3_freeState(state);
     return status == STATUS_EMPTY ? STATUS_OK : status;
 }
 
 enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
-                          struct error *err)
+                          uint64_t *bytes, struct error *err)
 {
     bool fresh;
     int number = names_add(&inputs->lines, line, &fresh);
@@ -167,19 +171,20 @@ enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t
     }
     struct input_digest *digest = &inputs->digest[number];
     if (!digest->known && inputs->stamps) {
-        enum status status = stamp(line, &digest->hash, err);
+        enum status status = stamp(line, digest, err);
         if (status != STATUS_OK)
             return status;
         digest->known = true;
     }
     if (!digest->known) {
         struct arena_mark mark = arena_mark(inputs->scratch);
-        enum status status = digest_read(line, inputs->scratch, &digest->hash, err);
+        enum status status = digest_read(line, inputs->scratch, digest, err);
         if (status != STATUS_OK)
             return status;
         digest->known = true;
         arena_rewind(inputs->scratch, mark);
     }
     *hash = digest->hash;
+    *bytes += digest->bytes;
     return STATUS_OK;
 }

@@ -12,6 +12,7 @@
 /* The digest of an input, which many chains may share. */
 struct input_digest {
     XXH128_hash_t hash;
+    uint64_t bytes; /* unpacked; with stamps, of its file or piece */
     bool known;
 };
 
@@ -50,8 +51,8 @@ enum status inputs_index(struct inputs *inputs, const struct param_paths *indice
                          struct error *err);
 
 /* The hash of an input's bytes (unpacked), read once; with stamps, of the line and the size and
- * time of its file. STATUS as input_read. */
+ * time of its file. bytes: added to. STATUS as input_read. */
 enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
-                          struct error *err);
+                          uint64_t *bytes, struct error *err);
 
 #endif

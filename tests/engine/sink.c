@@ -160,6 +160,17 @@ Test(sink, asks_for_its_window_with_the_passes_of_each_step)
     arena_close(&rig.arena);
 }
 
+Test(sink, leads_go_as_far_as_the_window)
+{
+    static const uint16_t lead[5] = {0, 3, 4, 5, 65535};
+    struct sink_config config = config_of(true);
+    config.lead = lead;
+    run_from_start(config);
+    for (int i = 0; i < 4; i++)
+        cr_assert(mailbox_nth(&rig.box, MESSAGE_REQ, i)->stage == (lead[i] < 4 ? lead[i] : 4));
+    arena_close(&rig.arena);
+}
+
 Test(sink, steps_in_order_and_the_window_moves)
 {
     static struct sink_batch batch;

@@ -57,6 +57,10 @@ static void world_open(uint64_t seed, bool slow)
     for (int line = 0; line < LINES; line++)
         for (uint64_t seq = 0; seq < SEQS; seq++)
             world.sample[line][seq] = order_index(&world.order[line], seq);
+    for (uint32_t line = 0; line < LINES; line++)
+        for (uint32_t key = 0; key < KEYS; key++)
+            world.lead[line][key] =
+                key % 3 == seed % 3 ? (uint16_t)((seed + 7 * line + 5 * key) % 17) : 0;
     for (int line = 0; line < LINES; line++)
         for (int key = 0; key < KEYS; key++)
             if (chance(70)) {

@@ -175,6 +175,7 @@ struct world {
     int64_t done_ms;
     struct order order[LINES];
     uint64_t sample[LINES][SEQS]; /* which one stands where: order_index, made once */
+    uint16_t lead[LINES][KEYS];   /* of each sample; some are longer than the windows */
     struct stats stats;
     char why[300];
 

@@ -5,9 +5,40 @@
 #include <stdio.h>
 #include <string.h>
 
+static int64_t start_of(uint32_t line, uint64_t seq)
+{
+    uint64_t index = world.sample[line][seq];
+    uint16_t lead = index == ORDER_EMPTY ? 0 : world.lead[line][index];
+    uint16_t most = line == FILL ? WINDOW_FILL : RANKS * WINDOW_TRAIN;
+    return (int64_t)seq - (lead < most ? lead : most);
+}
+
+/* I11: what is given to a worker was to be begun before all that waits for the same stage; what
+ * somebody waits for comes first. */
+static void turn_check(const struct message *work)
+{
+    struct dispatch_place place[4];
+    bool urgent = false;
+    if (work->flags & MESSAGE_SOLO)
+        return;
+    for (int i = dispatch_why(world.dispatch, work->line, work->seq, place, 4); i-- > 0;)
+        if (place[i].where == WHERE_RUNNING && place[i].attempt == work->attempt)
+            urgent = place[i].urgent;
+    for (uint64_t seq = 0; seq < (work->line == FILL ? KEYS : SEQS); seq++)
+        for (int i = dispatch_why(world.dispatch, work->line, seq, place, 4); i-- > 0;)
+            if (place[i].where == WHERE_QUEUED && place[i].stage == work->stage && !place[i].solo &&
+                (place[i].urgent > urgent ||
+                 (place[i].urgent == urgent &&
+                  start_of(work->line, seq) < start_of(work->line, work->seq))))
+                broken("I11 line %u stage %u: seq %llu is begun before %llu", work->line,
+                       work->stage, (unsigned long long)work->seq, (unsigned long long)seq);
+}
+
 static void put_dispatch(void *user, const struct message *message)
 {
     (void)user;
+    if (message->type == MESSAGE_WORK)
+        turn_check(message);
     net_send(DISPATCH, message);
 }
 

@@ -82,6 +82,7 @@ void sink_start(enum actor actor)
         .deadline_max_ms = 3000,
         .key = key_of,
         .find = find_key,
+        .lead = world.lead[line],
     };
     arena_reset(&s->arena);
     if (sink_open(&s->sink, &config, &s->arena, &err) != STATUS_OK)

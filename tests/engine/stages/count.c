@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 struct count_state {
-    int64_t first, count, held_out_every;
+    int64_t first, count, held_out_every, dear_every, dear;
 };
 
 static enum status count_list(void *memory, struct source *source, struct error *err)
@@ -25,6 +25,8 @@ static enum status count_list(void *memory, struct source *source, struct error 
         sample_add_i32(&sample, &arena, "number", (int32_t)i);
         sample_add_i32(&sample, &arena, "cluster_size", (int32_t)(1 + i % 4));
         sample_add_i32(&sample, &arena, "length", i % 8 < 4 ? 100 : 600);
+        if (state->dear_every)
+            sample_add_f32(&sample, &arena, "cost", i % state->dear_every ? 1 : (float)state->dear);
         bool out = state->held_out_every && i % state->held_out_every == 0;
         sample_add_text(&sample, &arena, "split", out ? SPAN("held_out") : SPAN("train"));
         sample_add_text(&sample, &arena, "input_digest", span_of(key));
@@ -56,11 +58,28 @@ static const struct param count_params[] = {
      .min = 0,
      .max = 1e7,
      .help = "Every so many samples one is held out; 0: none."},
+    {.name = "dear_every",
+     .type = PARAM_INT,
+     .offset = offsetof(struct count_state, dear_every),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e7,
+     .help = "Every so many samples one is listed as dear; 0: no costs are listed.",
+     .free = true},
+    {.name = "dear",
+     .type = PARAM_INT,
+     .offset = offsetof(struct count_state, dear),
+     .fallback = "100",
+     .min = 0,
+     .max = 1e7,
+     .help = "What a dear one costs; others cost 1.",
+     .free = true},
     {0},
 };
 
 static const char *const count_out[] = {"number:i32",  "cluster_size:i32",   "length:i32",
-                                        "split:u8[A]", "input_digest:u8[B]", NULL};
+                                        "split:u8[A]", "input_digest:u8[B]", "cost:f32?",
+                                        NULL};
 
 const struct stage stage_count = {
     .abi = STAGE_ABI,
