@@ -6,6 +6,8 @@
 static const struct command *const commands[] = {
     &command_run,
     &command_status,
+    &command_scale,
+    &command_drain,
     &command_validate,
     &command_stages,
     &command_schema,

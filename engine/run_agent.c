@@ -341,6 +341,15 @@ static enum status start(struct run *run, struct run_child child, const char *na
     return supervise_start(run->supervisor, &spec, &started, err);
 }
 
+enum status run_start_worker(struct run *run, int stage, int index, struct error *err)
+{
+    char name[SUPERVISE_NAME_MAX + 1];
+    struct run_child child = {.kind = CHILD_WORKER, .stage = stage, .index = index};
+    snprintf(child.role, sizeof child.role, "worker:%d:%d", stage, index);
+    snprintf(name, sizeof name, "%.60s.%d", run->job.graph->stages[stage].name, index);
+    return start(run, child, name, err);
+}
+
 static enum status start_all(struct run *run, struct error *err)
 {
     char name[SUPERVISE_NAME_MAX + 1];
@@ -349,12 +358,8 @@ static enum status start_all(struct run *run, struct error *err)
     for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
         for (int k = 0;
              run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers && status == STATUS_OK;
-             k++) {
-            child = (struct run_child){.kind = CHILD_WORKER, .stage = i};
-            snprintf(child.role, sizeof child.role, "worker:%d:%d", i, k);
-            snprintf(name, sizeof name, "%.60s.%d", run->job.graph->stages[i].name, k);
-            status = start(run, child, name, err);
-        }
+             k++)
+            status = run_start_worker(run, i, k, err);
     for (int i = 0; i < run->job.graph->line_count && status == STATUS_OK; i++) {
         child = (struct run_child){.kind = CHILD_SINK, .line = i};
         snprintf(child.role, sizeof child.role, "sink:%d", i);
@@ -437,7 +442,7 @@ bool run_agent_loop(struct run *run)
             fail(run, err.text);
         if (supervise_interrupts(run->supervisor) > 1)
             return false;
-        if (supervise_interrupts(run->supervisor) && !run->draining) {
+        if ((supervise_interrupts(run->supervisor) || run->drain_asked) && !run->draining) {
             run->draining = true;
             log_info("stopping: what is in flight is finished and saved (once more: at once)");
             drain_kind(run, true);

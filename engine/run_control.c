@@ -1,6 +1,8 @@
 /* What people ask of a running engine over its control socket. */
 #include "engine/run_count.h"
 
+#include "engine/base/log.h"
+
 #include <string.h>
 
 static enum status do_status(struct run *run, FILE *body)
@@ -11,12 +13,119 @@ static enum status do_status(struct run *run, FILE *body)
     return STATUS_OK;
 }
 
+/* A request may name the node that it is for; "" is every node. */
+static enum status check_node(const struct run *run, const char *node, struct error *err)
+{
+    return !*node || strcmp(node, run->node) == 0
+               ? STATUS_OK
+               : error_set(err, STATUS_INVALID, "there is no node '%.64s' in this run; it has: %s",
+                           node, run->node);
+}
+
+/* The stage of that name which has workers of its own. */
+static int find_stage(const struct run *run, const char *name, struct error *err)
+{
+    const char *names[GRAPH_STAGES_MAX + 1];
+    const struct graph *graph = run->job.graph;
+    int count = 0;
+    for (int i = 0; i < graph->stage_count; i++) {
+        bool same = strcmp(graph->stages[i].name, name) == 0;
+        if (run->job.pool[i] >= 0 && same)
+            return i;
+        if (same) {
+            error_set(err, STATUS_INVALID,
+                      "'%s' has no workers: it runs inside the process of its list or sink", name);
+            return -1;
+        }
+        if (run->job.pool[i] >= 0)
+            names[count++] = graph->stages[i].name;
+    }
+    names[count] = NULL;
+    const char *near = text_suggest(span_of(name), names);
+    error_set(err, STATUS_INVALID, "there is no stage '%.64s'%s%s%s", name,
+              near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return -1;
+}
+
+/* Makes the workers 0 to wanted-1 of a stage run, and lets the others finish what they have and
+ * go. Counters of workers that went stay in the sums. */
+static enum status scale(struct run *run, int stage, int wanted, struct error *err)
+{
+    struct graph_stage *row = &run->job.graph->stages[stage];
+    static bool there[GRAPH_WORKERS_MAX];
+    enum status status = STATUS_OK;
+    memset(there, 0, sizeof there);
+    for (int i = 0; i < supervise_count(run->supervisor); i++) {
+        const struct run_child *child = &run->children[i];
+        if (child->kind != CHILD_WORKER || child->stage != stage)
+            continue;
+        there[child->index] = true;
+        if (child->index >= wanted)
+            supervise_drain(run->supervisor, i);
+        else if (child->index >= row->workers)
+            supervise_resume(run->supervisor, i);
+    }
+    int reached = wanted;
+    for (int k = 0; k < wanted && status == STATUS_OK; k++)
+        if (!there[k] && (status = run_start_worker(run, stage, k, err)) != STATUS_OK)
+            reached = k;
+    row->workers = reached;
+    if (status != STATUS_OK)
+        error_prefix(err, "%s has %d workers, not %d", row->name, reached, wanted);
+    return status;
+}
+
+static enum status do_scale(struct run *run, const char *const *words, FILE *body,
+                            struct error *err)
+{
+    int64_t wanted;
+    enum status status = check_node(run, words[3], err);
+    if (status != STATUS_OK)
+        return status;
+    int stage = find_stage(run, words[1], err);
+    if (stage < 0)
+        return err->status;
+    if (!text_int(span_of(words[2]), 0, GRAPH_WORKERS_MAX, &wanted))
+        return error_set(err, STATUS_INVALID, "%s wants a number of workers from 0 to %d, not '%s'",
+                         words[1], GRAPH_WORKERS_MAX, words[2]);
+    if (run->draining || run->stopping)
+        return error_set(err, STATUS_BUSY, "the run is ending: it starts no workers any more");
+    int before = run->job.graph->stages[stage].workers;
+    status = scale(run, stage, (int)wanted, err);
+    log_info("scale: %s had %d workers, now %d", words[1], before,
+             run->job.graph->stages[stage].workers);
+    if (status == STATUS_OK)
+        fprintf(body,
+                "%s: %d -> %d workers on %s, until this engine ends (at the next start the graph "
+                "and --set %s.workers=N decide)\n",
+                words[1], before, (int)wanted, run->node, words[1]);
+    if (status == STATUS_OK && wanted == 0)
+        fprintf(body, "%s makes nothing until it has workers again\n", words[1]);
+    return status;
+}
+
+/* As SIGTERM does, but by name. The node is all of the run as long as the run has one. */
+static enum status do_drain(struct run *run, const char *const *words, FILE *body,
+                            struct error *err)
+{
+    enum status status = check_node(run, words[1], err);
+    if (status != STATUS_OK)
+        return status;
+    run->drain_asked = true;
+    fprintf(body, "%s finishes what is in flight, saves, and ends\n", run->node);
+    return STATUS_OK;
+}
+
 static enum status handle(void *user, const char *const *words, int count, FILE *body,
                           struct error *err)
 {
     struct run *run = user;
     if (count == 1 && strcmp(words[0], "status") == 0)
         return do_status(run, body);
+    if (count == 2 && strcmp(words[0], "drain") == 0)
+        return do_drain(run, words, body, err);
+    if (count == 4 && strcmp(words[0], "scale") == 0)
+        return do_scale(run, words, body, err);
     return error_set(err, STATUS_INVALID,
                      "this engine (" FOLDMILL_VERSION ") does not know the request '%.64s' with "
                      "%d arguments",

@@ -32,6 +32,7 @@ enum child_kind { CHILD_HUB, CHILD_WORKER, CHILD_SINK };
 struct run_child {
     enum child_kind kind;
     int stage, line; /* of a worker; of a sink */
+    int index;       /* of a worker in its stage */
     uint64_t starts; /* that stand in processes.tsv */
     bool finished;   /* a sink: all done */
     int failures;    /* of a sink in a row without a step */
@@ -68,6 +69,7 @@ struct run {
     bool welcome; /* the dispatcher knows us */
     int64_t hello_ms;
     bool draining, stopping, finishing, failed;
+    bool drain_asked; /* over the control socket */
     char failure[ERROR_TEXT_MAX];
 
     FILE *log, *metrics, *processes;
@@ -91,6 +93,7 @@ struct run {
 enum status run_lists_make(struct run *run, struct error *err);
 
 /* run_agent.c */
+enum status run_start_worker(struct run *run, int stage, int index, struct error *err);
 enum status run_agent_open(struct run *run, struct error *err);
 /* Runs to the end; true when all sinks did what they had to, or drained. */
 bool run_agent_loop(struct run *run);

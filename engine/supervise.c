@@ -427,6 +427,14 @@ void supervise_drain(struct supervisor *supervisor, int number)
     say(child, TALK_DRAIN);
 }
 
+void supervise_resume(struct supervisor *supervisor, int number)
+{
+    struct child *child = supervisor->child[number];
+    child->stopping = false;
+    if (!child->pid && !child->restart_ms)
+        child->restart_ms = clock_ms();
+}
+
 void supervise_finish(struct supervisor *supervisor, int number)
 {
     say(supervisor->child[number], TALK_FINISH);

@@ -109,6 +109,8 @@ int supervise_interrupts(const struct supervisor *supervisor);
 
 void supervise_drain(struct supervisor *supervisor,
                      int child); /* tells it, and restarts it no more */
+/* Takes a drain back: the child is started (again), when it has ended at the latest. */
+void supervise_resume(struct supervisor *supervisor, int child);
 void supervise_finish(struct supervisor *supervisor, int child); /* says TALK_FINISH */
 void supervise_kill(struct supervisor *supervisor, int child);   /* SIGKILL, no restart */
 

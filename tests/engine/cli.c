@@ -23,9 +23,8 @@ static int run(const char *arguments)
 
 Test(cli, help_stands_everywhere)
 {
-    static const char *const commands[] = {"run",   "validate", "stages", "schema",
-                                           "store", "replay",   "why",    "doctor", "audit",
-                                           "status"};
+    static const char *const commands[] = {"run", "validate", "stages", "schema", "store", "replay",
+                                           "why", "doctor",   "audit",  "status", "scale", "drain"};
     cr_assert(run("") == 2 && strstr(output, "usage: foldmill COMMAND"));
     cr_assert(run("--help") == 0);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -61,7 +60,8 @@ Test(cli, wrong_use_says_what_is_right_and_exits_2)
             strstr(output, "--set:1:1: error: unknown setting 'lenght'; did you mean 'length'?"),
         "%s", output);
     cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --role gpu") == 2 &&
-                  strstr(output, "no stage of the graph says `on: gpu`"), "%s", output);
+                  strstr(output, "no stage of the graph says `on: gpu`"),
+              "%s", output);
     cr_assert(run("stages zzz") == 2 && strstr(output, "no stage 'zzz'"), "%s", output);
     cr_assert(run("store ls /nowhere") != 0 && strstr(output, "/nowhere"), "%s", output);
     cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s",
