@@ -79,6 +79,23 @@ static enum status open_stages(struct sink_process *process, struct error *err)
     return status;
 }
 
+/* Memory for what comes. A step needs all of its samples at once, so only a store's sink can be
+ * told to take one after another. */
+static void open_slots(struct sink_process *process)
+{
+    uint64_t memory = process->job->graph->stages[process->plan->sink].memory_bytes;
+    process->held_max = SINK_HELD_BYTES_MAX;
+    if (memory && memory / 4 < process->held_max)
+        process->held_max = (size_t)memory / 4;
+    process->keep_bytes = process->held_max / process->window;
+    if (!process->ordered)
+        process->parked =
+            arena_zero(&process->arena, process->window, sizeof *process->parked);
+    process->slots = arena_zero(&process->arena, process->window, sizeof *process->slots);
+    for (uint32_t i = 0; i < process->window; i++)
+        arena_open(&process->slots[i].arena, 2 * SAMPLE_BYTES_MAX);
+}
+
 static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_t inc,
                              struct error *err)
 {
@@ -128,9 +145,7 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
     gauge_set(process->life.page, GAUGE_TOTAL, (int64_t)order.positions);
     gauge_set(process->life.page, GAUGE_STEPS_TOTAL, (int64_t)(end / process->batch));
     process->told = arena_zero(&process->arena, count / 8 + 1, 1);
-    process->slots = arena_zero(&process->arena, process->window, sizeof *process->slots);
-    for (uint32_t i = 0; i < process->window; i++)
-        arena_open(&process->slots[i].arena, 2 * SAMPLE_BYTES_MAX);
+    open_slots(process);
     return sink_open(&process->sink, &config, &process->arena, err);
 }
 

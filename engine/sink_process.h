@@ -24,13 +24,25 @@ enum {
     SINK_COMMIT_MS = 10000, /* longest wait for the coordinator at the end */
 };
 
+/* Payloads that a store's sink holds at most until they are stored, or a quarter of its `memory:`
+ * if that is less; one that is larger alone comes when nothing else is held. What finds no room
+ * waits in the shared memory of who made it. */
+#define SINK_HELD_BYTES_MAX ((size_t)512 << 20)
+
 /* What is kept under a slot of the window. */
 struct sink_slot {
     struct arena arena; /* of the payload */
+    size_t held_bytes;  /* of the payload, until it is stored */
     struct sample sample;
     uint64_t seq, inc; /* of the process that made it */
     uint32_t attempt;
     int64_t asked_ms, came_ms;
+};
+
+/* DATA that waits for room: it is as if it had not come yet. */
+struct sink_parked {
+    struct message message;
+    unsigned char payload[SHM_DESCRIPTOR_BYTES];
 };
 
 struct sink_process {
@@ -51,6 +63,10 @@ struct sink_process {
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
     bool ordered;
+    size_t held_max;     /* filling sinks: bytes of payloads at a time */
+    size_t keep_bytes;   /* of a slot's memory, between payloads */
+    struct sink_parked *parked; /* [window], the pump's alone, in the order of their coming */
+    uint32_t parked_count;
 
     pthread_mutex_t lock; /* over all below, but a slot that is HAVE is the main thread's */
     pthread_cond_t change;
@@ -58,6 +74,7 @@ struct sink_process {
     int wake;                  /* eventfd: the main thread has put something into a backlog */
     struct sink *sink;
     struct sink_slot *slots;
+    size_t held_bytes; /* the sum of the slots' */
     struct backlog to_hub, to_coordinator;
     unsigned char *told; /* bits by index: its refusal stands in the table */
     bool drain, finishing, ending, lost_agent;

@@ -50,7 +50,15 @@ static enum status keep(struct sink_process *process, struct sink_slot *slot,
         memcpy(payload, data->payload, bytes);
     }
     metric_add(process->life.page, METRIC_BYTES_IN, bytes);
-    return wire_decode((struct span){payload, bytes}, NULL, &slot->arena, &slot->sample, err);
+    enum status status =
+        wire_decode((struct span){payload, bytes}, NULL, &slot->arena, &slot->sample, err);
+    if (status == STATUS_OK) {
+        slot->held_bytes = bytes;
+        pthread_mutex_lock(&process->lock);
+        process->held_bytes += bytes;
+        pthread_mutex_unlock(&process->lock);
+    }
+    return status;
 }
 
 static void give_back(struct sink_process *process, const struct message *data)
@@ -59,6 +67,54 @@ static void give_back(struct sink_process *process, const struct message *data)
         return;
     struct shm_descriptor descriptor = shm_descriptor_decode(data->payload);
     lifeline_return(&process->life, &descriptor);
+}
+
+static bool is_block(const struct message *data)
+{
+    return data->type == MESSAGE_DATA && data->flags & MESSAGE_BLOCK &&
+           data->size == SHM_DESCRIPTOR_BYTES;
+}
+
+/* Whether the payload fits beside what is held. Nothing may be held for ever, so that one that is
+ * larger than all room comes alone. */
+static bool has_room(struct sink_process *process, const struct message *data)
+{
+    uint64_t bytes = shm_descriptor_decode(data->payload).bytes;
+    pthread_mutex_lock(&process->lock);
+    size_t held = process->held_bytes;
+    pthread_mutex_unlock(&process->lock);
+    return held == 0 || (held < process->held_max && bytes <= process->held_max - held);
+}
+
+static bool is_wanted(struct sink_process *process, const struct message *data)
+{
+    pthread_mutex_lock(&process->lock);
+    bool wanted = sink_slot(process->sink, data) >= 0;
+    pthread_mutex_unlock(&process->lock);
+    return wanted;
+}
+
+/* Leaves a payload where it is until there is room. To the protocol it has not come yet: if that
+ * takes too long, the position is asked for again, and the newer payload takes the older one's
+ * place. False: it need not wait. */
+static bool park(struct sink_process *process, const struct message *data)
+{
+    if (process->ordered || !is_block(data) || !is_wanted(process, data) ||
+        (process->parked_count == 0 && has_room(process, data)))
+        return false;
+    uint32_t at = 0;
+    while (at < process->parked_count && process->parked[at].message.seq != data->seq)
+        at++;
+    struct sink_parked *parked = &process->parked[at];
+    if (at < process->parked_count)
+        give_back(process, &parked->message);
+    else
+        process->parked_count++; /* wanted positions are those of the window */
+    ASSERT_INT(process->parked_count, <=, process->window);
+    parked->message = *data;
+    memcpy(parked->payload, data->payload, sizeof parked->payload);
+    parked->message.payload = parked->payload;
+    return true;
 }
 
 /* The payload is copied without the lock: the slot is asked for, so nobody else looks at it. */
@@ -101,13 +157,33 @@ static void take(struct sink_process *process, struct message *message, uint32_t
     pthread_mutex_unlock(&process->lock);
 }
 
+/* What has waited, as long as there is room. */
+static void unpark(struct sink_process *process)
+{
+    uint32_t taken = 0;
+    for (; taken < process->parked_count; taken++) {
+        struct message *data = &process->parked[taken].message;
+        if (is_wanted(process, data) && !has_room(process, data))
+            break;
+        take(process, data, SINK_TO_DISPATCH);
+    }
+    if (taken == 0)
+        return;
+    process->parked_count -= taken;
+    memmove(process->parked, process->parked + taken,
+            process->parked_count * sizeof *process->parked);
+    for (uint32_t i = 0; i < process->parked_count; i++)
+        process->parked[i].message.payload = process->parked[i].payload;
+}
+
 static void receive(struct sink_process *process, struct link *link, uint32_t from)
 {
     struct link_message raw;
     struct message message;
     uint64_t bad = 0;
     while (post_receive(link, &raw, &message, &bad) == STATUS_OK) {
-        take(process, &message, from);
+        if (!park(process, &message))
+            take(process, &message, from);
         link_message_close(&raw);
     }
     if (bad)
@@ -166,6 +242,7 @@ void *sink_pump(void *memory)
         }
         if (waits[3].ready)
             hear_agent(process);
+        unpark(process);
         receive(process, process->hub, SINK_TO_DISPATCH);
         receive(process, process->coordinator, SINK_TO_COORDINATE);
         pthread_mutex_lock(&process->lock);

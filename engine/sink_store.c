@@ -82,7 +82,15 @@ static enum status bury(struct sink_process *process, const struct sink_item *it
     return status;
 }
 
-enum { SLOT_KEEP_BYTES = 16 << 20 };
+/* The slot's payload is stored or buried: there is room for another. */
+static void let_go(struct sink_process *process, struct sink_slot *slot)
+{
+    arena_release(&slot->arena, process->keep_bytes); /* what waits for the commit is the store's */
+    pthread_mutex_lock(&process->lock);
+    process->held_bytes -= slot->held_bytes;
+    slot->held_bytes = 0;
+    pthread_mutex_unlock(&process->lock);
+}
 
 static enum status store_one(struct sink_process *process, const struct sink_item *item,
                              struct error *err)
@@ -101,7 +109,7 @@ static enum status store_one(struct sink_process *process, const struct sink_ite
         snprintf(reason, sizeof reason, "%s", err->text);
         status = bury(process, item, reason, err);
     }
-    arena_release(&slot->arena, SLOT_KEEP_BYTES); /* what waits for the commit is the store's own */
+    let_go(process, slot);
     return status;
 }
 
