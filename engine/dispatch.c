@@ -172,7 +172,7 @@ static void take_hello(struct dispatch *d, const struct message *in)
         }
         uint16_t pool = line->config.pool[in->stage];
         uint32_t row = worker_find(d, in->inc);
-        if (row == NOBODY && worker_add(d, in, pool, hello.index) == NOBODY) {
+        if (row == NOBODY && worker_add(d, in, &hello, pool) == NOBODY) {
             answer(d, in, MESSAGE_REFUSE, 0, "this engine knows as many workers as it can");
             return;
         }

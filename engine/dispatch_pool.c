@@ -66,9 +66,11 @@ uint32_t worker_find(const struct dispatch *d, uint64_t inc)
     return table_get(&d->by_inc, inc);
 }
 
-static uint64_t place_of(uint16_t pool, uint32_t index)
+/* Two engines have workers of the same stage and number: the engine's random number tells them
+ * apart. */
+static uint64_t place_of(uint16_t pool, uint64_t node, uint32_t index)
 {
-    return (uint64_t)pool << 32 | index;
+    return node * UINT64_C(0x9e3779b97f4a7c15) ^ ((uint64_t)pool << 32 | index);
 }
 
 /* It has a dear item in hand or next: what is given to it now would wait for that. */
@@ -103,9 +105,11 @@ static void worker_unlist(struct dispatch *d, uint32_t row)
     worker->listed = false;
 }
 
-uint32_t worker_add(struct dispatch *d, const struct message *hello, uint16_t pool, uint32_t index)
+uint32_t worker_add(struct dispatch *d, const struct message *in, const struct hello *hello,
+                    uint16_t pool)
 {
-    uint32_t old = table_get(&d->by_place, place_of(pool, index));
+    uint64_t place = place_of(pool, hello->node, hello->index);
+    uint32_t old = table_get(&d->by_place, place);
     int credits = DISPATCH_CREDITS;
     if (MUTANT(MUTANT_KEEPS_CREDITS) && old != NOBODY)
         credits = d->workers[old].credits;
@@ -116,19 +120,20 @@ uint32_t worker_add(struct dispatch *d, const struct message *hello, uint16_t po
         return NOBODY;
     struct worker *worker = &d->workers[row];
     d->worker_free = worker->index;
-    *worker = (struct worker){.inc = hello->inc,
+    *worker = (struct worker){.inc = in->inc,
+                              .node = hello->node,
                               .seen_ms = d->now_ms,
                               .retiring_ms = -1,
-                              .peer = hello->peer,
-                              .index = index,
+                              .peer = in->peer,
+                              .index = hello->index,
                               .credits = credits,
                               .pool = pool,
                               .known = true,
-                              .fresh = hello->arg == 0};
+                              .fresh = in->arg == 0};
     for (int i = 0; i < DISPATCH_CREDITS; i++)
         worker->entry[i] = NOBODY;
-    table_put(&d->by_inc, hello->inc, row);
-    table_put(&d->by_place, place_of(pool, index), row);
+    table_put(&d->by_inc, in->inc, row);
+    table_put(&d->by_place, place, row);
     workers_append(d, &d->pools[pool].all, row, true);
     worker_list(d, row);
     return row;
@@ -153,7 +158,7 @@ void worker_remove(struct dispatch *d, uint32_t row)
     workers_remove(d, &d->pools[worker->pool].all, row, true);
     table_drop(&d->by_inc, worker->inc);
     if (!MUTANT(MUTANT_KEEPS_CREDITS))
-        table_drop(&d->by_place, place_of(worker->pool, worker->index));
+        table_drop(&d->by_place, place_of(worker->pool, worker->node, worker->index));
     worker->known = false;
     worker->index = d->worker_free;
     d->worker_free = row;

@@ -39,7 +39,7 @@ struct item {
 enum { WHERE_FREE = 255 };
 
 struct worker {
-    uint64_t inc;
+    uint64_t inc, node;
     int64_t seen_ms, retiring_ms; /* retiring_ms -1: not asked to end */
     struct link_row free, all;
     uint32_t peer, index, entry[DISPATCH_CREDITS]; /* items; NOBODY: a free credit */
@@ -80,7 +80,7 @@ struct line_row {
     struct sink_row *sinks;
 };
 
-enum { DEAD_MAX = 64, AGENTS_MAX = 8, NEVER_MAX = 512 };
+enum { DEAD_MAX = 256, AGENTS_MAX = 256, NEVER_MAX = 512 };
 
 struct dispatch {
     struct dispatch_config config;
@@ -152,8 +152,10 @@ void urgent_send(struct dispatch *d, uint32_t row);
 void pools_open(struct dispatch *d, struct arena *arena);
 struct pool *pool_of(struct dispatch *d, uint16_t line, uint16_t stage);
 uint32_t worker_find(const struct dispatch *d, uint64_t inc);
-/* A process that has said HELLO; NOBODY when the table is full. */
-uint32_t worker_add(struct dispatch *d, const struct message *hello, uint16_t pool, uint32_t index);
+/* A process that has said HELLO, which replaces the one in its place (pool, node, index); NOBODY
+ * when the table is full. */
+uint32_t worker_add(struct dispatch *d, const struct message *in, const struct hello *hello,
+                    uint16_t pool);
 /* It has ended or is given up: what it holds is LOST. */
 void worker_remove(struct dispatch *d, uint32_t row);
 bool worker_dead(const struct dispatch *d, uint64_t inc);

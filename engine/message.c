@@ -175,12 +175,13 @@ size_t hello_encode(const struct hello *hello, unsigned char bytes[HELLO_BYTES_M
     put_u32(bytes + 8, hello->index);
     put_u32(bytes + 12, 0);
     put_u64(bytes + 16, hello->graph_hash);
-    return 24 + held_encode(hello->held, hello->held_count, bytes + 24);
+    put_u64(bytes + 24, hello->node);
+    return 32 + held_encode(hello->held, hello->held_count, bytes + 32);
 }
 
 enum status hello_decode(struct span bytes, struct hello *hello, struct error *err)
 {
-    if (bytes.size < 24)
+    if (bytes.size < 32)
         return size_wrong(err, "HELLO", bytes.size);
     uint32_t role = get_u32(raw(bytes));
     if (role < PEER_WORKER || role > PEER_AGENT)
@@ -189,7 +190,8 @@ enum status hello_decode(struct span bytes, struct hello *hello, struct error *e
     hello->version = get_u32(raw(bytes) + 4);
     hello->index = get_u32(raw(bytes) + 8);
     hello->graph_hash = get_u64(raw(bytes) + 16);
-    return held_decode((struct span){bytes.data + 24, bytes.size - 24}, hello->held,
+    hello->node = get_u64(raw(bytes) + 24);
+    return held_decode((struct span){bytes.data + 32, bytes.size - 32}, hello->held,
                        &hello->held_count, err);
 }
 

@@ -170,11 +170,12 @@ struct hello {
     uint32_t version;    /* MESSAGE_VERSION */
     uint32_t index;      /* worker number, or rank */
     uint64_t graph_hash; /* of the resolved graph */
+    uint64_t node;       /* random for each engine that joined; 0: the dispatcher's own */
     uint32_t held_count;
     struct held held[MESSAGE_HELD_MAX];
 };
 
-enum { HELD_BYTES = 16, HELLO_BYTES_MAX = 24 + MESSAGE_HELD_MAX * HELD_BYTES };
+enum { HELD_BYTES = 16, HELLO_BYTES_MAX = 32 + MESSAGE_HELD_MAX * HELD_BYTES };
 
 /* Returns the bytes written. */
 size_t hello_encode(const struct hello *hello, unsigned char bytes[HELLO_BYTES_MAX]);

@@ -81,7 +81,7 @@ static enum status open_coordinator(struct run *run, struct error *err)
         max_bad[i] = max_bad_of(run, i);
     if (status == STATUS_OK) {
         struct coordinate_config config = {.job = run->job.id,
-                                           .inc = run->inc,
+                                           .inc = run->agent.inc,
                                            .graph_hash = run->job.graph->hash,
                                            .epoch = journal_epoch(run->journal),
                                            .line_count = run->job.graph->line_count,
@@ -102,8 +102,9 @@ static enum status open_coordinator(struct run *run, struct error *err)
                              job_address(&run->job, "coordinate", address, sizeof address), options,
                              err);
     if (status == STATUS_OK)
-        status = link_connect(
-            &run->hub, job_address(&run->job, "dispatch", address, sizeof address), options, err);
+        status =
+            link_connect(&run->agent.hub,
+                         job_address(&run->job, "dispatch", address, sizeof address), options, err);
     return status;
 }
 
@@ -120,69 +121,6 @@ static void coordinator_turn(struct run *run)
     }
 }
 
-/* ---- the agent's words to the dispatcher ---- */
-
-static void say_hello(struct run *run)
-{
-    unsigned char bytes[HELLO_BYTES_MAX];
-    struct hello hello = {
-        .role = PEER_AGENT, .version = MESSAGE_VERSION, .graph_hash = run->job.graph->hash};
-    struct message message = {.type = run->welcome ? MESSAGE_HB : MESSAGE_HELLO,
-                              .peer = LINK_HUB,
-                              .job = run->job.id,
-                              .inc = run->inc};
-    if (!run->welcome) {
-        message.payload = bytes;
-        message.size = (uint32_t)hello_encode(&hello, bytes);
-    }
-    post_send(run->hub, &message);
-    run->hello_ms = clock_ms();
-}
-
-static void say_died(struct run *run, struct run_died *row)
-{
-    unsigned char bytes[DIED_BYTES_MAX];
-    struct message message = {.type = MESSAGE_DIED,
-                              .peer = LINK_HUB,
-                              .job = run->job.id,
-                              .inc = row->inc,
-                              .payload = bytes};
-    message.size = (uint32_t)died_encode(&row->died, bytes);
-    row->said_ms = clock_ms();
-    post_send(run->hub, &message);
-}
-
-static void take_hub_message(struct run *run, const struct message *message)
-{
-    if (message->type == MESSAGE_WELCOME) {
-        run->welcome = true;
-    } else if (message->type == MESSAGE_CHALLENGE) {
-        run->welcome = false;
-        say_hello(run);
-    } else if (message->type == MESSAGE_DIEDOK) {
-        for (int i = 0; i < RUN_DIED_MAX; i++)
-            if (run->died[i].waiting && run->died[i].inc == message->inc)
-                run->died[i].waiting = false;
-    }
-}
-
-static void hub_turn(struct run *run)
-{
-    struct link_message raw;
-    struct message message;
-    uint64_t bad = 0;
-    int64_t now = clock_ms();
-    while (post_receive(run->hub, &raw, &message, &bad) == STATUS_OK) {
-        take_hub_message(run, &message);
-        link_message_close(&raw);
-    }
-    if (now - run->hello_ms >= (run->welcome ? 1000 : 200))
-        say_hello(run);
-    for (int i = 0; i < RUN_DIED_MAX; i++)
-        if (run->died[i].waiting && now - run->died[i].said_ms >= RUN_DIED_MS)
-            say_died(run, &run->died[i]);
-}
-
 /* ---- children ---- */
 
 static void fail(struct run *run, const char *text)
@@ -191,65 +129,6 @@ static void fail(struct run *run, const char *text)
         return;
     run->failed = true;
     snprintf(run->failure, sizeof run->failure, "%s", text);
-}
-
-/* The last error line of what a child wrote, without the log's time and names; else its last line.
- */
-static const char *last_words(const char *tail, char words[512])
-{
-    struct span rest = span_of(tail), line;
-    bool error = false;
-    words[0] = '\0';
-    while (span_line(&rest, &line)) {
-        char text[512];
-        snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);
-        const char *level = strstr(text, " error ");
-        const char *behind = level ? strstr(level, ": ") : NULL;
-        if (line.size && (behind || !error))
-            snprintf(words, 512, "%s", behind ? behind + 2 : text);
-        error = error || behind;
-    }
-    return words;
-}
-
-static void describe_end(const struct death *death, char *text, size_t size)
-{
-    if (death->verdict == VERDICT_TIMEOUT)
-        snprintf(text, size, "took longer than its timeout in %s", death->name);
-    else if (death->verdict == VERDICT_MEMORY)
-        snprintf(text, size, "needed more than its memory limit in %s", death->name);
-    else if (death->out_of_memory)
-        snprintf(text, size, "ended for want of memory in %s", death->name);
-    else if (death->signal)
-        snprintf(text, size, "killed by signal %d (%s) in %s", death->signal,
-                 strsignal(death->signal), death->name);
-    else
-        snprintf(text, size, "exit code %d in %s", death->exit_code, death->name);
-}
-
-static void tell_dispatcher(struct run *run, const struct death *death, const char *text)
-{
-    struct run_died *row = NULL;
-    for (int i = 0; i < RUN_DIED_MAX && !row; i++)
-        if (!run->died[i].waiting)
-            row = &run->died[i];
-    if (!row)
-        return; /* silence tells the dispatcher too, only later */
-    char line[512];
-    *row = (struct run_died){.inc = death->inc, .waiting = true};
-    row->died = (struct died){.cause = !death->blamed                      ? CAUSE_LOST
-                                       : death->verdict == VERDICT_TIMEOUT ? CAUSE_TIMEOUT
-                                       : death->verdict == VERDICT_MEMORY || death->out_of_memory
-                                           ? CAUSE_MEMORY
-                                           : CAUSE_CRASH,
-                              .executing = death->executing,
-                              .line = (uint16_t)death->line,
-                              .stage = (uint16_t)death->stage,
-                              .item = {death->seq, death->gen, death->attempt}};
-    const char *words = death->tail && *death->tail ? last_words(death->tail, line) : "";
-    snprintf(row->died.text, sizeof row->died.text, "%.120s%s%.120s", text, *words ? ": " : "",
-             words);
-    say_died(run, row);
 }
 
 static void sink_died(struct run *run, struct run_child *child, const struct death *death,
@@ -268,7 +147,7 @@ static void sink_died(struct run *run, struct run_child *child, const struct dea
     if (child->failures >= RUN_GIVE_UP) {
         char why[ERROR_TEXT_MAX], line[512];
         snprintf(why, sizeof why, "%s ends again and again without getting on: %s: %s", death->name,
-                 text, last_words(death->tail, line));
+                 text, agent_last_words(death->tail, line));
         fail(run, why);
     }
 }
@@ -278,16 +157,16 @@ static void on_death(void *user, const struct death *death)
     struct run *run = user;
     struct run_child *child = &run->children[death->child];
     char text[256], line[512];
-    describe_end(death, text, sizeof text);
+    agent_describe(death, text, sizeof text);
     run->deaths += !run->stopping && death->exit_code != 0;
     if (death->setup) {
-        fail(run, last_words(death->tail, line));
+        fail(run, agent_last_words(death->tail, line));
     } else if (child->kind == CHILD_WORKER) {
-        tell_dispatcher(run, death, text);
+        agent_tell(&run->agent, death, text);
         if (death->idle_deaths >= RUN_GIVE_UP) {
             char why[ERROR_TEXT_MAX];
             snprintf(why, sizeof why, "%s ends again and again before it does anything: %s: %s",
-                     death->name, text, last_words(death->tail, line));
+                     death->name, text, agent_last_words(death->tail, line));
             fail(run, why);
         }
     } else if (child->kind == CHILD_SINK) {
@@ -372,8 +251,10 @@ static enum status start_all(struct run *run, struct error *err)
 enum status run_agent_open(struct run *run, struct error *err)
 {
     struct supervise_events events = {run, on_death, on_launching, run_report_line};
-    if (getrandom(&run->inc, sizeof run->inc, 0) != sizeof run->inc)
-        run->inc = (uint64_t)clock_ns();
+    run->agent.job = run->job.id;
+    run->agent.graph_hash = run->job.graph->hash;
+    if (getrandom(&run->agent.inc, sizeof run->agent.inc, 0) != sizeof run->agent.inc)
+        run->agent.inc = (uint64_t)clock_ns();
     /* Before the first thread of ZeroMQ: threads inherit which signals are blocked. */
     enum status status = supervise_open(&run->supervisor, events, err);
     if (status == STATUS_OK)
@@ -413,14 +294,14 @@ static void drain_kind(struct run *run, bool sinks)
 
 static void wait_turn(struct run *run)
 {
-    struct link_wait waits[WAITS_MAX] = {{.link = run->coordinator}, {.link = run->hub}};
+    struct link_wait waits[WAITS_MAX] = {{.link = run->coordinator}, {.link = run->agent.hub}};
     int count = 2;
     control_wait(run->control, waits, &count, WAITS_MAX);
     supervise_wait(run->supervisor, waits, &count, WAITS_MAX);
     link_poll(waits, count, RUN_TICK_MS);
     supervise_step(run->supervisor);
     coordinator_turn(run);
-    hub_turn(run);
+    agent_turn(&run->agent);
     control_step(run->control);
     run_report_turn(run);
 }
@@ -470,7 +351,7 @@ void run_agent_close(struct run *run)
     control_close(run->control);
     supervise_close(run->supervisor);
     link_close(run->coordinator, 0);
-    link_close(run->hub, 0);
+    link_close(run->agent.hub, 0);
     link_context_close();
     if (run->journal)
         journal_close(run->journal);

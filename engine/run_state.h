@@ -5,6 +5,7 @@
 #define FOLDMILL_RUN_STATE_H
 
 #include "engine/control.h"
+#include "engine/agent.h"
 #include "engine/coordinate.h"
 #include "engine/head.h"
 #include "engine/job.h"
@@ -19,8 +20,6 @@
 
 enum {
     RUN_TICK_MS = 50,
-    RUN_DIED_MS = 500,     /* DIED is said again until it is answered */
-    RUN_DIED_MAX = 256,    /* deaths that wait for an answer */
     RUN_METRICS_MS = 2000, /* between two rows of metrics.tsv */
     RUN_GIVE_UP = 6,       /* ends in a row of a process that never works stop the run */
     RUN_END_MS = 15000,    /* for the last processes to end by themselves */
@@ -40,13 +39,6 @@ struct run_child {
     char role[SUPERVISE_NAME_MAX + 1], gen[16];
 };
 
-struct run_died {
-    uint64_t inc;
-    int64_t said_ms;
-    struct died died;
-    bool waiting;
-};
-
 /* How busy a sink was, lately. */
 struct run_use {
     int64_t busy_ns, waited_ns; /* at the last look */
@@ -61,13 +53,10 @@ struct run {
     struct arena arena;
     struct supervisor *supervisor;
     struct run_child children[SUPERVISE_CHILDREN_MAX];
-    struct link *coordinator, *hub;
+    struct link *coordinator;
+    struct agent agent; /* to the dispatcher */
     struct coordinate *coordinate;
     struct journal *journal;
-    struct run_died died[RUN_DIED_MAX];
-    uint64_t inc;
-    bool welcome; /* the dispatcher knows us */
-    int64_t hello_ms;
     bool draining, stopping, finishing, failed;
     bool drain_asked; /* over the control socket */
     char failure[ERROR_TEXT_MAX];

@@ -390,3 +390,26 @@ Test(dispatch, lines_that_share_processes_take_turns)
     }
     rig_close();
 }
+
+Test(dispatch, workers_of_other_engines_have_places_of_their_own)
+{
+    rig_open();
+    hello(PEER_WORKER, 10, 1, 0, 0, 0, 0);
+    unsigned char bytes[HELLO_BYTES_MAX];
+    for (uint64_t node = 1; node <= 2; node++) {
+        struct hello joined = {.role = PEER_WORKER, .version = MESSAGE_VERSION, .graph_hash = 5,
+                               .node = node};
+        uint32_t size = (uint32_t)hello_encode(&joined, bytes);
+        step((struct message){.type = MESSAGE_HELLO, .peer = 20, .inc = 20 + node,
+                              .payload = bytes, .size = size});
+        cr_assert(mailbox_one(&rig.box, MESSAGE_WELCOME)->arg == DISPATCH_CREDITS);
+    }
+    cr_assert(counts(0, 0).workers == 3, "number 0 of three engines: %u", counts(0, 0).workers);
+    struct hello again = {.role = PEER_WORKER, .version = MESSAGE_VERSION, .graph_hash = 5,
+                          .node = 2};
+    uint32_t size = (uint32_t)hello_encode(&again, bytes);
+    step((struct message){.type = MESSAGE_HELLO, .peer = 21, .inc = 30, .payload = bytes,
+                          .size = size});
+    cr_assert(counts(0, 0).workers == 3 && totals().workers_lost == 1, "one place, one process");
+    rig_close();
+}
