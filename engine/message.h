@@ -100,7 +100,8 @@ enum message_flag {
     MESSAGE_SOLO = 1 << 2,     /* was struck before: alone, in a process that has done nothing */
     MESSAGE_IMPATIENT = 1 << 3,/* somebody waits for it now: before what is not so */
     MESSAGE_FINAL = 1 << 4,    /* COMMIT: refused for ever; BYE: finished */
-    MESSAGE_FLAGS = (1 << 5) - 1,
+    MESSAGE_PART = 1 << 5,     /* the payload is a part of a larger one: see parcel.h */
+    MESSAGE_FLAGS = (1 << 6) - 1,
 };
 
 /* Why an attempt ended without a result. */

@@ -11,8 +11,9 @@ enum status post_send(struct link *link, const struct message *message)
     return link_send(link, message->peer, header, sizeof header, message->payload, message->size);
 }
 
-enum status post_receive(struct link *link, struct link_message *raw, struct message *message,
-                         uint64_t *bad)
+/* Takes the next message that decodes and that its sender may send. */
+static enum status receive_good(struct link *link, struct link_message *raw,
+                                struct message *message, uint64_t *bad)
 {
     while (link_receive(link, raw) == STATUS_OK) {
         if (message_decode(raw->header, raw->header_size, raw->payload, raw->payload_size, message,
@@ -25,6 +26,44 @@ enum status post_receive(struct link *link, struct link_message *raw, struct mes
         link_message_close(raw);
     }
     return STATUS_EMPTY;
+}
+
+enum status post_receive(struct link *link, struct link_message *raw, struct message *message,
+                         uint64_t *bad)
+{
+    while (receive_good(link, raw, message, bad) == STATUS_OK) {
+        if (!(message->flags & MESSAGE_PART))
+            return STATUS_OK;
+        ++*bad;
+        link_message_close(raw);
+    }
+    return STATUS_EMPTY;
+}
+
+enum status post_receive_parcel(struct link *link, struct parcels *parcels, int64_t now_ms,
+                                struct link_message *raw, struct message *message,
+                                struct parcel *whole, uint64_t *bad)
+{
+    *whole = (struct parcel){0};
+    enum status status = receive_good(link, raw, message, bad);
+    if (status != STATUS_OK || !(message->flags & MESSAGE_PART))
+        return status;
+    status = parcels_take(parcels, message, now_ms, whole);
+    if (status == STATUS_OK)
+        *message = whole->message;
+    else if (status != STATUS_EMPTY)
+        ++*bad;
+    return STATUS_OK;
+}
+
+static enum status send_on(void *user, const struct message *part)
+{
+    return post_send(user, part);
+}
+
+struct parcel_way post_way(struct link *link)
+{
+    return (struct parcel_way){link, send_on};
 }
 
 /* A message in the backlog: its host form, then its payload. */

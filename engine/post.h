@@ -5,6 +5,7 @@
 
 #include "engine/link.h"
 #include "engine/message.h"
+#include "engine/parcel.h"
 
 #include <stddef.h>
 
@@ -13,9 +14,20 @@ enum status post_send(struct link *link, const struct message *message);
 
 /* Takes the next good message; raw must be closed after use (message.payload lies in it). Messages
  * that do not decode, or that the sender's key does not entitle to, are dropped and counted in
- * *bad. STATUS_EMPTY: none is there. */
+ * *bad, and so are parts of larger payloads. STATUS_EMPTY: none is there. */
 enum status post_receive(struct link *link, struct link_message *raw, struct message *message,
                          uint64_t *bad);
+
+/* The same where large payloads may come in parts. A part is handed over with MESSAGE_PART set: it
+ * says only that its sender lives. With the last part the message is the whole one, and its
+ * payload lies in whole, which the caller owns then (parcel_free); else whole->block.data is NULL.
+ */
+enum status post_receive_parcel(struct link *link, struct parcels *parcels, int64_t now_ms,
+                                struct link_message *raw, struct message *message,
+                                struct parcel *whole, uint64_t *bad);
+
+/* A way for outgoing_send: link is its user. */
+struct parcel_way post_way(struct link *link);
 
 enum { POST_BACKLOG_MAX = 64 << 20 }; /* bytes; what goes beyond is dropped */
 

@@ -204,7 +204,7 @@ Test(network, the_proof_is_quick_and_finds_an_open_door)
     cr_assert(zmq_bind(server, "tcp://127.0.0.1:*") == 0, "bind");
     size = sizeof at;
     zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, at, &size);
-    cr_assert(curve_prove(ours, at, &err) == STATUS_REFUSED, "no security was not found: %s", err.text);
+    cr_assert(curve_prove(ours, at, &err) == STATUS_REFUSED, "not found: %s", err.text);
     cr_assert(strstr(err.text, "no key"), "%s", err.text);
     zmq_close(server);
     /* Nobody is there. */
