@@ -12,6 +12,7 @@ struct run_options {
     const char *sets[RUN_SETS_MAX]; /* "stage.key=value" */
     int set_count;
     bool quiet;
+    int metrics_port; /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
 };
 
 /* Returns the exit code: 0 done or drained, 1 failed, 130 stopped at once. */

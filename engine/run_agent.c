@@ -297,12 +297,14 @@ static void wait_turn(struct run *run)
     struct link_wait waits[WAITS_MAX] = {{.link = run->coordinator}, {.link = run->agent.hub}};
     int count = 2;
     control_wait(run->control, waits, &count, WAITS_MAX);
+    http_wait(run->http, waits, &count, WAITS_MAX);
     supervise_wait(run->supervisor, waits, &count, WAITS_MAX);
     link_poll(waits, count, RUN_TICK_MS);
     supervise_step(run->supervisor);
     coordinator_turn(run);
     agent_turn(&run->agent);
     control_step(run->control);
+    http_step(run->http);
     run_report_turn(run);
 }
 
@@ -349,6 +351,7 @@ bool run_agent_loop(struct run *run)
 void run_agent_close(struct run *run)
 {
     control_close(run->control);
+    http_close(run->http);
     supervise_close(run->supervisor);
     link_close(run->coordinator, 0);
     link_close(run->agent.hub, 0);

@@ -1,6 +1,7 @@
 /* What people ask of a running engine over its control socket. */
 #include "engine/run_count.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 #include <string.h>
@@ -132,7 +133,28 @@ static enum status handle(void *user, const char *const *words, int count, FILE 
                      words[0], count - 1);
 }
 
+/* What Prometheus asks for; many who ask at once get the same. */
+static void write_metrics(void *user, FILE *body)
+{
+    static struct snapshot snapshot;
+    static int64_t made_ms;
+    int64_t now = clock_ms();
+    if (!snapshot.run_count || now - made_ms >= RUN_SCRAPE_MS) {
+        run_snapshot(user, &snapshot);
+        made_ms = now;
+    }
+    snapshot_write_metrics(&snapshot, body);
+}
+
 enum status run_control_open(struct run *run, struct error *err)
 {
-    return control_open(&run->control, run->dir.sockets, handle, run, err);
+    enum status status = control_open(&run->control, run->dir.sockets, handle, run, err);
+    if (status == STATUS_OK && run->options.metrics_port >= 0)
+        status = http_open(&run->http, run->options.metrics_port, write_metrics, run, err);
+    if (status == STATUS_OK && run->http) {
+        log_info("metrics: http://127.0.0.1:%d/metrics", http_port(run->http));
+        if (!run->options.quiet)
+            fprintf(stderr, "metrics: http://127.0.0.1:%d/metrics\n", http_port(run->http));
+    }
+    return status;
 }

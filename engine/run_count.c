@@ -76,21 +76,28 @@ static bool is_store(const struct run *run, int line)
     return run->job.graph->stages[run->job.graph->lines[line].sink].kind->flags & STAGE_STORE;
 }
 
-/* Time in which the sink has waited since its last step: a long wait shows before it ends. */
-static int64_t waiting_ns(const struct child_info *info, int64_t now)
+/* Time that a sink has waited, the wait that it is in included: a long one shows before it ends.
+ * Never less than what was told before. */
+static int64_t waited_ns(struct run *run, int number)
 {
-    int64_t since = info->pid ? gauge_get(info->page, GAUGE_WAITS_SINCE_NS) : 0;
-    return since > 0 && since < now ? now - since : 0;
+    struct child_info info = supervise_info(run->supervisor, number);
+    int64_t now = clock_ns(), *told = &run->children[number].waited_ns;
+    int64_t since = info.pid ? gauge_get(info.page, GAUGE_WAITS_SINCE_NS) : 0;
+    int64_t waited = (int64_t)metric_get(info.page, METRIC_WAIT_WORK_NS);
+    waited += since > 0 && since < now ? now - since : 0;
+    *told = waited > *told ? waited : *told;
+    return *told;
 }
 
-static void update_utilisation(struct run *run, int line, int64_t now)
+static void update_utilisation(struct run *run, int line)
 {
-    struct child_info info = supervise_info(run->supervisor, run_find_sink(run, line));
+    int number = run_find_sink(run, line);
+    struct child_info info = supervise_info(run->supervisor, number);
     struct run_use *use = &run->use[line];
     int64_t busy = (int64_t)metric_get(info.page, METRIC_BUSY_NS);
-    int64_t waited = (int64_t)metric_get(info.page, METRIC_WAIT_WORK_NS) + waiting_ns(&info, now);
+    int64_t waited = waited_ns(run, number);
     double share = (double)(busy - use->busy_ns), all = share + (double)(waited - use->waited_ns);
-    if (all > 0 && share >= 0 && waited >= use->waited_ns)
+    if (all > 0 && share >= 0)
         use->utilisation = use->known ? 0.6 * use->utilisation + 0.4 * (share / all) : share / all;
     use->known = use->known || all > 0;
     use->busy_ns = busy;
@@ -117,7 +124,7 @@ void run_update_rates(struct run *run)
             if (graph->lines[l].sink == i) {
                 struct child_info info = supervise_info(run->supervisor, run_find_sink(run, l));
                 done = (uint64_t)gauge_get(info.page, is_store(run, l) ? GAUGE_DONE : GAUGE_STEP);
-                update_utilisation(run, l, now);
+                update_utilisation(run, l);
             }
         double rate =
             done >= run->done_before[i] ? (double)(done - run->done_before[i]) / seconds : 0;
@@ -136,6 +143,7 @@ static void add_run(struct run *run, struct snapshot *s)
                                 : run->draining ? "draining"
                                                 : "running");
     s->run.pid = getpid();
+    s->run.metrics_port = run->http ? http_port(run->http) : 0;
     s->run.seconds = (double)(clock_ns() - run->begin_ns) * 1e-9;
     s->run.deaths = run->deaths;
     s->run.max_bad = run->job.graph->max_bad;
@@ -240,7 +248,6 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
     const struct run_child *child = &run->children[number];
     struct child_info info = supervise_info(run->supervisor, number);
     const struct page *page = info.page;
-    int64_t waiting = waiting_ns(&info, clock_ns());
     struct snapshot_sink *row = &s->sinks[s->sink_count++];
     *row = (struct snapshot_sink){
         .step = gauge_get(page, GAUGE_STEP),
@@ -260,7 +267,7 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
         .started = info.starts,
         .rate = run->rate[run->job.graph->lines[child->line].sink],
         .busy_seconds = (double)metric_get(page, METRIC_BUSY_NS) * 1e-9,
-        .wait_seconds = (double)(metric_get(page, METRIC_WAIT_WORK_NS) + (uint64_t)waiting) * 1e-9,
+        .wait_seconds = (double)waited_ns(run, number) * 1e-9,
         .utilisation = run->use[child->line].utilisation,
     };
     SNAPSHOT_COPY(row->node, run->node);

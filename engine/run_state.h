@@ -8,6 +8,7 @@
 #include "engine/agent.h"
 #include "engine/coordinate.h"
 #include "engine/head.h"
+#include "engine/http.h"
 #include "engine/job.h"
 #include "engine/journal.h"
 #include "engine/link.h"
@@ -21,6 +22,7 @@
 enum {
     RUN_TICK_MS = 50,
     RUN_METRICS_MS = 2000, /* between two rows of metrics.tsv */
+    RUN_SCRAPE_MS = 100,   /* metrics that are not older are told again */
     RUN_GIVE_UP = 6,       /* ends in a row of a process that never works stop the run */
     RUN_END_MS = 15000,    /* for the last processes to end by themselves */
 };
@@ -36,6 +38,7 @@ struct run_child {
     bool finished;   /* a sink: all done */
     int failures;    /* of a sink in a row without a step */
     int64_t step;
+    int64_t waited_ns; /* of a sink: that was told */
     char role[SUPERVISE_NAME_MAX + 1], gen[16];
 };
 
@@ -75,6 +78,7 @@ struct run {
     int cpus;
     char node[64]; /* this host's name */
     struct control *control;
+    struct http *http; /* NULL: no metrics over HTTP */
 };
 
 /* run_lists.c: every line's list, made now or as the run began with it. STATUS_EMPTY: a line has

@@ -351,6 +351,7 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
     while (status == STATUS_OK && wait_step(process, &batch, &end)) {
         int64_t begun = clock_ns();
         gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
+        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         struct step_record record = {.batch = &batch};
         status = do_step(process, &batch, &record.digest, err);
         if (status != STATUS_OK)
@@ -359,7 +360,6 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
         record.waited_s = (double)(begun - from) * 1e-9;
         record.computed_s = (double)(done - begun) * 1e-9;
         metric_add(process->life.page, METRIC_BUSY_NS, (uint64_t)(done - begun));
-        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         metric_add(process->life.page, METRIC_DONE, batch.count);
         from = done;
         sink_tables_step(process, &record);

@@ -155,6 +155,7 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
     while (status == STATUS_OK && (count = wait_group(process, items)) > 0) {
         int64_t begun = clock_ns();
         gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
+        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         arena_reset(&process->step_arena);
         for (int i = 0; i < count && status == STATUS_OK; i++)
             status = store_one(process, &items[i], err);
@@ -168,7 +169,6 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
         pthread_mutex_unlock(&process->lock);
         int64_t done = clock_ns();
         metric_add(process->life.page, METRIC_BUSY_NS, (uint64_t)(done - begun));
-        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         metric_add(process->life.page, METRIC_DONE, (uint64_t)count);
         from = done;
         gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);

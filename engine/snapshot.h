@@ -29,7 +29,7 @@ struct snapshot_run {
     char graph[SNAPSHOT_NAME_MAX + 1], path[SNAPSHOT_PATH_MAX + 1];
     char state[SNAPSHOT_NAME_MAX + 1];  /* running, paused, draining, stopping */
     char notice[SNAPSHOT_TEXT_MAX + 1]; /* why it is paused; "" */
-    int64_t pid, max_bad;
+    int64_t pid, max_bad, metrics_port; /* 0: none */
     double seconds;
     uint64_t deaths, quarantined, requeued, paused;
 };

@@ -44,6 +44,8 @@ static void print_head(const struct snapshot *s, const struct table *table)
     else
         line(table, "%s: %s", run->graph, run->state);
     line(table, "%s", run->path);
+    if (run->metrics_port)
+        line(table, "metrics: http://127.0.0.1:%lld/metrics", (long long)run->metrics_port);
     if (*run->notice)
         line(table, "%s: %s", run->state, run->notice);
     for (int i = 0; i < s->node_count; i++) {

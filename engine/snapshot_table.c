@@ -16,6 +16,7 @@ static const struct snapshot_field run_fields[] = {
     FIELD(run, state, TEXT, HIDDEN, "running, paused, draining or stopping"),
     FIELD(run, notice, TEXT, HIDDEN, "why it is paused"),
     FIELD(run, pid, I64, HIDDEN, "process of the engine"),
+    FIELD(run, metrics_port, I64, HIDDEN, "port of these metrics on 127.0.0.1; 0: none"),
     FIELD(run, max_bad, I64, HIDDEN, "samples of a line that may be set aside"),
     FIELD(run, seconds, F64, GAUGE, "seconds since the engine started"),
     FIELD(run, deaths, U64, COUNTER, "processes that ended by themselves and were replaced"),
