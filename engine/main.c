@@ -6,6 +6,7 @@
 static const struct command *const commands[] = {
     &command_run,
     &command_status,
+    &command_top,
     &command_scale,
     &command_drain,
     &command_validate,
