@@ -1,4 +1,4 @@
-/* Writing, reading and finding checkpoints; the format stands in checkpoint.h. */
+/* Writing, reading and finding checkpoints; see checkpoint.h. */
 #include "kernels/checkpoint.h"
 
 #include "engine/base/file.h"
@@ -6,132 +6,57 @@
 
 #include <dirent.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
-enum { ALIGN = 64, LIST_MAX = 4096 };
+#define FORMAT   "foldmill checkpoint"
+#define FILE_END ".safetensors"
 
-static const char magic[8] = {'F', 'O', 'L', 'D', 'C', 'K', 'P', 'T'};
+enum { LIST_MAX = 4096 };
+
 static const size_t file_bytes_max = (size_t)1 << 40;
-
-struct head {
-    char magic[8];
-    uint32_t version, tensors;
-    uint64_t step, updates, state_bytes, state_checksum, file_bytes, checksum;
-};
-
-struct entry {
-    char name[CHECKPOINT_NAME_MAX];
-    uint32_t kind, rank;
-    uint64_t dim[CHECKPOINT_RANK_MAX], offset, bytes, checksum, zero[2];
-};
-
-_Static_assert(sizeof(struct head) == 64, "the head's layout");
-_Static_assert(sizeof(struct entry) == 192, "the table's layout");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian");
-
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-/* Number of elements, or false when it overflows or an axis is too many. */
-static bool count_elements(uint32_t rank, const uint64_t *dim, uint64_t *count)
-{
-    *count = 1;
-    for (uint32_t i = 0; i < rank; i++)
-        if (__builtin_mul_overflow(*count, dim[i], count))
-            return false;
-    return true;
-}
-
-static uint64_t head_checksum(const char *file, size_t table_bytes)
-{
-    XXH3_state_t *state = XXH3_createState();
-    ASSERT(state);
-    XXH3_64bits_reset(state);
-    XXH3_64bits_update(state, file, offsetof(struct head, checksum));
-    XXH3_64bits_update(state, file + sizeof(struct head), table_bytes);
-    uint64_t checksum = XXH3_64bits_digest(state);
-    XXH3_freeState(state);
-    return checksum;
-}
 
 void checkpoint_path(const char *folder, uint64_t step, char *path, size_t path_bytes)
 {
-    int length = snprintf(path, path_bytes, "%s/step-%012llu.ckpt", folder,
+    int length = snprintf(path, path_bytes, "%s/step-%012llu" FILE_END, folder,
                           (unsigned long long)step);
     ASSERT(length > 0 && (size_t)length < path_bytes);
 }
 
-/* Fills the table and says where everything goes. */
-static enum status layout(const struct checkpoint *c, struct entry *table, size_t *file_bytes,
-                          struct error *err)
-{
-    size_t at = aligned(sizeof(struct head) + (size_t)c->count * sizeof *table + c->state.size);
-    for (int i = 0; i < c->count; i++) {
-        const struct checkpoint_tensor *t = &c->tensor[i];
-        uint64_t count;
-        size_t length = strlen(t->name);
-        if (length == 0 || length >= CHECKPOINT_NAME_MAX)
-            return error_set(err, STATUS_LIMIT,
-                             "checkpoint: the name \"%s\" has %zu bytes; 1 to %d are allowed",
-                             t->name, length, CHECKPOINT_NAME_MAX - 1);
-        ASSERT(t->rank >= 0 && t->rank <= CHECKPOINT_RANK_MAX);
-        ASSERT(count_elements((uint32_t)t->rank, t->dim, &count));
-        struct entry *e = &table[i];
-        *e = (struct entry){.rank = (uint32_t)t->rank, .offset = at,
-                            .bytes = count * sizeof(float)};
-        memcpy(e->name, t->name, length);
-        memcpy(e->dim, t->dim, (size_t)t->rank * sizeof *e->dim);
-        e->checksum = XXH3_64bits(t->data, e->bytes);
-        at = aligned(at + e->bytes);
-    }
-    *file_bytes = at;
-    return STATUS_OK;
-}
-
 /* Builds the file in memory, which the caller frees. */
-static enum status image_make(const struct checkpoint *c, char **image, size_t *file_bytes,
+static enum status image_make(const struct checkpoint *c, char **image, size_t *bytes,
                               struct error *err)
 {
-    if (c->count < 0 || c->count > CHECKPOINT_TENSORS_MAX || c->state.size > CHECKPOINT_STATE_MAX)
-        return error_set(err, STATUS_LIMIT,
-                         "checkpoint: %d tensors and %zu bytes of state; %d and %d are allowed",
-                         c->count, c->state.size, CHECKPOINT_TENSORS_MAX, CHECKPOINT_STATE_MAX);
-    size_t table_bytes = (size_t)c->count * sizeof(struct entry);
-    struct entry *table = calloc((size_t)c->count + 1, sizeof *table);
-    ASSERT(table);
-    enum status status = layout(c, table, file_bytes, err);
-    if (status == STATUS_OK && !(*image = calloc(1, *file_bytes)))
-        status = error_set(err, STATUS_LIMIT, "checkpoint: no memory for %zu bytes", *file_bytes);
-    if (status != STATUS_OK) {
-        free(table);
-        return status;
-    }
-    struct head head = {.version = CHECKPOINT_VERSION,
-                        .tensors = (uint32_t)c->count,
-                        .step = c->step,
-                        .updates = c->updates,
-                        .state_bytes = c->state.size,
-                        .state_checksum = XXH3_64bits(c->state.data, c->state.size),
-                        .file_bytes = *file_bytes};
-    memcpy(head.magic, magic, sizeof magic);
-    memcpy(*image, &head, sizeof head);
-    memcpy(*image + sizeof head, table, table_bytes);
-    if (c->state.size)
-        memcpy(*image + sizeof head + table_bytes, c->state.data, c->state.size);
+    char version[16], step[24], updates[24];
+    if (c->state.size > CHECKPOINT_STATE_MAX)
+        return error_set(err, STATUS_LIMIT, "%zu bytes of state; %d are allowed", c->state.size,
+                         CHECKPOINT_STATE_MAX);
+    snprintf(version, sizeof version, "%d", CHECKPOINT_VERSION);
+    snprintf(step, sizeof step, "%llu", (unsigned long long)c->step);
+    snprintf(updates, sizeof updates, "%llu", (unsigned long long)c->updates);
+    struct safetensor *all = calloc((size_t)c->count + 1, sizeof *all);
+    ASSERT(all);
+    memcpy(all, c->tensor, (size_t)c->count * sizeof *all);
     for (int i = 0; i < c->count; i++)
-        if (table[i].bytes)
-            memcpy(*image + table[i].offset, c->tensor[i].data, table[i].bytes);
-    head.checksum = head_checksum(*image, table_bytes);
-    memcpy(*image, &head, sizeof head);
-    free(table);
-    return STATUS_OK;
+        ASSERT(all[i].kind == SAFETENSOR_F32);
+    all[c->count] = (struct safetensor){.name = "state",
+                                        .kind = SAFETENSOR_U8,
+                                        .rank = 1,
+                                        .dim = {c->state.size},
+                                        .data = c->state.data,
+                                        .bytes = c->state.size};
+    struct safetensors file = {.tensor = all,
+                               .count = c->count + 1,
+                               .note = {{"format", FORMAT},
+                                        {"version", version},
+                                        {"step", step},
+                                        {"updates", updates}},
+                               .notes = 4};
+    enum status status = safetensors_make(&file, image, bytes, err);
+    free(all);
+    return status == STATUS_OK ? status : error_prefix(err, "checkpoint");
 }
 
 enum status checkpoint_write(const char *folder, const struct checkpoint *c, struct error *err)
@@ -163,80 +88,56 @@ enum status checkpoint_write(const char *folder, const struct checkpoint *c, str
     return STATUS_OK;
 }
 
-/* Checks entry e against the file's size and makes t of it; data lie from `begin` on. */
-static enum status entry_parse(struct span content, size_t begin, const struct entry *e,
-                               struct arena *arena, struct checkpoint_tensor *t,
+static enum status note_number(const struct safetensors *file, const char *key, uint64_t *number,
                                struct error *err)
 {
-    uint64_t count;
-    if (e->name[0] == 0 || memchr(e->name, 0, sizeof e->name) == NULL || e->kind != 0 ||
-        e->rank > CHECKPOINT_RANK_MAX)
-        return error_set(err, STATUS_CORRUPT, "a table entry has no name, kind or rank");
-    if (!count_elements(e->rank, e->dim, &count) || count > SIZE_MAX / sizeof(float) ||
-        e->bytes != count * sizeof(float) || e->offset % ALIGN != 0 || e->offset < begin ||
-        e->offset > content.size || e->bytes > content.size - e->offset)
-        return error_set(err, STATUS_CORRUPT, "tensor %s: its shape or place does not fit",
-                         e->name);
-    if (XXH3_64bits(content.data + e->offset, e->bytes) != e->checksum)
-        return error_set(err, STATUS_CORRUPT, "tensor %s: the checksum is wrong", e->name);
-    t->name = arena_text(arena, e->name, strlen(e->name));
-    t->rank = (int)e->rank;
-    memcpy(t->dim, e->dim, sizeof t->dim);
-    t->data = (const float *)(const void *)(content.data + e->offset);
+    int64_t value;
+    const char *text = safetensors_note(file, key);
+    if (!text || !text_int(span_of(text), 0, INT64_MAX, &value))
+        return error_set(err, STATUS_INVALID, "the note %s is \"%s\"; a number is wanted", key,
+                         text ? text : "");
+    *number = (uint64_t)value;
     return STATUS_OK;
 }
 
-static enum status head_parse(struct span content, struct head *head, struct error *err)
+static enum status check_format(const struct safetensors *file, struct error *err)
 {
-    if (content.size < sizeof *head)
-        return error_set(err, STATUS_INVALID, "not a checkpoint: %zu bytes, wanted at least %zu",
-                         content.size, sizeof *head);
-    memcpy(head, content.data, sizeof *head);
-    if (memcmp(head->magic, magic, sizeof magic) != 0)
-        return error_set(err, STATUS_INVALID, "not a checkpoint: it does not begin with FOLDCKPT");
-    if (head->version != CHECKPOINT_VERSION)
-        return error_set(err, STATUS_INVALID,
-                         "checkpoint version %u: this program reads version %d", head->version,
-                         CHECKPOINT_VERSION);
-    if (head->file_bytes != content.size)
-        return error_set(err, STATUS_CORRUPT, "torn: %zu bytes, wanted %llu", content.size,
-                         (unsigned long long)head->file_bytes);
-    size_t left = content.size - sizeof *head;
-    if (head->tensors > CHECKPOINT_TENSORS_MAX || head->state_bytes > CHECKPOINT_STATE_MAX ||
-        head->tensors > left / sizeof(struct entry) ||
-        head->state_bytes > left - head->tensors * sizeof(struct entry))
-        return error_set(err, STATUS_CORRUPT, "the head's sizes do not fit the file");
-    if (head_checksum(content.data, head->tensors * sizeof(struct entry)) != head->checksum)
-        return error_set(err, STATUS_CORRUPT, "the checksum of the head is wrong");
-    return STATUS_OK;
+    uint64_t version = 0;
+    const char *format = safetensors_note(file, "format");
+    if (!file->checked || !format || strcmp(format, FORMAT) != 0)
+        return error_set(err, STATUS_INVALID, "tensors, but no checkpoint of a run");
+    enum status status = note_number(file, "version", &version, err);
+    if (status == STATUS_OK && version != CHECKPOINT_VERSION)
+        status = error_set(err, STATUS_INVALID, "checkpoint version %llu: this program reads %d",
+                           (unsigned long long)version, CHECKPOINT_VERSION);
+    return status;
 }
 
 enum status checkpoint_parse(struct span content, struct arena *arena, struct checkpoint *c,
                              struct error *err)
 {
-    struct head head;
+    struct safetensors file;
     *c = (struct checkpoint){0};
-    enum status status = head_parse(content, &head, err);
+    enum status status = safetensors_parse(content, arena, &file, err);
+    if (status == STATUS_OK)
+        status = check_format(&file, err);
+    if (status == STATUS_OK)
+        status = note_number(&file, "step", &c->step, err);
+    if (status == STATUS_OK)
+        status = note_number(&file, "updates", &c->updates, err);
     if (status != STATUS_OK)
         return status;
-    size_t table_end = sizeof head + head.tensors * sizeof(struct entry);
-    size_t begin = table_end + head.state_bytes;
-    c->state = (struct span){content.data + table_end, head.state_bytes};
-    if (XXH3_64bits(c->state.data, c->state.size) != head.state_checksum)
-        return error_set(err, STATUS_CORRUPT, "the checksum of the state is wrong");
-    c->tensor = arena_try(arena, head.tensors, sizeof *c->tensor);
-    if (!c->tensor)
-        return error_set(err, STATUS_LIMIT, "no memory for %u tensors", head.tensors);
-    for (uint32_t i = 0; i < head.tensors; i++) {
-        struct entry e;
-        memcpy(&e, content.data + sizeof head + i * sizeof e, sizeof e);
-        status = entry_parse(content, begin, &e, arena, &c->tensor[i], err);
-        if (status != STATUS_OK)
-            return status;
-    }
-    c->count = (int)head.tensors;
-    c->step = head.step;
-    c->updates = head.updates;
+    const struct safetensor *state = file.count ? &file.tensor[file.count - 1] : NULL;
+    if (!state || strcmp(state->name, "state") != 0 || state->kind != SAFETENSOR_U8 ||
+        state->bytes > CHECKPOINT_STATE_MAX)
+        return error_set(err, STATUS_INVALID, "a checkpoint without its state");
+    c->state = (struct span){state->data, state->bytes};
+    c->tensor = file.tensor;
+    c->count = file.count - 1;
+    for (int i = 0; i < c->count; i++)
+        if (c->tensor[i].kind != SAFETENSOR_F32)
+            return error_set(err, STATUS_INVALID, "tensor %s: it is not of float32",
+                             c->tensor[i].name);
     return STATUS_OK;
 }
 
@@ -268,8 +169,8 @@ int checkpoint_list(const char *folder, uint64_t *steps, int max)
     for (struct dirent *entry; (entry = readdir(directory)) && max > 0;) {
         struct span name = span_of(entry->d_name);
         int64_t step;
-        if (name.size != sizeof "step-000000000000.ckpt" - 1 || !span_starts(name, "step-") ||
-            strcmp(entry->d_name + 17, ".ckpt") != 0 ||
+        if (name.size != sizeof "step-000000000000" FILE_END - 1 || !span_starts(name, "step-") ||
+            strcmp(entry->d_name + 17, FILE_END) != 0 ||
             !text_int((struct span){name.data + 5, 12}, 0, INT64_MAX, &step))
             continue;
         /* Folders have no order: of more than max the oldest seen so far makes room. */
@@ -308,7 +209,7 @@ enum status checkpoint_read_newest(const char *folder, struct arena *arena, stru
     return error_set(err, STATUS_CORRUPT, "%s (and no earlier one can be read)", first.text);
 }
 
-const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name)
+const struct safetensor *checkpoint_find(const struct checkpoint *c, const char *name)
 {
     for (int i = 0; i < c->count; i++)
         if (strcmp(c->tensor[i].name, name) == 0)

@@ -1,45 +1,22 @@
 /* Checkpoints: named tensors and a small opaque state (where the run's sink stands) in one file
- * that is there whole or not at all. A file is <folder>/step-<12 digits>.ckpt:
- *
- *   head    64 bytes: "FOLDCKPT", u32 version, u32 tensors, u64 step, u64 updates, u64 state
- *           bytes, u64 state checksum, u64 file bytes, u64 checksum of the head before it and of
- *           the table
- *   table   192 bytes a tensor: char name[112] (NUL-padded), u32 kind (0 = f32), u32 rank,
- *           u64 sizes[4], u64 offset, u64 bytes, u64 checksum, u64 zero, u64 zero
- *   state, then the tensors' numbers, each on a multiple of 64 bytes
- *
- * All integers little-endian; checksums are XXH3 (64 bits). A file is read whole and every
- * checksum is verified before anything of it is used. */
+ * that is there whole or not at all, <folder>/step-<12 digits>.safetensors. Its notes (see
+ * safetensors.h) are format, version, step and updates, its last tensor is "state". A file is read
+ * whole and its checksum is verified before anything of it is used. */
 #ifndef FOLDMILL_KERNELS_CHECKPOINT_H
 #define FOLDMILL_KERNELS_CHECKPOINT_H
 
-#include "engine/base/arena.h"
-#include "engine/base/error.h"
-#include "engine/base/text.h"
-
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels/safetensors.h"
 
 enum {
-    CHECKPOINT_VERSION = 1,
-    CHECKPOINT_NAME_MAX = 112, /* with its NUL */
-    CHECKPOINT_RANK_MAX = 4,
-    CHECKPOINT_TENSORS_MAX = 100000,
+    CHECKPOINT_VERSION = 2,
     CHECKPOINT_STATE_MAX = 64 << 20,
     CHECKPOINT_KEPT = 3 /* files that stay in a folder */
-};
-
-struct checkpoint_tensor {
-    const char *name;
-    int rank;
-    uint64_t dim[CHECKPOINT_RANK_MAX];
-    const float *data; /* in a file read: inside its memory, aligned to 64 */
 };
 
 struct checkpoint {
     uint64_t step, updates;
     struct span state;
-    struct checkpoint_tensor *tensor;
+    struct safetensor *tensor; /* f32, but for none of them named "state" */
     int count;
 };
 
@@ -49,8 +26,8 @@ struct checkpoint {
  * long. */
 enum status checkpoint_write(const char *folder, const struct checkpoint *c, struct error *err);
 
-/* The file in memory (aligned to 64) -> c, whose tables come from arena and whose data lie in
- * content. STATUS_INVALID: not a checkpoint, or of another version; STATUS_CORRUPT: truncated or a
+/* The file in memory (aligned to 8) -> c, whose tables come from arena and whose data lie in
+ * content. STATUS_INVALID: not a checkpoint, or of another version; STATUS_CORRUPT: truncated or the
  * checksum is wrong; STATUS_LIMIT. */
 enum status checkpoint_parse(struct span content, struct arena *arena, struct checkpoint *c,
                              struct error *err);
@@ -68,10 +45,10 @@ enum status checkpoint_read_newest(const char *folder, struct arena *arena, stru
 /* Steps of the checkpoints in folder, newest first, at most max; their number. */
 int checkpoint_list(const char *folder, uint64_t *steps, int max);
 
-/* "<folder>/step-<12 digits>.ckpt" into path. */
+/* "<folder>/step-<12 digits>.safetensors" into path. */
 void checkpoint_path(const char *folder, uint64_t step, char *path, size_t path_bytes);
 
 /* The tensor of this name; NULL when there is none. */
-const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
+const struct safetensor *checkpoint_find(const struct checkpoint *c, const char *name);
 
 #endif

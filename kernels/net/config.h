@@ -1,5 +1,5 @@
-/* What a network is made of, as one table: the struct, its check and the settings of the stage train
- * come from the rows. The defaults are those of the small network of the demo. */
+/* What a network is made of, as one table: the struct, its check and the settings of the stage
+ * train come from the rows. The defaults are those of the small network of the demo. */
 #ifndef FOLDMILL_KERNELS_NET_CONFIG_H
 #define FOLDMILL_KERNELS_NET_CONFIG_H
 

@@ -34,11 +34,12 @@ enum status net_save(struct net *net, const char *folder, uint64_t step, struct 
         net_read(net, saved[k].buffer, values);
         for (int i = 0; i < params->count; i++) {
             const struct parameter *p = &params->item[i];
-            c.tensor[at++] = (struct checkpoint_tensor){
+            c.tensor[at++] = (struct safetensor){
                 .name = arena_printf(&arena, "%s/%s", saved[k].prefix, p->name),
                 .rank = p->rank,
                 .dim = {(uint64_t)p->dim[0], p->rank > 1 ? (uint64_t)p->dim[1] : 0},
-                .data = values + p->offset};
+                .data = values + p->offset,
+                .bytes = (size_t)p->count * sizeof *values};
         }
     }
     enum status status = checkpoint_write(folder, &c, err);
@@ -55,9 +56,9 @@ static enum status gather(const struct checkpoint *c, const struct params *param
     memset(values, 0, (size_t)params->size * sizeof *values);
     for (int i = 0; i < params->count; i++, at++) {
         const struct parameter *p = &params->item[i];
-        char name[CHECKPOINT_NAME_MAX];
+        char name[SAFETENSORS_NAME_MAX];
         snprintf(name, sizeof name, "%s/%s", saved[k].prefix, p->name);
-        const struct checkpoint_tensor *t = at < c->count ? &c->tensor[at] : NULL;
+        const struct safetensor *t = at < c->count ? &c->tensor[at] : NULL;
         if (!t || strcmp(t->name, name) != 0)
             t = checkpoint_find(c, name);
         if (!t)

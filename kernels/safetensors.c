@@ -1,0 +1,166 @@
+/* Writes the format safetensors; see safetensors.h. */
+#include "kernels/safetensors.h"
+
+#include "kernels/safetensors_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+static const char *const dtypes[] = {"F32", "U8"};
+static const size_t widths[] = {4, 1};
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian");
+
+bool safetensors_count(const struct safetensor *t, uint64_t *count)
+{
+    *count = 1;
+    for (int i = 0; i < t->rank; i++)
+        if (__builtin_mul_overflow(*count, t->dim[i], count))
+            return false;
+    return true;
+}
+
+uint64_t safetensors_checksum(struct span file, const char *digits)
+{
+    static const char zeros[CHECKSUM_DIGITS + 1] = "0000000000000000";
+    size_t before = (size_t)(digits - file.data), after = before + CHECKSUM_DIGITS;
+    XXH3_state_t *state = XXH3_createState();
+    ASSERT(state);
+    XXH3_64bits_reset(state);
+    XXH3_64bits_update(state, file.data, before);
+    XXH3_64bits_update(state, zeros, CHECKSUM_DIGITS);
+    XXH3_64bits_update(state, file.data + after, file.size - after);
+    uint64_t checksum = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    return checksum;
+}
+
+/* Printable and needs no escape in JSON. */
+static enum status check_text(const char *text, bool may_be_empty, struct error *err)
+{
+    size_t size = strlen(text);
+    if (size >= SAFETENSORS_NAME_MAX || (size == 0 && !may_be_empty))
+        return error_set(err, STATUS_LIMIT,
+                         "the name \"%.200s\" has %zu bytes; 1 to %d are allowed", text, size,
+                         SAFETENSORS_NAME_MAX - 1);
+    for (size_t i = 0; i < size; i++)
+        if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+            return error_set(err, STATUS_LIMIT,
+                             "byte %zu of the name \"%s\" needs an escape: use letters, digits and "
+                             "punctuation",
+                             i, text);
+    return STATUS_OK;
+}
+
+static enum status check(const struct safetensors *s, struct error *err)
+{
+    if (s->count > SAFETENSORS_MAX || s->notes >= SAFETENSORS_NOTES_MAX)
+        return error_set(err, STATUS_LIMIT, "%d tensors and %d notes; %d and %d are allowed",
+                         s->count, s->notes, SAFETENSORS_MAX, SAFETENSORS_NOTES_MAX - 1);
+    enum status status = STATUS_OK;
+    for (int i = 0; i < s->count && status == STATUS_OK; i++) {
+        const struct safetensor *t = &s->tensor[i];
+        uint64_t count;
+        ASSERT(t->rank >= 0 && t->rank <= SAFETENSORS_RANK_MAX && t->kind != SAFETENSOR_OTHER);
+        ASSERT(i == 0 || t->kind >= s->tensor[i - 1].kind);
+        ASSERT(safetensors_count(t, &count) && count * widths[t->kind] == t->bytes);
+        status = check_text(t->name, false, err);
+    }
+    for (int i = 0; i < s->notes && status == STATUS_OK; i++) {
+        status = check_text(s->note[i].key, false, err);
+        if (status == STATUS_OK)
+            status = check_text(s->note[i].text, true, err);
+    }
+    return status;
+}
+
+/* The header's text, padded so that the numbers begin on a multiple of ALIGN; the caller frees it.
+ * *digits: where the checksum's stand. */
+static char *header_make(const struct safetensors *s, size_t *size, size_t *digits)
+{
+    char *text = NULL;
+    uint64_t at = 0;
+    FILE *out = open_memstream(&text, size);
+    ASSERT(out);
+    fprintf(out, "{\"__metadata__\":{\"" CHECKSUM_NOTE "\":\"");
+    fflush(out);
+    *digits = *size;
+    fprintf(out, "0000000000000000\"");
+    for (int i = 0; i < s->notes; i++)
+        fprintf(out, ",\"%s\":\"%s\"", s->note[i].key, s->note[i].text);
+    fputc('}', out);
+    for (int i = 0; i < s->count; i++) {
+        const struct safetensor *t = &s->tensor[i];
+        fprintf(out, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", t->name, dtypes[t->kind]);
+        for (int axis = 0; axis < t->rank; axis++)
+            fprintf(out, "%s%llu", axis ? "," : "", (unsigned long long)t->dim[axis]);
+        fprintf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
+                (unsigned long long)(at + t->bytes));
+        at += t->bytes;
+    }
+    fputc('}', out);
+    fflush(out);
+    while ((*size + sizeof(uint64_t)) % ALIGN != 0) {
+        fputc(' ', out);
+        fflush(out);
+    }
+    fclose(out);
+    ASSERT(text);
+    return text;
+}
+
+enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
+                             struct error *err)
+{
+    size_t size, digits;
+    *image = NULL;
+    enum status status = check(from, err);
+    if (status != STATUS_OK)
+        return status;
+    char *header = header_make(from, &size, &digits);
+    uint64_t header_bytes = size;
+    *bytes = sizeof header_bytes + size;
+    for (int i = 0; i < from->count; i++)
+        *bytes += from->tensor[i].bytes;
+    *image = size <= SAFETENSORS_HEADER_MAX ? malloc(*bytes) : NULL;
+    if (!*image) {
+        free(header);
+        return error_set(err, STATUS_LIMIT, "no memory for a file of %zu bytes with a header of %zu",
+                         *bytes, size);
+    }
+    char *at = *image, sum[CHECKSUM_DIGITS + 1];
+    memcpy(at, &header_bytes, sizeof header_bytes);
+    memcpy(at += sizeof header_bytes, header, size);
+    at += size;
+    for (int i = 0; i < from->count; i++) {
+        const struct safetensor *t = &from->tensor[i];
+        if (t->bytes)
+            memcpy(at, t->data, t->bytes);
+        at += t->bytes;
+    }
+    char *place = *image + sizeof header_bytes + digits;
+    uint64_t checksum = safetensors_checksum((struct span){*image, *bytes}, place);
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)checksum);
+    memcpy(place, sum, CHECKSUM_DIGITS);
+    free(header);
+    return STATUS_OK;
+}
+
+const struct safetensor *safetensors_find(const struct safetensors *s, const char *name)
+{
+    for (int i = 0; i < s->count; i++)
+        if (strcmp(s->tensor[i].name, name) == 0)
+            return &s->tensor[i];
+    return NULL;
+}
+
+const char *safetensors_note(const struct safetensors *s, const char *key)
+{
+    for (int i = 0; i < s->notes; i++)
+        if (strcmp(s->note[i].key, key) == 0)
+            return s->note[i].text;
+    return NULL;
+}

@@ -1,0 +1,65 @@
+/* Named tensors in one file, in the format safetensors, which every framework reads: u64 bytes of
+ * the header (little-endian), the header as JSON ("__metadata__": notes, texts by key; and of each
+ * tensor its dtype, shape and data_offsets), then the numbers, one tensor after another. A file that
+ * is written here has a note CHECKSUM_NOTE, 16 hexadecimal digits: XXH3 (64 bits) of the whole file
+ * with 16 zeros in its place. */
+#ifndef FOLDMILL_KERNELS_SAFETENSORS_H
+#define FOLDMILL_KERNELS_SAFETENSORS_H
+
+#include "engine/base/arena.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    SAFETENSORS_NAME_MAX = 160, /* of a tensor, a note's key or its text, with the NUL */
+    SAFETENSORS_RANK_MAX = 4,
+    SAFETENSORS_MAX = 100000,   /* tensors of a file */
+    SAFETENSORS_NOTES_MAX = 32,
+    SAFETENSORS_HEADER_MAX = 100 << 20
+};
+
+/* SAFETENSOR_OTHER: a dtype that nothing here computes with; its numbers can be skipped. */
+enum safetensor_kind { SAFETENSOR_F32, SAFETENSOR_U8, SAFETENSOR_OTHER };
+
+struct safetensor {
+    const char *name;
+    enum safetensor_kind kind;
+    int rank;
+    uint64_t dim[SAFETENSORS_RANK_MAX];
+    const void *data;   /* of a file read: inside its memory; f32 aligned to 4 */
+    size_t bytes;
+};
+
+struct safetensors_note {
+    const char *key, *text;
+};
+
+struct safetensors {
+    struct safetensor *tensor;
+    int count;
+    struct safetensors_note note[SAFETENSORS_NOTES_MAX];
+    int notes;
+    bool checked; /* of a file read: it has a checksum, and that is right */
+};
+
+/* The file in memory, which the caller frees. Tensors are written in their order; those of
+ * SAFETENSOR_U8 must come last, so that all f32 are aligned. STATUS_LIMIT: a name is too long or has
+ * characters that would need an escape, too many tensors or notes, or no memory. */
+enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
+                             struct error *err);
+
+/* The other way; content is aligned to 8, names and tables come from arena. STATUS_INVALID: not such
+ * a file, or one that contradicts itself; STATUS_CORRUPT: cut off, or the checksum is wrong;
+ * STATUS_LIMIT. */
+enum status safetensors_parse(struct span content, struct arena *arena, struct safetensors *to,
+                              struct error *err);
+
+/* The tensor of this name, the note's text; NULL when there is none. */
+const struct safetensor *safetensors_find(const struct safetensors *s, const char *name);
+const char *safetensors_note(const struct safetensors *s, const char *key);
+
+#endif
