@@ -52,8 +52,8 @@ struct safetensors {
 enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
                              struct error *err);
 
-/* The other way; content is aligned to 8, names and tables come from arena. STATUS_INVALID: not such
- * a file, or one that contradicts itself; STATUS_CORRUPT: cut off, or the checksum is wrong;
+/* The other way; content is aligned to 8, names and tables come from arena. STATUS_INVALID: not
+ * such a file, or one that contradicts itself; STATUS_CORRUPT: cut off, or the checksum is wrong;
  * STATUS_LIMIT. */
 enum status safetensors_parse(struct span content, struct arena *arena, struct safetensors *to,
                               struct error *err);

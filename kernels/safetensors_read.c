@@ -160,9 +160,11 @@ static int on_key(void *user, const unsigned char *text, size_t size)
         r->place = PLACE_NOTES;
         return 1;
     }
-    const char *name = r->place == PLACE_NAMES || r->place == PLACE_NOTE ? keep(r, text, size) : NULL;
-    if (!name)
+    if (r->place != PLACE_NAMES && r->place != PLACE_NOTE)
         return unexpected(r);
+    const char *name = keep(r, text, size);
+    if (!name)
+        return 0;
     if (r->place == PLACE_NOTE) {
         if (r->to->notes == SAFETENSORS_NOTES_MAX)
             return fail(r, STATUS_LIMIT, "too many notes");
