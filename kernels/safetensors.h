@@ -1,7 +1,7 @@
 /* Named tensors in one file, in the format safetensors, which every framework reads: u64 bytes of
  * the header (little-endian), the header as JSON ("__metadata__": notes, texts by key; and of each
- * tensor its dtype, shape and data_offsets), then the numbers, one tensor after another. A file that
- * is written here has a note CHECKSUM_NOTE, 16 hexadecimal digits: XXH3 (64 bits) of the whole file
+ * tensor its dtype, shape and data_offsets), then the numbers, tensor after tensor. A file that is
+ * written here has a note CHECKSUM_NOTE, 16 hexadecimal digits: XXH3 (64 bits) of the whole file
  * with 16 zeros in its place. */
 #ifndef FOLDMILL_KERNELS_SAFETENSORS_H
 #define FOLDMILL_KERNELS_SAFETENSORS_H
@@ -47,8 +47,8 @@ struct safetensors {
 };
 
 /* The file in memory, which the caller frees. Tensors are written in their order; those of
- * SAFETENSOR_U8 must come last, so that all f32 are aligned. STATUS_LIMIT: a name is too long or has
- * characters that would need an escape, too many tensors or notes, or no memory. */
+ * SAFETENSOR_U8 must come last, so that all f32 are aligned. STATUS_LIMIT: a name is too long or
+ * has characters that would need an escape, too many tensors or notes, or no memory. */
 enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
                              struct error *err);
 
