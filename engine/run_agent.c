@@ -20,79 +20,9 @@ static void put(void *user, const struct message *message)
     post_send(run->coordinator, message); /* what is lost is asked for again */
 }
 
-static enum status append(void *user, struct span bytes, struct error *err)
-{
-    struct run *run = user;
-    return journal_append(run->journal, bytes, err);
-}
-
-/* Records of the journal, kept until the coordinator can take them: it needs the journal's epoch.
- */
-struct records {
-    struct arena *arena;
-    struct span *span;
-    size_t count, room;
-};
-
-static enum status keep_record(void *user, struct span record, struct error *err)
-{
-    (void)err;
-    struct records *records = user;
-    if (records->count == records->room) {
-        records->room = records->room ? 2 * records->room : 256;
-        records->span = realloc(records->span, records->room * sizeof *records->span);
-        ASSERT(records->span);
-    }
-    records->span[records->count++] =
-        (struct span){arena_text(records->arena, record.data, record.size), record.size};
-    return STATUS_OK;
-}
-
-static enum status add_record(void *user, struct span bytes, struct error *err)
-{
-    struct run *run = user;
-    return journal_add(run->journal, bytes, err);
-}
-
-static enum status dump(void *user, struct journal *journal, struct error *err)
-{
-    (void)journal;
-    struct run *run = user;
-    return coordinate_dump(run->coordinate, add_record, run, err);
-}
-
-static uint64_t max_bad_of(struct run *run, int line)
-{
-    struct head *head;
-    if (head_open(&head, &run->job, line, NULL) != STATUS_OK)
-        return job_max_bad(&run->job, 0);
-    uint64_t max_bad = job_max_bad(&run->job, list_count(head->list));
-    head_close(head);
-    return max_bad;
-}
-
 static enum status open_coordinator(struct run *run, struct error *err)
 {
-    struct records records = {.arena = &run->arena};
-    enum status status = journal_open(&run->journal, run->dir.path, keep_record, &records, err);
-    uint64_t *max_bad =
-        arena_zero(&run->arena, (size_t)run->job.graph->line_count, sizeof *max_bad);
-    for (int i = 0; i < run->job.graph->line_count; i++)
-        max_bad[i] = max_bad_of(run, i);
-    if (status == STATUS_OK) {
-        struct coordinate_config config = {.job = run->job.id,
-                                           .inc = run->agent.inc,
-                                           .graph_hash = run->job.graph->hash,
-                                           .epoch = journal_epoch(run->journal),
-                                           .line_count = run->job.graph->line_count,
-                                           .max_bad = max_bad};
-        status = coordinate_open(&run->coordinate, &config, &run->arena, err);
-    }
-    for (size_t i = 0; i < records.count && status == STATUS_OK; i++)
-        status = coordinate_replay(run->coordinate, records.span[i], err);
-    free(records.span);
-    if (status == STATUS_OK)
-        status = journal_compact(run->journal, dump, run, err);
+    enum status status = ledger_open(&run->ledger, &run->job, run->agent.inc, &run->arena, err);
     char address[LINK_PATH_MAX + 8];
     struct link_options options = {.queue_max = 4096};
     if (status == STATUS_OK)
@@ -111,12 +41,12 @@ static enum status open_coordinator(struct run *run, struct error *err)
 static void coordinator_turn(struct run *run)
 {
     struct outbox out = {run, put};
-    struct durable_log log = {run, append};
+    struct durable_log log = ledger_log(&run->ledger);
     struct link_message raw;
     struct message message;
     uint64_t bad = 0;
     while (post_receive(run->coordinator, &raw, &message, &bad) == STATUS_OK) {
-        coordinate_step(run->coordinate, &message, clock_ms(), &log, &out);
+        coordinate_step(run->ledger.coordinate, &message, clock_ms(), &log, &out);
         link_message_close(&raw);
     }
 }
@@ -187,7 +117,7 @@ static void on_launching(void *user, int number)
     struct run_child *child = &run->children[number];
     if (child->kind == CHILD_SINK)
         snprintf(child->gen, sizeof child->gen, "%u",
-                 coordinate_next_gen(run->coordinate, child->line));
+                 coordinate_next_gen(run->ledger.coordinate, child->line));
 }
 
 static enum status start(struct run *run, struct run_child child, const char *name,
@@ -321,7 +251,7 @@ bool run_agent_loop(struct run *run)
     struct error err;
     while (!are_sinks_done(run) && !run->failed) {
         wait_turn(run);
-        if (coordinate_health(run->coordinate, &err) != STATUS_OK)
+        if (coordinate_health(run->ledger.coordinate, &err) != STATUS_OK)
             fail(run, err.text);
         if (supervise_interrupts(run->supervisor) > 1)
             return false;
@@ -356,6 +286,5 @@ void run_agent_close(struct run *run)
     link_close(run->coordinator, 0);
     link_close(run->agent.hub, 0);
     link_context_close();
-    if (run->journal)
-        journal_close(run->journal);
+    ledger_close(&run->ledger);
 }

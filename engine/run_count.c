@@ -149,11 +149,11 @@ static void add_run(struct run *run, struct snapshot *s)
     s->run.max_bad = run->job.graph->max_bad;
     s->run_count = 1;
     for (int l = 0; l < run->job.graph->line_count; l++) {
-        uint32_t count = coordinate_aside_count(run->coordinate, l);
+        uint32_t count = coordinate_aside_count(run->ledger.coordinate, l);
         s->run.quarantined += count;
         uint32_t first = count > SNAPSHOT_ASIDES_MAX ? count - SNAPSHOT_ASIDES_MAX : 0;
         for (uint32_t i = first; i < count && s->aside_count < SNAPSHOT_ASIDES_MAX; i++) {
-            struct coordinate_aside row = coordinate_aside(run->coordinate, l, i);
+            struct coordinate_aside row = coordinate_aside(run->ledger.coordinate, l, i);
             struct snapshot_aside *aside = &s->asides[s->aside_count++];
             SNAPSHOT_COPY(aside->line, job_line_name(&run->job, l));
             SNAPSHOT_COPY(aside->key, row.key);
@@ -258,7 +258,7 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
         .ready = gauge_get(page, GAUGE_QUEUE),
         .wanted = gauge_get(page, GAUGE_WANTED),
         .quarantined = gauge_get(page, GAUGE_QUARANTINED),
-        .checkpoint = (int64_t)coordinate_checkpoint(run->coordinate, child->line, NULL),
+        .checkpoint = (int64_t)coordinate_checkpoint(run->ledger.coordinate, child->line, NULL),
         .done = (uint64_t)gauge_get(page, GAUGE_DONE),
         .samples = metric_get(page, METRIC_DONE),
         .resent = metric_get(page, METRIC_RESENT),

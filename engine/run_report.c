@@ -318,7 +318,7 @@ static void write_summary(struct run *run, FILE *out)
         else if (is_trainer(run, l))
             add_steps(run, l, out);
         add_words(run, l, out);
-        aside += coordinate_aside_count(run->coordinate, l);
+        aside += coordinate_aside_count(run->ledger.coordinate, l);
     }
     if (file_read(rundir_file(run->dir.path, "metrics.tsv", path), TABLE_BYTES_MAX, &run->arena,
                   &table, NULL) == STATUS_OK)
@@ -354,8 +354,8 @@ static void draw_plots(struct run *run)
 static void show_aside(struct run *run)
 {
     for (int l = 0; l < run->job.graph->line_count; l++)
-        for (uint32_t i = 0; i < coordinate_aside_count(run->coordinate, l); i++) {
-            struct coordinate_aside row = coordinate_aside(run->coordinate, l, i);
+        for (uint32_t i = 0; i < coordinate_aside_count(run->ledger.coordinate, l); i++) {
+            struct coordinate_aside row = coordinate_aside(run->ledger.coordinate, l, i);
             fprintf(stderr, "set aside in %s: %s: %s\n", job_line_name(&run->job, l), row.key,
                     row.text);
         }

@@ -6,11 +6,10 @@
 
 #include "engine/control.h"
 #include "engine/agent.h"
-#include "engine/coordinate.h"
 #include "engine/head.h"
 #include "engine/http.h"
 #include "engine/job.h"
-#include "engine/journal.h"
+#include "engine/ledger.h"
 #include "engine/link.h"
 #include "engine/progress.h"
 #include "engine/run.h"
@@ -58,8 +57,7 @@ struct run {
     struct run_child children[SUPERVISE_CHILDREN_MAX];
     struct link *coordinator;
     struct agent agent; /* to the dispatcher */
-    struct coordinate *coordinate;
-    struct journal *journal;
+    struct ledger ledger;
     bool draining, stopping, finishing, failed;
     bool drain_asked; /* over the control socket */
     char failure[ERROR_TEXT_MAX];
