@@ -126,6 +126,9 @@ enum status job_open_stage(struct job *job, int number, const struct job_facts *
     if (facts->line >= 0) {
         context->batch_size = (int64_t)job->batch[facts->line];
         context->store_path = job_store_path(job, facts->line);
+        const struct graph_stage *sink = &job->graph->stages[job->graph->lines[facts->line].sink];
+        if ((stage->kind->flags & STAGE_SOURCE) && (sink->kind->flags & STAGE_STORE))
+            context->store_path = graph_store_path(sink);
     }
     if (stage->kind->flags & STAGE_STORE) {
         context->store_path = graph_store_path(stage);

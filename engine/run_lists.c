@@ -24,12 +24,13 @@ static void on_refused(void *memory, const char *name, const char *reason)
     user->count++;
 }
 
-static enum status list_from_source(struct run *run, int stage, struct list_maker *maker,
+static enum status list_from_source(struct run *run, int line, struct list_maker *maker,
                                     struct error *err)
 {
-    struct job_facts facts = {.line = -1};
+    struct job_facts facts = {.line = line};
     struct runner runner;
-    enum status status = job_open_stage(&run->job, stage, &facts, NULL, &runner, err);
+    enum status status = job_open_stage(&run->job, run->job.graph->lines[line].head, &facts, NULL,
+                                        &runner, err);
     if (status == STATUS_OK) {
         status = runner.stage->list(runner.state, list_source(maker), err);
         runner_close(&runner);
@@ -162,7 +163,7 @@ static enum status make_list(struct run *run, int line, FILE *refused, struct er
             &(struct wanted){graph_store_path(head), "", -1, store_weighed(&run->job, line)}, maker,
             err);
     else
-        status = list_from_source(run, plan->head, maker, err);
+        status = list_from_source(run, line, maker, err);
     if (status == STATUS_OK)
         status = list_write(maker, path, err);
     list_maker_close(maker);

@@ -83,7 +83,8 @@ struct sink_terms {
 struct stage_context {
     const char *name;        /* the stage's name in the graph */
     const char *run_dir;     /* folder of this run: logs, checkpoints, plots */
-    const char *store_path;  /* of the line's head, or of the store stage; NULL if none */
+    const char *store_path;  /* of the line's head, or of the store stage; of a source: of the store
+                                that its line fills; NULL if none */
     uint64_t seed;           /* the graph's seed */
     int worker;              /* number of this worker among those of the stage */
     int rank, rank_count;    /* of a sink */

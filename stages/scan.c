@@ -8,19 +8,22 @@
  * alignment file that lies beside the structures is the alignment of a family, in which the chain
  * is searched by the stem of its file. */
 #include "engine/base/file.h"
+#include "engine/base/log.h"
 #include "engine/stage.h"
 #include "stages/bio/chain_name.h"
 #include "stages/bio/cluster.h"
 #include "stages/bio/date.h"
 #include "stages/bio/structure_read.h"
 #include "stages/listing/folder.h"
-#include "stages/listing/inputs.h"
+#include "stages/listing/made.h"
 #include "stages/listing/select.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { DIGEST_TEXT = 32 };
+#define MEMO_NAME "scan.cache" /* in a store's folder */
+
 enum { UNKNOWN_KEEP, UNKNOWN_REFUSE };
 enum { DIGEST_CONTENT, DIGEST_STAMP };
 enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
@@ -28,11 +31,12 @@ enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
 struct scan_state {
     struct param_paths structures, alignments, index;
     struct selection selection;
-    const char *clusters;
+    const char *clusters, *memo;
     int unknown, digest, compat;
     int source;
-    bool families;
+    bool families, rescan;
     double held_out, identity_max;
+    const struct stage_context *context;
 };
 
 /* A chain that was found. */
@@ -40,9 +44,7 @@ struct found {
     struct cluster_chain chain; /* key, entry, sequence */
     struct span structure, chain_name, alignment, template_hits, row, release_date;
     float resolution;
-    char digest[DIGEST_TEXT];
-    struct span files; /* a line for each file: its digest and its name */
-    uint64_t bytes;    /* of the structure, alignments and template hits, unpacked */
+    struct made_digest digest; /* of what it is made from */
 };
 
 struct scan {
@@ -54,59 +56,10 @@ struct scan {
     struct names keys; /* to find doubles */
     struct clusters clusters;
     struct inputs inputs;
+    struct memo memo;
 };
 
 static const char *const structure_suffixes[] = {".cif", ".mmcif", ".pdb", ".ent", NULL};
-
-/* A line of `files`: the digest, and the name without its folder (of a piece: the piece's name). */
-static char *file_line(struct arena *arena, const char *before, XXH128_hash_t hash,
-                       struct span line)
-{
-    const char *piece = memchr(line.data, '@', line.size);
-    size_t size = piece ? (size_t)(piece - line.data) : line.size, start = size;
-    while (start > 0 && line.data[start - 1] != '/')
-        start--;
-    return arena_printf(arena, "%s%016llx%016llx %.*s\n", before, (unsigned long long)hash.high64,
-                        (unsigned long long)hash.low64, (int)(size - start), line.data + start);
-}
-
-/* What made the sample: the bytes of its files and the names that choose from them. */
-static enum status digest_make(struct scan *scan, struct span content, struct found *found,
-                               struct error *err)
-{
-    XXH3_state_t *state = XXH3_createState();
-    ASSERT(state);
-    XXH3_128bits_reset(state);
-    XXH3_128bits_update(state, content.data, content.size);
-    const struct span names[] = {found->chain_name, found->row, found->chain.key};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        uint64_t size = names[i].size;
-        XXH3_128bits_update(state, &size, sizeof size);
-        XXH3_128bits_update(state, names[i].data, names[i].size);
-    }
-    struct span rests[] = {found->alignment, found->template_hits}, line;
-    char *files = file_line(&scan->file, "", XXH3_128bits(content.data, content.size),
-                            found->structure);
-    enum status status = STATUS_OK;
-    found->bytes = content.size;
-    for (int i = 0; i < 2; i++)
-        while (status == STATUS_OK && span_line(&rests[i], &line)) {
-            XXH128_hash_t hash;
-            status = inputs_digest(&scan->inputs, line, &hash, &found->bytes, err);
-            if (status == STATUS_OK) {
-                XXH3_128bits_update(state, &hash, sizeof hash);
-                files = file_line(&scan->file, files, hash, line);
-            }
-        }
-    XXH128_hash_t hash = XXH3_128bits_digest(state);
-    XXH3_freeState(state);
-    char text[DIGEST_TEXT + 1];
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
-    memcpy(found->digest, text, DIGEST_TEXT);
-    found->files = span_of(arena_text(&scan->list, files, strlen(files)));
-    return status;
-}
 
 /* The name stands beside the reason in the list of what was refused: not twice. */
 static void refuse(struct scan *scan, const char *name, const struct error *err)
@@ -117,10 +70,10 @@ static void refuse(struct scan *scan, const char *name, const struct error *err)
 }
 
 /* Adds one chain of the file in hand. family: the family's alignment files, a line each. */
-static void chain_add(struct scan *scan, const char *path, struct span content,
-                      const struct chain_file *file, const struct structure *structure, int c,
-                      const char *family)
+static void chain_add(struct scan *scan, const char *path, const struct memo_structure *made,
+                      const struct chain_file *file, int c, const char *family)
 {
+    const struct structure *structure = &made->structure;
     const struct structure_chain *chain = &structure->chain[c];
     const char *key, *entry;
     struct error err;
@@ -156,53 +109,75 @@ static void chain_add(struct scan *scan, const char *path, struct span content,
     found.template_hits = span_of(own.template_hits);
     if (!*own.alignment && *family)
         found.row = span_of(arena_text(&scan->list, file->stem.data, file->stem.size));
-    if (digest_make(scan, content, &found, &err) != STATUS_OK) {
+    const struct made from = {found.structure, made->content,   found.chain_name,   found.row,
+                              found.chain.key, found.alignment, found.template_hits};
+    if (made_digest(&from, &scan->inputs, &scan->file, &found.digest, &err) != STATUS_OK) {
         refuse(scan, key, &err);
         return;
     }
+    struct span *files = &found.digest.files;
+    *files = span_of(arena_text(&scan->list, files->data, files->size));
     scan->found =
         array_grow(&scan->list, scan->found, scan->count, &scan->capacity, sizeof *scan->found);
     ASSERT(scan->found && names_add(&scan->keys, found.chain.key, NULL) >= 0);
     scan->found[scan->count++] = found;
 }
 
-/* sequences: the file is FASTA, each record a chain of its own name. */
-static void file_scan(struct scan *scan, const char *path, const char *family, bool sequences)
+/* What the file holds, by the memo if it has not changed, else by reading it. */
+static void file_learn(struct scan *scan, const char *path, const struct stamp *stamp,
+                       struct memo_structure *made)
 {
-    struct span content, stem;
-    struct structure structure;
-    struct structure_wish wish = {.corrected = scan->settings->compat == COMPAT_CORRECTED};
-    struct error err;
-    arena_reset(&scan->file);
-    if (!name_stem(name_base(span_of(path)), structure_suffixes, &stem))
-        stem = name_base(span_of(path));
-    enum status status = file_read(path, STRUCTURE_BYTES_MAX, &scan->file, &content, &err);
+    const struct scan_state *settings = scan->settings;
+    struct structure_wish wish = {.corrected = settings->compat == COMPAT_CORRECTED};
+    unsigned reads = (unsigned)(settings->source << 1 | settings->compat);
+    struct span content;
+    if (memo_find_structure(&scan->memo, path, stamp, reads, &scan->file, made))
+        return;
+    *made = (struct memo_structure){.refusal = {.status = STATUS_OK}};
+    struct error *err = &made->refusal;
+    enum status status = file_read(path, STRUCTURE_BYTES_MAX, &scan->file, &content, err);
     if (status == STATUS_OK) {
-        status = structure_read(content, scan->settings->source ? PDB_DISTILLED : PDB_EXPERIMENTAL,
-                                &wish, &scan->file, &structure, &err);
+        made->content =
+            (struct memo_content){XXH3_128bits(content.data, content.size), content.size};
+        status = structure_read(content, settings->source ? PDB_DISTILLED : PDB_EXPERIMENTAL, &wish,
+                                &scan->file, &made->structure, err);
     }
-    if (status != STATUS_OK) {
-        refuse(scan, path, &err);
+    err->status = status;
+    memo_keep_structure(&scan->memo, path, stamp, reads, made);
+}
+
+/* sequences: the file is FASTA, each record a chain of its own name. */
+static void file_scan(struct scan *scan, const char *path, const struct stamp *stamp,
+                      const char *family, bool sequences)
+{
+    struct span name = name_base(span_of(path)), stem;
+    struct memo_structure made;
+    arena_reset(&scan->file);
+    if (!name_stem(name, structure_suffixes, &stem))
+        stem = name;
+    file_learn(scan, path, stamp, &made);
+    if (made.refusal.status != STATUS_OK) {
+        refuse(scan, path, &made.refusal);
         return;
     }
-    struct span name = name_base(span_of(path));
     bool cif = name_ends(name, ".cif") || name_ends(name, ".cif.gz") || name_ends(name, ".mmcif") ||
                name_ends(name, ".mmcif.gz");
-    for (int c = 0; c < structure.chain_count; c++) {
-        struct chain_file file = {stem, cif, structure.chain_count};
+    for (int c = 0; c < made.structure.chain_count; c++) {
+        struct chain_file file = {stem, cif, made.structure.chain_count};
         if (sequences)
-            file = (struct chain_file){structure.chain[c].name, false, 1};
-        chain_add(scan, path, content, &file, &structure, c, family);
+            file = (struct chain_file){made.structure.chain[c].name, false, 1};
+        chain_add(scan, path, &made, &file, c, family);
     }
 }
 
 /* A path of `structures`: a file, or a folder whose alignment files belong to all in it. */
 static enum status path_scan(struct scan *scan, const char *path, struct error *err)
 {
-    if (path_is_file(path)) {
+    struct stamp stamp;
+    if (stamp_take(path, &stamp)) {
         static const char *const fasta[] = {".fasta", ".fa", ".faa", NULL};
         struct span stem;
-        file_scan(scan, path, "", name_stem(name_base(span_of(path)), fasta, &stem));
+        file_scan(scan, path, &stamp, "", name_stem(name_base(span_of(path)), fasta, &stem));
         return STATUS_OK;
     }
     int count = 0, structures = 0;
@@ -216,10 +191,10 @@ static enum status path_scan(struct scan *scan, const char *path, struct error *
     for (int i = 0; i < count; i++) {
         struct span stem;
         if (!name_stem(name_base(span_of(paths[i])), structure_suffixes, &stem) ||
-            !path_is_file(paths[i]))
+            !stamp_take(paths[i], &stamp))
             continue;
         structures++;
-        file_scan(scan, paths[i], family, false);
+        file_scan(scan, paths[i], &stamp, family, false);
     }
     if (structures == 0)
         return error_set(err, STATUS_INVALID,
@@ -267,9 +242,9 @@ static enum status give(struct scan *scan, struct error *err)
         sample_add_text(&sample, &scan->file, "release_date", found->release_date);
         sample_add_i32(&sample, &scan->file, "length", (int32_t)found->chain.sequence.size);
         sample_add_text(&sample, &scan->file, "input_digest",
-                        (struct span){found->digest, DIGEST_TEXT});
-        sample_add_text(&sample, &scan->file, "input_files", found->files);
-        sample_add_f32(&sample, &scan->file, "cost", (float)found->bytes);
+                        (struct span){found->digest.text, MADE_DIGEST});
+        sample_add_text(&sample, &scan->file, "input_files", found->digest.files);
+        sample_add_f32(&sample, &scan->file, "cost", (float)found->digest.bytes);
         status = scan->source->emit(scan->source, &sample, err);
     }
     return status;
@@ -279,22 +254,62 @@ static enum status scan_open(void *memory, struct stage_context *context, struct
 {
     struct scan_state *state = memory;
     const char *date = state->selection.date_max;
-    (void)context;
+    state->context = context;
     state->selection.unknown_refused = state->unknown == UNKNOWN_REFUSE;
     if (*date && !date_good(span_of(date)))
         return error_set(err, STATUS_INVALID, "date_max is YYYY-MM-DD, not \"%s\"", date);
     return STATUS_OK;
 }
 
+/* Where what was learned of each file is kept; false: nowhere. */
+static bool memo_path(const struct scan_state *settings, char path[PATH_MAX])
+{
+    const char *store = settings->context->store_path;
+    const char *folder = *settings->memo ? settings->memo : store;
+    const char *name = *settings->memo ? "" : "/" MEMO_NAME;
+    return folder && snprintf(path, PATH_MAX, "%s%s", folder, name) < PATH_MAX;
+}
+
+/* Takes in what the last run learned. No trouble with it costs more than reading the files. */
+static void memo_begin(struct scan *scan, const char *path)
+{
+    struct error err;
+    enum status status = memo_load(&scan->memo, path, &err);
+    if (status == STATUS_INVALID)
+        log_info("%s: %s: all files are read again", scan->settings->context->name, err.text);
+    else if (status != STATUS_OK && status != STATUS_MISS)
+        log_warn("%s: %s: all files are read again, and the file is replaced",
+                 scan->settings->context->name, err.text);
+}
+
+static void memo_end(struct scan *scan, const char *path)
+{
+    struct error err;
+    uint64_t found = scan->memo.found, missed = scan->memo.missed;
+    log_info("%s: %llu files read, %llu unchanged", scan->settings->context->name,
+             (unsigned long long)missed, (unsigned long long)found);
+    if (memo_save(&scan->memo, path, &err) != STATUS_OK)
+        log_warn("%s: %s: the next run will read all files again", scan->settings->context->name,
+                 err.text);
+}
+
 static enum status scan_list(void *state, struct source *source, struct error *err)
 {
     struct scan scan = {.settings = state, .source = source};
+    char path[PATH_MAX];
     arena_open(&scan.list, 0);
     arena_open(&scan.file, 0);
     names_open(&scan.keys, &scan.list);
-    inputs_open(&scan.inputs, &scan.settings->alignments, &scan.list, &scan.file);
+    memo_open(&scan.memo, &scan.list);
+    bool kept = memo_path(scan.settings, path);
+    if (kept && !scan.settings->rescan)
+        memo_begin(&scan, path);
+    enum status status =
+        inputs_open(&scan.inputs, &scan.settings->alignments, &scan.list, &scan.file, err);
     scan.inputs.stamps = scan.settings->digest == DIGEST_STAMP;
-    enum status status = inputs_index(&scan.inputs, &scan.settings->index, err);
+    scan.inputs.memo = &scan.memo;
+    if (status == STATUS_OK)
+        status = inputs_index(&scan.inputs, &scan.settings->index, err);
     if (status == STATUS_OK && *scan.settings->clusters)
         status = clusters_read(&scan.clusters, scan.settings->clusters, &scan.list, err);
     for (int i = 0; i < scan.settings->structures.count && status == STATUS_OK; i++)
@@ -303,6 +318,9 @@ static enum status scan_list(void *state, struct source *source, struct error *e
         status = error_set(err, STATUS_INVALID, "no chain could be listed; refused.tsv says why");
     if (status == STATUS_OK)
         status = give(&scan, err);
+    if (status == STATUS_OK && kept && !scan.settings->context->replay)
+        memo_end(&scan, path);
+    memo_close(&scan.memo);
     arena_close(&scan.list);
     arena_close(&scan.file);
     return status;
@@ -424,19 +442,44 @@ static const struct param scan_params[] = {
      .choices = digest_choices,
      .offset = AT(digest),
      .help = "What says that an alignment is still the one that a record was made from: its bytes, "
-             "which are all read when a run starts, or stamp: name, size and time of its file."},
+             "which are read when a run starts, or stamp: name, size and time of its file."},
+    {.name = "cache",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(memo),
+     .free = true,
+     .help = "File that keeps what was read of each file, so that the next run reads only those "
+             "that have changed (size, times or inode); empty: " MEMO_NAME " in the folder of the "
+             "store that the line fills."},
+    {.name = "rescan",
+     .type = PARAM_BOOL,
+     .fallback = "false",
+     .offset = AT(rescan),
+     .free = true,
+     .help = "Read every file again, whatever the cache says."},
     {.name = NULL},
 };
 
-static const char *const scan_out[] = {
-    "structure:u8[P]",    "chain:u8[C]", "alignment:u8[A]",     "template_hits:u8[H]",
-    "row:u8[R]",          "entry:u8[E]", "split:u8[S]",         "cluster:i32",
-    "cluster_size:i32",   "length:i32",  "input_digest:u8[32]", "resolution:f32",
-    "release_date:u8[D]", "input_files:u8[F]", "cost:f32", NULL};
+static const char *const scan_out[] = {"structure:u8[P]",
+                                       "chain:u8[C]",
+                                       "alignment:u8[A]",
+                                       "template_hits:u8[H]",
+                                       "row:u8[R]",
+                                       "entry:u8[E]",
+                                       "split:u8[S]",
+                                       "cluster:i32",
+                                       "cluster_size:i32",
+                                       "length:i32",
+                                       "input_digest:u8[32]",
+                                       "resolution:f32",
+                                       "release_date:u8[D]",
+                                       "input_files:u8[F]",
+                                       "cost:f32",
+                                       NULL};
 
 const struct stage stage_scan = {
     .abi = STAGE_ABI,
-    .version = 2,
+    .version = 3,
     .flags = STAGE_SOURCE,
     .name = "scan",
     .summary = "Lists chains of structure files with their alignments, and the held-out split.",

@@ -5,18 +5,29 @@
 #include "stages/bio/input.h"
 #include "stages/listing/folder.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-void inputs_open(struct inputs *inputs, const struct param_paths *folders, struct arena *arena,
-                 struct arena *scratch)
+enum status inputs_open(struct inputs *inputs, const struct param_paths *folders,
+                        struct arena *arena, struct arena *scratch, struct error *err)
 {
     *inputs = (struct inputs){.folders = folders, .arena = arena, .scratch = scratch};
     names_open(&inputs->lines, arena);
     database_open(&inputs->database, arena);
+    inputs->held = arena_zero(arena, (size_t)folders->count, sizeof *inputs->held);
+    for (int i = 0; i < folders->count; i++) {
+        int count = 0;
+        char **paths = folder_files(folders->path[i], arena, &count, err);
+        if (!paths)
+            return err->status;
+        names_open(&inputs->held[i], arena);
+        for (int p = 0; p < count; p++)
+            if (names_add(&inputs->held[i], name_base(span_of(paths[p])), NULL) < 0)
+                return error_set(err, STATUS_LIMIT, "%s: holds too many files", folders->path[i]);
+    }
+    return STATUS_OK;
 }
 
 enum status inputs_index(struct inputs *inputs, const struct param_paths *indices,
@@ -69,47 +80,68 @@ static int by_name(const void *a, const void *b)
     return order ? order : strcmp(left, right);
 }
 
-/* The paths of the folder's files are added to paths[]; one that cannot be read adds none. */
-static char **folder_add(struct inputs *inputs, const char *folder, char **paths, int *count,
-                         int *capacity)
+/* Paths that grow. */
+struct paths {
+    char **path;
+    int count, capacity;
+};
+
+/* Adds the files of a folder, and of those of its folders that are named here (NULL: of none); one
+ * that cannot be read adds nothing. */
+static void folder_add(struct inputs *inputs, const char *folder, const char *const *inner,
+                       struct paths *paths)
 {
     struct error err;
-    int files = 0;
-    char **more = path_is_folder(folder) ? folder_files(folder, inputs->arena, &files, &err) : NULL;
-    for (int i = 0; more && i < files; i++) {
-        paths = array_grow(inputs->arena, paths, *count, capacity, sizeof *paths);
-        ASSERT(paths);
-        paths[(*count)++] = more[i];
+    int count = 0;
+    char **more = folder_files(folder, inputs->arena, &count, &err);
+    for (int i = 0; more && i < count; i++) {
+        bool entered = false;
+        for (int k = 0; inner && inner[k]; k++)
+            entered |= span_is(name_base(span_of(more[i])), inner[k]);
+        if (entered) {
+            folder_add(inputs, more[i], NULL, paths);
+        } else if (path_is_file(more[i])) {
+            paths->path = array_grow(inputs->arena, paths->path, paths->count, &paths->capacity,
+                                     sizeof *paths->path);
+            ASSERT(paths->path);
+            paths->path[paths->count++] = more[i];
+        }
     }
-    return paths;
+}
+
+/* What folder i of `alignments` holds of the chain. */
+static void folder_find(struct inputs *inputs, int i, const char *key, struct chain_inputs *found)
+{
+    static const char *const suffixes[] = {".a3m",       ".a2m", ".fasta",   ".fa",  ".sto",
+                                           ".stockholm", ".aln", ".clustal", ".hhr", NULL};
+    static const char *const inner[] = {"a3m", "hhr", "sto", NULL};
+    const char *folder = arena_printf(inputs->arena, "%s/%s", inputs->folders->path[i], key);
+    char name[NAME_MAX + 16];
+    for (int s = 0; suffixes[s]; s++)
+        for (int packed = 0; packed < 2; packed++) {
+            int size = snprintf(name, sizeof name, "%s%s%s", key, suffixes[s], packed ? ".gz" : "");
+            if (size >= (int)sizeof name ||
+                names_find(&inputs->held[i], (struct span){name, (size_t)size}) < 0)
+                continue;
+            const char *path = arena_printf(inputs->arena, "%s/%s", inputs->folders->path[i], name);
+            if (path_is_file(path))
+                add_named(inputs, found, name_base(span_of(path)), path);
+        }
+    if (names_find(&inputs->held[i], span_of(key)) < 0)
+        return;
+    struct paths paths = {0};
+    folder_add(inputs, folder, inner, &paths);
+    if (paths.count)
+        qsort(paths.path, (size_t)paths.count, sizeof *paths.path, by_name);
+    for (int p = 0; p < paths.count; p++)
+        add_named(inputs, found, name_base(span_of(paths.path[p])), paths.path[p]);
 }
 
 void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found)
 {
-    static const char *const suffixes[] = {".a3m",       ".a2m", ".fasta",   ".fa",  ".sto",
-                                           ".stockholm", ".aln", ".clustal", ".hhr", NULL};
-    static const char *const inner[] = {"", "/a3m", "/hhr", "/sto", NULL};
     *found = (struct chain_inputs){"", ""};
-    for (int i = 0; i < inputs->folders->count; i++) {
-        const char *folder = arena_printf(inputs->arena, "%s/%s", inputs->folders->path[i], key);
-        for (int s = 0; suffixes[s]; s++)
-            for (int packed = 0; packed < 2; packed++) {
-                const char *path =
-                    arena_printf(inputs->arena, "%s%s%s", folder, suffixes[s], packed ? ".gz" : "");
-                if (path_is_file(path))
-                    add_named(inputs, found, name_base(span_of(path)), path);
-            }
-        char **paths = NULL;
-        int count = 0, capacity = 0;
-        for (int k = 0; inner[k] && path_is_folder(folder); k++)
-            paths = folder_add(inputs, arena_printf(inputs->arena, "%s%s", folder, inner[k]), paths,
-                               &count, &capacity);
-        if (count)
-            qsort(paths, (size_t)count, sizeof *paths, by_name);
-        for (int p = 0; p < count; p++)
-            if (path_is_file(paths[p]))
-                add_named(inputs, found, name_base(span_of(paths[p])), paths[p]);
-    }
+    for (int i = 0; i < inputs->folders->count; i++)
+        folder_find(inputs, i, key, found);
     const char *line[DATABASE_CHAIN_FILES_MAX];
     struct span name[DATABASE_CHAIN_FILES_MAX];
     int count = database_find(&inputs->database, key, inputs->arena, line, name);
@@ -117,48 +149,55 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
         add_named(inputs, found, name[i], line[i]);
 }
 
-/* A file's name, size and time stand for its bytes. */
-static enum status stamp(struct span line, struct input_digest *digest, struct error *err)
+/* The input that a line names, and the stamp of its file. */
+static enum status stamp_of(struct span line, struct input *input, struct stamp *stamp,
+                            struct error *err)
 {
-    char text[INPUT_LINE_MAX + 128], path[INPUT_PATH_MAX + 1];
-    struct input input;
-    struct stat info;
-    enum status status = input_parse(line, &input, err);
+    char path[INPUT_PATH_MAX + 1];
+    enum status status = input_parse(line, input, err);
     if (status != STATUS_OK)
         return status;
-    snprintf(path, sizeof path, "%.*s", (int)input.path.size, input.path.data);
-    if (stat(path, &info) != 0)
-        return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
+    snprintf(path, sizeof path, "%.*s", (int)input->path.size, input->path.data);
+    return stamp_take(path, stamp)
+               ? STATUS_OK
+               : error_set(err, STATUS_IO, "%s: no file that can be read", path);
+}
+
+/* A file's name, size and time stand for its bytes. */
+static struct memo_content content_by_stamp(struct span line, const struct input *input,
+                                            const struct stamp *stamp)
+{
+    char text[INPUT_LINE_MAX + 128];
     int size =
-        snprintf(text, sizeof text, "%.*s %lld %lld.%09ld", (int)line.size, line.data,
-                 (long long)info.st_size, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
-    digest->hash = XXH3_128bits(text, (size_t)size);
-    digest->bytes = (uint64_t)(input.piece ? input.length : info.st_size);
-    return STATUS_OK;
+        snprintf(text, sizeof text, "%.*s %llu %lld.%09lld", (int)line.size, line.data,
+                 (unsigned long long)stamp->size, (long long)(stamp->changed_ns / 1000000000),
+                 (long long)(stamp->changed_ns % 1000000000));
+    return (struct memo_content){XXH3_128bits(text, (size_t)size),
+                                 input->piece ? (uint64_t)input->length : stamp->size};
 }
 
 /* Of the unpacked bytes, of which only a buffer is ever in memory. */
-static enum status digest_read(struct span line, struct arena *scratch,
-                               struct input_digest *digest, struct error *err)
+static enum status content_read(struct span line, struct arena *scratch,
+                                struct memo_content *content, struct error *err)
 {
     struct lines lines;
     struct span name, piece;
     XXH3_state_t *state = XXH3_createState();
     ASSERT(state && XXH3_128bits_reset(state) == XXH_OK);
     enum status status = input_lines(line, ALIGNMENT_BYTES_MAX, scratch, &name, &lines, err);
-    digest->bytes = 0;
+    content->bytes = 0;
     while (status == STATUS_OK && (status = lines_piece(&lines, &piece, err)) == STATUS_OK) {
         XXH3_128bits_update(state, piece.data, piece.size);
-        digest->bytes += piece.size;
+        content->bytes += piece.size;
     }
     lines_close(&lines);
-    digest->hash = XXH3_128bits_digest(state);
+    content->hash = XXH3_128bits_digest(state);
     XXH3_freeState(state);
     return status == STATUS_EMPTY ? STATUS_OK : status;
 }
 
-enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
-                          uint64_t *bytes, struct error *err)
+enum status inputs_digest(struct inputs *inputs, struct span line, struct memo_content *content,
+                          struct error *err)
 {
     bool fresh;
     int number = names_add(&inputs->lines, line, &fresh);
@@ -170,21 +209,24 @@ enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t
         inputs->digest[number] = (struct input_digest){0};
     }
     struct input_digest *digest = &inputs->digest[number];
+    struct input input;
+    struct stamp stamp;
+    enum status status = digest->known ? STATUS_OK : stamp_of(line, &input, &stamp, err);
+    if (status != STATUS_OK)
+        return status;
     if (!digest->known && inputs->stamps) {
-        enum status status = stamp(line, digest, err);
-        if (status != STATUS_OK)
-            return status;
-        digest->known = true;
-    }
-    if (!digest->known) {
+        digest->content = content_by_stamp(line, &input, &stamp);
+    } else if (!digest->known &&
+               !(inputs->memo && memo_find_input(inputs->memo, line, &stamp, &digest->content))) {
         struct arena_mark mark = arena_mark(inputs->scratch);
-        enum status status = digest_read(line, inputs->scratch, digest, err);
+        status = content_read(line, inputs->scratch, &digest->content, err);
         if (status != STATUS_OK)
             return status;
-        digest->known = true;
         arena_rewind(inputs->scratch, mark);
+        if (inputs->memo)
+            memo_keep_input(inputs->memo, line, &stamp, &digest->content);
     }
-    *hash = digest->hash;
-    *bytes += digest->bytes;
+    digest->known = true;
+    *content = digest->content;
     return STATUS_OK;
 }

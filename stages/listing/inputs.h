@@ -6,18 +6,20 @@
 #include "engine/stage.h"
 #include "stages/bio/names.h"
 #include "stages/listing/database.h"
+#include "stages/listing/memo.h"
 
 #include <xxhash.h>
 
-/* The digest of an input, which many chains may share. */
+/* The content of an input, which many chains may share. */
 struct input_digest {
-    XXH128_hash_t hash;
-    uint64_t bytes; /* unpacked; with stamps, of its file or piece */
+    struct memo_content content;
     bool known;
 };
 
 struct inputs {
     const struct param_paths *folders;
+    struct names *held;            /* [folders] names of what each holds, read once */
+    struct memo *memo;             /* digests from an earlier run; NULL: none */
     struct database database;      /* what the indices of alignment databases say */
     bool stamps;                   /* digests are of names, sizes and times, not of bytes */
     struct arena *arena, *scratch; /* for the whole listing; for the file in hand */
@@ -31,8 +33,9 @@ struct chain_inputs {
     const char *alignment, *template_hits;
 };
 
-void inputs_open(struct inputs *inputs, const struct param_paths *folders, struct arena *arena,
-                 struct arena *scratch);
+/* Reads which names the folders hold. STATUS_IO: one of them cannot be read; STATUS_LIMIT. */
+enum status inputs_open(struct inputs *inputs, const struct param_paths *folders,
+                        struct arena *arena, struct arena *scratch, struct error *err);
 
 /* The name of a file says an alignment. */
 bool inputs_is_alignment(struct span name);
@@ -50,9 +53,10 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
 enum status inputs_index(struct inputs *inputs, const struct param_paths *indices,
                          struct error *err);
 
-/* The hash of an input's bytes (unpacked), read once; with stamps, of the line and the size and
- * time of its file. bytes: added to. STATUS as input_read. */
-enum status inputs_digest(struct inputs *inputs, struct span line, XXH128_hash_t *hash,
-                          uint64_t *bytes, struct error *err);
+/* An input's bytes (unpacked), read once, or known by the memo; with stamps, the hash is of the
+ * line and the size and time of its file, and the bytes are those of the file or piece. STATUS as
+ * input_read. */
+enum status inputs_digest(struct inputs *inputs, struct span line, struct memo_content *content,
+                          struct error *err);
 
 #endif
