@@ -12,11 +12,11 @@ static bool data_send(struct dispatch *d, const struct message *in)
     data.type = MESSAGE_DATA;
     data.peer = sink->peer;
     d->out->put(d->out->user, &data);
-    /* What else waits for this position waits in vain. */
+    /* What else waits for this position waits in vain, unless it is to have other passes. */
     for (uint32_t row = item_first(d, in->line, in->seq), next; row != NOBODY; row = next) {
         next = d->items[row].copy;
         if (d->items[row].where == WHERE_FREE || d->items[row].where == WHERE_RUNNING ||
-            MUTANT(MUTANT_NO_QUEUE_DEDUP))
+            d->items[row].recycles != in->arg || MUTANT(MUTANT_NO_QUEUE_DEDUP))
             continue;
         item_unqueue(d, row);
         item_free_block(d, row);

@@ -15,11 +15,13 @@
  *                         may be begun before its turn; flags SOLO, IMPATIENT; payload: the key
  *   WORK     dispatcher -> worker   arg: recycling passes; inc: the worker meant; flags SOLO,
  *                         BLOCK; payload: the key (first stage) or the item
- *   OUT      worker -> dispatcher   result; flags BLOCK, EMPTY; payload: the item
+ *   OUT      worker -> dispatcher   result; arg: recycling passes that it was made with; flags
+ *                         BLOCK, EMPTY; payload: the item
  *   ERR REFUSED MISS  worker -> dispatcher   no result; payload: why, in words (MISS: nothing)
  *   LOST     worker -> dispatcher   the input's block could not be read: no blame, try again;
  *                         also given by a sink's process to its own sink_step for a bad DATA
- *   DATA     dispatcher -> sink   result; inc: who made it; flags BLOCK, EMPTY; payload: the item
+ *   DATA     dispatcher -> sink   result; inc: who made it; arg as in OUT; flags BLOCK, EMPTY;
+ *                         payload: the item
  *   FAIL     dispatcher -> sink   arg: enum cause; inc: in which process; payload: why, in words
  *   FREE     dispatcher -> worker   payload: a BLOCK payload that the worker once gave and that
  *                         nobody will read; it may have come back by itself already

@@ -20,6 +20,10 @@ enum mutant {
     MUTANT_NEVER_WAKES,       /* 13: an urgent key is called once, and its commit wakes nobody */
     MUTANT_TRUSTS_FLIGHT,     /* 14: a strike for every failure, also those without blame */
     MUTANT_FORGETS_LEAD,      /* 15: queues as requests come, whatever their samples cost */
+    MUTANT_OVERTAKES_FREELY,  /* 16: overtakes without a bound */
+    MUTANT_TAKES_OTHER_PASSES,/* 17: takes what was made with the passes of another step */
+    MUTANT_FORGETS_TAKEN,     /* 18: resumes without what earlier steps took out of turn */
+    MUTANT_PLANS_ANEW,        /* 19: takes what is there, though the journal says what was taken */
     MUTANTS
 };
 

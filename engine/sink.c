@@ -115,19 +115,14 @@ void slot_ask(struct sink *sink, struct slot *slot, bool again)
     }
     slot->state = SLOT_ASKED;
     bool hurry = slot->urgent || (sink->config.retries_first && slot->attempt > 1 &&
-                                  (slot->hurt || window_awaited(sink, slot)));
+                                  (slot->hurt || step_awaits(sink, slot)));
     uint32_t size = (uint32_t)sink->config.key(sink->config.user, slot->index, key);
     ASSERT(size >= 1 && size <= MESSAGE_KEY_MAX);
-    uint64_t step = slot->seq / sink->config.order.group;
-    uint32_t recycles =
-        sink->config.recycles_max == 0
-            ? 0
-            : order_recycles(sink->config.order.seed, step, sink->config.recycles_max);
     sink_send(sink, SINK_TO_DISPATCH,
               (struct message){.type = MESSAGE_REQ,
                                .seq = slot->seq,
                                .attempt = slot->attempt,
-                               .arg = recycles,
+                               .arg = slot->recycles,
                                .stage = lead_of(sink, slot->index),
                                .size = size,
                                .payload = key,
@@ -162,6 +157,8 @@ int sink_slot(const struct sink *sink, const struct message *data)
         for (uint32_t i = 0; i < sink->config.window; i++)
             if (sink->slots[i].state == SLOT_ASKED)
                 return (int)i;
+    if (slot && data->arg != slot->recycles && !MUTANT(MUTANT_TAKES_OTHER_PASSES))
+        return -1;
     if (!slot || !(slot->state == SLOT_NEED || slot->state == SLOT_ASKED ||
                    (slot->state == SLOT_PROPOSED && MUTANT(MUTANT_TAKES_PROPOSED))))
         return -1;
@@ -427,7 +424,10 @@ void sink_begin(struct sink *sink, uint64_t step, int64_t now_ms, const struct o
     sink->out = out;
     if (MUTANT(MUTANT_RESUMES_BEYOND) && step > 0)
         step++;
-    sink->base = sink->next = step * sink->per_rank;
+    sink->step = step;
+    if (!sink->config.ordered || sink->config.overtake == 0 || MUTANT(MUTANT_FORGETS_TAKEN))
+        sink->base = step * sink->per_rank;
+    sink->next = sink->base;
     sink->mode = SINK_RUNNING;
     window_fill(sink);
 }

@@ -10,7 +10,8 @@
  *   A DATA that sink_slot wants (>= 0): copy and check its payload, keep it under that slot number,
  *   then sink_step(DATA); when the copy is bad, sink_step with its type changed to MESSAGE_LOST.
  *   A DATA that is not wanted goes to sink_step too (to be counted), its block is given back.
- *   Ordered sinks: while sink_batch is true, feed those slots, then sink_batch_done.
+ *   Ordered sinks: while sink_batch is true, note what it takes (in the order overtake, before
+ *   anything is fed), feed those slots, then sink_batch_done.
  *   Others: sink_take, feed; after the store's commit sink_committed for each of them. */
 #ifndef FOLDMILL_SINK_H
 #define FOLDMILL_SINK_H
@@ -45,7 +46,7 @@ enum slot_state {
     SLOT_NEED,     /* to be asked for */
     SLOT_ASKED,
     SLOT_HAVE,     /* data is there */
-    SLOT_TAKEN,    /* stores: its process is storing it */
+    SLOT_TAKEN,    /* stores: its process is storing it; ordered: a step has taken it */
     SLOT_PROPOSED, /* struck three times, the coordinator has been asked to set it aside */
     SLOT_SKIPPED,  /* weight 0: set aside, refused, dropped by a filter, or padding */
     SLOT_IDLE,     /* no position */
@@ -65,6 +66,9 @@ struct sink_config {
     uint32_t window;         /* slots; a multiple of group / rank_count for ordered sinks */
     bool ordered;            /* steps in order; else a store: any order, urgent keys first */
     bool retries_first;      /* what was lost or struck, or is late for the next step, is urgent */
+    /* Ordered: a sample may be overtaken by so many later ones of its rank, 0: steps are strict.
+     * The window must be larger by as much, at least. */
+    uint32_t overtake;
     uint64_t seq_end;        /* one past the last seq: epochs * positions, or less (whole steps) */
     uint32_t recycles_max;
     int64_t deadline_min_ms, deadline_max_ms; /* 0: defaults */
@@ -76,6 +80,9 @@ struct sink_config {
     void *user;
     size_t (*key)(void *user, uint64_t index, char *key);
     uint64_t (*find)(void *user, struct span key);
+    /* In the order overtake: what the journal says that this rank's share of a step took, for steps
+     * that are made again: true and its count seqs, ascending. May be NULL: nothing is known. */
+    bool (*planned)(void *user, uint64_t step, uint64_t *seqs, uint32_t count);
     /* Told once for every position that gets no data in the end; text is the reason. May be
      * NULL. */
     void (*skipped)(void *user, uint64_t seq, uint64_t index, enum skip skip, const char *text);
@@ -98,6 +105,9 @@ uint64_t sink_checkpoint(const struct sink *sink, uint64_t *digest);
 
 /* Stores: position `seq` (of epoch 0) needs no work, its record is there. Before sink_begin. */
 void sink_mark_done(struct sink *sink, uint64_t seq);
+/* Order overtake: a step that the checkpoint covers has taken seq. Of all its steps, in order,
+ * before sink_begin. False: seq does not fit the window, or was taken before. */
+bool sink_mark_taken(struct sink *sink, uint64_t seq);
 /* Starts asking, from step `step` (ordered; 0 for stores). */
 void sink_begin(struct sink *sink, uint64_t step, int64_t now_ms, const struct outbox *out);
 /* Lets an ordered sink go on to another end (a further pass); never back. */
@@ -121,12 +131,12 @@ struct sink_batch {
     uint32_t count;
     struct sink_item items[SINK_BATCH_MAX];
 };
-/* Ordered: fills batch and returns true when the next step can be made. */
-bool sink_batch(const struct sink *sink, struct sink_batch *batch);
+/* Ordered: fills batch and returns true when the next step can be made. What it takes is chosen
+ * when it is first asked, and stays so until sink_batch_done. */
+bool sink_batch(struct sink *sink, struct sink_batch *batch, int64_t now_ms,
+                const struct outbox *out);
 /* That step is done: the window moves on, and asks. */
 void sink_batch_done(struct sink *sink, int64_t now_ms, const struct outbox *out);
-/* The seam for orders that let a step take what is ready: the slots of the next step, chosen by the
- * sink alone. Strict order is the only one that sink_batch knows in this version. */
 
 /* Checkpoint of `step` steps is on disk: proposes it until sink_committed_step says so. */
 void sink_checkpoint_saved(struct sink *sink, uint64_t step, uint64_t digest, int64_t now_ms,
@@ -149,6 +159,8 @@ struct sink_counts {
     uint32_t slots[SLOT_IDLE + 1]; /* in each state */
     uint64_t asked, asked_again, accepted, dropped_late, dropped_gen;
     uint64_t strikes, aside, refused, empty;
+    uint64_t overtaken;  /* taken later than by a step of strict order */
+    uint64_t recounted;  /* asked for again with the passes of another step */
     int64_t latency_ms;  /* from the first request on, 95th percentile of the last 64 */
 };
 void sink_count(const struct sink *sink, struct sink_counts *counts);

@@ -288,10 +288,11 @@ static bool begin_pass(struct sink_process *process, uint64_t *end, struct error
 static bool wait_step(struct sink_process *process, struct sink_batch *batch, uint64_t *end)
 {
     bool found = false, more = true;
+    struct outbox out = sink_outbox(process);
     struct error err;
     pthread_mutex_lock(&process->lock);
     while (more && !sink_is_over(process) && !process->drain) {
-        found = sink_batch(process->sink, batch);
+        found = sink_batch(process->sink, batch, clock_ms(), &out);
         if (found)
             break;
         if (sink_done(process->sink))

@@ -29,7 +29,7 @@ bool sink_done(const struct sink *sink)
         return false;
     if (!sink->config.ordered)
         return sink->counts.done == sink->config.seq_end;
-    return sink->base / sink->per_rank * sink->config.order.group >= sink->config.seq_end;
+    return sink->step * sink->config.order.group >= sink->config.seq_end;
 }
 
 const char *sink_item_text(const struct sink *sink, int slot)

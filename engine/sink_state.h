@@ -16,6 +16,7 @@ struct slot {
     enum slot_state state;
     enum skip skip;
     uint32_t attempt;
+    uint32_t recycles;       /* passes that it is asked for with */
     uint32_t blamed_attempt; /* the newest attempt that was a strike: each counts once */
     uint32_t strikes;
     enum cause cause;        /* of the last strike */
@@ -38,6 +39,11 @@ struct sink {
     struct slot *slots;
     uint32_t per_rank;          /* slots of a batch */
     uint64_t base, next;        /* ordered: first n in the window, first n behind it */
+    uint64_t step;              /* ordered: the next one */
+    uint32_t *picked;           /* [per_rank] slots that it takes, once it is chosen ... */
+    uint32_t picked_count;      /* ... else 0 */
+    uint64_t *plan;             /* [per_rank] seqs of a step that is made again */
+    bool plan_over;             /* there are no more such steps */
     /* Stores: positions that are done, those of them that will never be there, those called
      * urgent. */
     uint8_t *done, *final, *called;
@@ -69,14 +75,19 @@ bool fifo_pop(struct list_fifo *fifo, uint32_t *row);
 enum status window_open(struct sink *sink, struct arena *arena, struct error *err);
 /* The slot of seq, or NULL when it is not in the window. */
 struct slot *window_find(const struct sink *sink, uint64_t seq);
-/* True for a position of the next step: its rank can do nothing without it. */
-bool window_awaited(const struct sink *sink, const struct slot *slot);
 /* Takes in positions while there is room. */
 void window_fill(struct sink *sink);
 /* A key that another line waits for. */
 void window_urgent(struct sink *sink, struct span key);
 /* The position gets weight 0; tells the process why. */
 void slot_skip(struct sink *sink, struct slot *slot, enum skip skip, const char *text);
+
+/* ---- sink_steps.c ---- */
+void steps_open(struct sink *sink, struct arena *arena);
+/* Recycling passes of a step. */
+uint32_t step_recycles(const struct sink *sink, uint64_t step);
+/* True for a position that the next step cannot be made without. */
+bool step_awaits(const struct sink *sink, const struct slot *slot);
 
 /* ---- sink.c ---- */
 /* Asks for the slot if it is due; again: with a new attempt number. */

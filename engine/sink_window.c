@@ -70,7 +70,8 @@ enum status window_open(struct sink *sink, struct arena *arena, struct error *er
         return error_set(err, STATUS_INVALID, "sink: rank %u of %u, %llu samples a step",
                          config->rank, config->rank_count, (unsigned long long)order->group);
     sink->per_rank = (uint32_t)(order->group / config->rank_count);
-    if (config->window < 1 || config->window > SINK_WINDOW_MAX || sink->per_rank > SINK_BATCH_MAX)
+    if (config->window < 1 || config->window > SINK_WINDOW_MAX ||
+        sink->per_rank > SINK_BATCH_MAX || config->overtake > config->window)
         return error_set(err, STATUS_INVALID, "sink: a window of %u (1..%d) for batches of %u",
                          config->window, SINK_WINDOW_MAX, sink->per_rank);
     if (config->ordered ? config->window % sink->per_rank || config->seq_end % order->group
@@ -82,7 +83,9 @@ enum status window_open(struct sink *sink, struct arena *arena, struct error *er
     sink->slots = arena_zero(arena, config->window, sizeof *sink->slots);
     for (uint32_t i = 0; i < config->window; i++)
         sink->slots[i].state = SLOT_IDLE;
-    if (!config->ordered)
+    if (config->ordered)
+        steps_open(sink, arena);
+    else
         store_open(sink, arena);
     return STATUS_OK;
 }
@@ -130,12 +133,6 @@ static void store_leave(struct sink *sink, struct slot *slot, bool final)
     commit_send(sink, seq);
 }
 
-bool window_awaited(const struct sink *sink, const struct slot *slot)
-{
-    return sink->config.ordered &&
-           slot->seq / sink->config.order.group == sink->base / sink->per_rank;
-}
-
 void slot_skip(struct sink *sink, struct slot *slot, enum skip skip, const char *text)
 {
     const struct sink_config *config = &sink->config;
@@ -159,6 +156,7 @@ static void slot_enter(struct sink *sink, struct slot *slot, uint64_t seq, bool 
     *slot = (struct slot){.seq = seq,
                           .index = order_index(&sink->config.order, seq),
                           .state = SLOT_NEED,
+                          .recycles = step_recycles(sink, seq / sink->config.order.group),
                           .urgent = urgent};
     if (slot->index == ORDER_EMPTY)
         slot_skip(sink, slot, SKIP_PADDING, "");
@@ -203,9 +201,11 @@ void window_fill(struct sink *sink)
     for (; sink->next - sink->base < sink->config.window; sink->next++) {
         uint64_t seq = order_seq(sink->next, sink->config.order.group, sink->config.rank,
                                  sink->config.rank_count);
+        struct slot *slot = &sink->slots[sink->next % sink->config.window];
         if (seq >= sink->config.seq_end)
             return;
-        slot_enter(sink, &sink->slots[sink->next % sink->config.window], seq, false);
+        if (slot->state != SLOT_TAKEN) /* else by a step that the checkpoint covers */
+            slot_enter(sink, slot, seq, false);
     }
 }
 
@@ -235,46 +235,6 @@ void sink_mark_done(struct sink *sink, uint64_t seq)
     if (!bit_get(sink->done, seq))
         sink->counts.done++;
     bit_set(sink->done, seq, true);
-}
-
-bool sink_batch(const struct sink *sink, struct sink_batch *batch)
-{
-    ASSERT(sink->config.ordered);
-    if ((sink->mode != SINK_RUNNING && sink->mode != SINK_DRAINING) ||
-        sink->next - sink->base < sink->per_rank)
-        return false;
-    for (uint32_t i = 0; i < sink->per_rank; i++) {
-        enum slot_state state = sink->slots[(sink->base + i) % sink->config.window].state;
-        if (state != SLOT_HAVE && state != SLOT_SKIPPED)
-            return false;
-    }
-    batch->step = sink->base / sink->per_rank;
-    batch->epoch = order_epoch(&sink->config.order, batch->step * sink->config.order.group);
-    batch->position = order_position(&sink->config.order, batch->step * sink->config.order.group);
-    batch->recycles =
-        order_recycles(sink->config.order.seed, batch->step, sink->config.recycles_max);
-    batch->count = sink->per_rank;
-    for (uint32_t i = 0; i < sink->per_rank; i++) {
-        uint32_t at = (uint32_t)((sink->base + i) % sink->config.window);
-        const struct slot *slot = &sink->slots[at];
-        batch->items[i] = (struct sink_item){slot->seq, slot->index, (int)at, slot->skip};
-    }
-    return true;
-}
-
-void sink_batch_done(struct sink *sink, int64_t now_ms, const struct outbox *out)
-{
-    sink->now_ms = now_ms;
-    sink->out = out;
-    ASSERT(sink->config.ordered && sink->next - sink->base >= sink->per_rank);
-    for (uint32_t i = 0; i < sink->per_rank; i++) {
-        struct slot *slot = &sink->slots[(sink->base + i) % sink->config.window];
-        ASSERT(slot->state == SLOT_HAVE || slot->state == SLOT_SKIPPED);
-        slot->state = SLOT_IDLE;
-    }
-    sink->base += sink->per_rank;
-    sink->counts.done += sink->per_rank;
-    window_fill(sink);
 }
 
 bool sink_take(struct sink *sink, struct sink_item *item)

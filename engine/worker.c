@@ -361,9 +361,9 @@ static void send_outcome(struct worker *worker, const struct worker_item *item,
     message.seq = item->message.seq;
     message.gen = item->message.gen;
     message.attempt = item->message.attempt;
+    message.arg = item->message.arg;
     message.flags = outcome->flags;
-    bool words = outcome->type == MESSAGE_ERR || outcome->type == MESSAGE_REFUSED;
-    if (words) {
+    if (outcome->type == MESSAGE_ERR || outcome->type == MESSAGE_REFUSED) {
         message.payload = outcome->err.text;
         message.size = (uint32_t)strnlen(outcome->err.text, MESSAGE_TEXT_MAX);
     }

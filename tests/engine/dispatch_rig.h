@@ -84,7 +84,7 @@ static inline void result(enum message_type type, uint64_t inc, uint32_t peer, u
 {
     step((struct message){.type = type, .peer = peer, .inc = inc, .line = line, .stage = stage,
                           .gen = 1, .seq = seq, .attempt = attempt, .flags = flags, .payload = text,
-                          .size = (uint32_t)strlen(text)});
+                          .arg = type == MESSAGE_OUT ? 2 : 0, .size = (uint32_t)strlen(text)});
 }
 
 static inline void heartbeat(uint64_t inc, uint32_t peer, const struct held *held, uint32_t count)

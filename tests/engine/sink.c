@@ -11,6 +11,7 @@ static struct {
     struct mailbox box;
     struct outbox out;
     int64_t now;
+    uint32_t passes; /* of config.recycles_max */
     int skipped;
     enum skip last_skip;
     char last_text[256];
@@ -71,6 +72,7 @@ static void rig_open(struct sink_config config)
     struct error err;
     rig.out = (struct outbox){&rig.box, mailbox_put};
     rig.now = 1000;
+    rig.passes = config.recycles_max;
     arena_open(&rig.arena, 0);
     cr_assert(sink_open(&rig.sink, &config, &rig.arena, &err) == STATUS_OK, "%s", err.text);
 }
@@ -100,14 +102,20 @@ static void run_from_start(struct sink_config config)
 
 static void data(uint64_t seq, uint32_t gen, uint16_t flags)
 {
+    uint32_t passes = rig.passes ? order_recycles(3, seq / 2, rig.passes) : 0;
     step((struct message){.type = MESSAGE_DATA, .seq = seq, .gen = gen, .attempt = 1,
-                          .flags = flags, .payload = "x", .size = 1});
+                          .arg = passes, .flags = flags, .payload = "x", .size = 1});
 }
 
 static void fail(uint64_t seq, uint32_t attempt, enum cause cause, uint64_t inc)
 {
     step((struct message){.type = MESSAGE_FAIL, .seq = seq, .attempt = attempt, .inc = inc,
                           .arg = (uint32_t)cause, .payload = "why", .size = 3});
+}
+
+static bool next_step(struct sink_batch *batch)
+{
+    return sink_batch(rig.sink, batch, rig.now, &rig.out);
 }
 
 static struct sink_wait slot_of(uint64_t seq)
@@ -177,32 +185,32 @@ Test(sink, steps_in_order_and_the_window_moves)
     run_from_start(config_of(true));
     data(2, 4, 0);
     data(1, 4, 0);
-    cr_assert(!sink_batch(rig.sink, &batch), "slot 0 is not there");
+    cr_assert(!next_step(&batch), "slot 0 is not there");
     data(0, 4, 0);
-    cr_assert(sink_batch(rig.sink, &batch) && batch.step == 0 && batch.count == 2);
+    cr_assert(next_step(&batch) && batch.step == 0 && batch.count == 2);
     cr_assert(batch.items[0].seq == 0 && batch.items[1].seq == 1 && batch.epoch == 0);
     cr_assert(batch.items[1].index == 1 && batch.items[0].skip == SKIP_NO);
     rig.box.count = 0;
     sink_batch_done(rig.sink, rig.now, &rig.out);
     /* Positions 4 and 5 enter; 5 is padding and is not asked for. */
     cr_assert(mailbox_one(&rig.box, MESSAGE_REQ)->seq == 4);
-    cr_assert(slot_of(5).state == SLOT_SKIPPED && !sink_batch(rig.sink, &batch));
+    cr_assert(slot_of(5).state == SLOT_SKIPPED && !next_step(&batch));
     data(3, 4, 0);
-    cr_assert(sink_batch(rig.sink, &batch) && batch.step == 1);
+    cr_assert(next_step(&batch) && batch.step == 1);
     sink_batch_done(rig.sink, rig.now, &rig.out);
     data(4, 4, 0);
-    cr_assert(sink_batch(rig.sink, &batch) && batch.items[1].skip == SKIP_PADDING);
+    cr_assert(next_step(&batch) && batch.items[1].skip == SKIP_PADDING);
     cr_assert(batch.items[1].index == ORDER_EMPTY && batch.position == 4);
     sink_batch_done(rig.sink, rig.now, &rig.out);
     data(6, 4, 0);
     data(7, 4, 0);
-    cr_assert(sink_batch(rig.sink, &batch) && batch.epoch == 1 && batch.position == 0);
+    cr_assert(next_step(&batch) && batch.epoch == 1 && batch.position == 0);
     for (uint64_t seq = 8; seq < 12; seq += 2) {
         sink_batch_done(rig.sink, rig.now, &rig.out);
         cr_assert(!sink_done(rig.sink));
         data(seq, 4, 0);
         data(seq + 1, 4, 0);
-        cr_assert(sink_batch(rig.sink, &batch));
+        cr_assert(next_step(&batch));
     }
     sink_batch_done(rig.sink, rig.now, &rig.out);
     cr_assert(sink_done(rig.sink) && counts().done == 12);
@@ -220,7 +228,8 @@ Test(sink, takes_each_position_once_of_its_own_generation)
     data(0, 4, 0);
     data(0, 4, 0);
     cr_assert(counts().accepted == 1 && counts().dropped_late == 2);
-    struct message again = {.type = MESSAGE_DATA, .job = 1, .line = 1, .gen = 4, .seq = 0};
+    struct message again = {.type = MESSAGE_DATA, .job = 1, .line = 1, .gen = 4, .seq = 0,
+                            .arg = order_recycles(3, 0, 3)};
     cr_assert(sink_slot(rig.sink, &again) == -1);
     again.seq = 1;
     cr_assert(sink_slot(rig.sink, &again) >= 0);
@@ -266,7 +275,7 @@ Test(sink, the_deadline_follows_the_latency)
         rig.now += 1900;
         data(seq, 4, 0);
         data(seq + 1, 4, 0);
-        cr_assert(sink_batch(rig.sink, &batch), "%d", (int)seq);
+        cr_assert(next_step(&batch), "%d", (int)seq);
         sink_batch_done(rig.sink, rig.now, &rig.out);
     }
     cr_assert(counts().latency_ms > 1900 && counts().latency_ms < 6000, "%d",
@@ -317,14 +326,14 @@ Test(sink, three_strikes_on_distinct_processes_propose_and_only_qok_skips)
     cr_assert(strcmp(aside.key, "k0") == 0 && strcmp(aside.text, "why") == 0);
     data(0, 4, 0);
     cr_assert(slot_of(0).state == SLOT_PROPOSED, "data is refused now");
-    cr_assert(!sink_batch(rig.sink, &batch) && rig.skipped == 0);
+    cr_assert(!next_step(&batch) && rig.skipped == 0);
     tick(SINK_REPEAT_MS);
     cr_assert(mailbox_count(&rig.box, MESSAGE_QPROP) == 1, "until it is answered");
     step((struct message){.type = MESSAGE_QOK, .peer = SINK_TO_COORDINATE, .seq = 0, .gen = 3,
                           .arg = 1});
     cr_assert(slot_of(0).state == SLOT_PROPOSED, "of another generation");
     step((struct message){.type = MESSAGE_QOK, .peer = SINK_TO_COORDINATE, .seq = 0, .arg = 1});
-    cr_assert(sink_batch(rig.sink, &batch) && batch.items[0].skip == SKIP_ASIDE);
+    cr_assert(next_step(&batch) && batch.items[0].skip == SKIP_ASIDE);
     cr_assert(rig.skipped == 1 && rig.last_skip == SKIP_ASIDE &&
               strcmp(rig.last_text, "why") == 0);
     arena_close(&rig.arena);
@@ -347,7 +356,7 @@ Test(sink, refused_and_dropped_items_have_weight_0)
     fail(0, 1, CAUSE_REFUSED, 10);
     cr_assert(rig.last_skip == SKIP_REFUSED && strcmp(rig.last_text, "why") == 0);
     data(1, 4, MESSAGE_EMPTY);
-    cr_assert(sink_batch(rig.sink, &batch));
+    cr_assert(next_step(&batch));
     cr_assert(batch.items[0].skip == SKIP_REFUSED && batch.items[1].skip == SKIP_EMPTY);
     cr_assert(counts().refused == 1 && counts().empty == 1 && counts().strikes == 0);
     arena_close(&rig.arena);
@@ -434,7 +443,7 @@ Test(sink, another_pass_is_asked_for_when_it_may_be)
     cr_assert(mailbox_count(&rig.box, MESSAGE_REQ) == 2);
     data(0, 4, 0);
     data(1, 4, 0);
-    cr_assert(sink_batch(rig.sink, &batch));
+    cr_assert(next_step(&batch));
     sink_batch_done(rig.sink, rig.now, &rig.out);
     cr_assert(sink_done(rig.sink));
     sink_extend(rig.sink, 6);

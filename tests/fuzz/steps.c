@@ -45,7 +45,8 @@ static struct sink *open_sink(bool ordered, struct arena *arena)
 {
     struct sink_config config = {.job = 1, .inc = 2, .line = ordered, .gen = 1,
                                  .order = order_make(1, COUNT, ordered ? 2 : 1, ordered, NULL),
-                                 .rank_count = 1, .window = 4, .ordered = ordered,
+                                 .rank_count = 1, .window = ordered ? 8 : 4, .ordered = ordered,
+                                 .overtake = ordered ? 3 : 0,
                                  .seq_end = ordered ? 2 * COUNT : COUNT, .recycles_max = 3,
                                  .key = key_of, .find = find_key};
     struct sink *sink;
@@ -72,9 +73,13 @@ static void run_sink(struct sink *sink, bool ordered, int64_t now)
 {
     static struct sink_batch batch;
     struct sink_item item;
-    if (sink_mode(sink) == SINK_STARTED)
-        sink_begin(sink, sink_checkpoint(sink, NULL) % 4, now, &out);
-    while (ordered && sink_batch(sink, &batch))
+    if (sink_mode(sink) == SINK_STARTED) {
+        uint64_t step = sink_checkpoint(sink, NULL) % 4;
+        for (uint64_t seq = 0; ordered && seq < 2 * step; seq++)
+            ASSERT(sink_mark_taken(sink, seq));
+        sink_begin(sink, step, now, &out);
+    }
+    while (ordered && sink_batch(sink, &batch, now, &out))
         sink_batch_done(sink, now, &out);
     while (!ordered && sink_take(sink, &item))
         sink_committed(sink, item.slot, now, &out);

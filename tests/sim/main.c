@@ -50,6 +50,7 @@ static void world_open(uint64_t seed, bool slow)
     world.stats = kept.stats;
     world.slow = slow;
     world.fill_leaves = seed % 4 == 3;
+    world.overtake = seed % 2 ? 0 : 1 + seed / 2 % OVERTAKE_MAX;
     world.random = seed * 0x2545F4914F6CDD1DULL + 1;
     world.inc_next = 100;
     world.order[FILL] = order_make(seed, KEYS, 1, false, NULL);
@@ -119,6 +120,7 @@ static void kill_ranks(void)
     }
     for (int rank = 0; rank < RANKS; rank++)
         world.alive[SINK_TRAIN + rank] = false;
+    journals_cut();
 }
 
 static void fault(void)
@@ -290,11 +292,13 @@ static int report(uint64_t count, uint64_t bad)
         "%llu seeds, %llu events, %llu faults injected (%llu worker deaths, %llu restarts, %llu "
         "messages lost, %llu doubled), %llu strikes, %llu positions set aside, %llu refused, %llu "
         "misses parked, %llu asked again, %llu credits recovered, %llu workers given up, %llu late "
-        "and %llu stale answers dropped, %llu requests renewed, %llu declined, %llu blocks freed, "
+        "and %llu stale answers dropped, %llu positions overtaken, %llu asked for with other "
+        "passes, %llu requests renewed, %llu declined, %llu blocks freed, "
         "%llu reclaimed by age; %llu violations\n",
         U(count), U(s->events), U(s->faults), U(s->kills), U(s->restarts), U(s->lost),
         U(s->doubled), U(s->strikes), U(s->asides), U(s->refused), U(s->parked), U(s->asked_again),
-        U(s->recovered), U(s->given_up), U(s->late), U(s->stale), U(s->replaced), U(s->declined),
+        U(s->recovered), U(s->given_up), U(s->late), U(s->stale),
+        U(s->overtaken), U(s->recounted), U(s->replaced), U(s->declined),
         U(s->freed), U(s->reclaimed), U(bad));
     return bad != 0;
 }

@@ -4,7 +4,7 @@
  * all the way.
  *
  * Line 0 fills a store: two stages, a sink. Line 1 trains from it: two stages, two ranks, two
- * epochs. */
+ * epochs, in strict order or in one where some may be overtaken. */
 #ifndef FOLDMILL_SIM_H
 #define FOLDMILL_SIM_H
 
@@ -26,7 +26,9 @@ enum {
     EPOCHS = 2,
     STEPS = EPOCHS * POSITIONS / GROUP,
     SEQS = EPOCHS * POSITIONS,
-    WINDOW_FILL = 8, WINDOW_TRAIN = 3 * PER_RANK,
+    WINDOW_FILL = 8, WINDOW_TRAIN = 3 * PER_RANK, /* and what may be overtaken */
+    OVERTAKE_MAX = 8,
+    RECYCLES_MAX = 3,
     CHECKPOINT_STEPS = 3,
     POOLS = LINES * STAGES,
     POOL_WORKERS = 2,
@@ -70,6 +72,7 @@ struct parcel {
 /* What an item is, in a block or in a slot: who made it from what. */
 struct content {
     uint64_t seq, value;
+    uint32_t recycles;
 };
 
 struct block {
@@ -103,14 +106,15 @@ struct sim_worker {
 struct sim_sink {
     struct sink *sink;
     struct arena arena;
-    struct content have[WINDOW_FILL > WINDOW_TRAIN ? WINDOW_FILL : WINDOW_TRAIN];
+    struct content have[WINDOW_FILL + WINDOW_TRAIN + OVERTAKE_MAX];
     int committing[WINDOW_FILL]; /* fill: slots whose transaction is under way */
     int committing_count;
 };
 
 struct stats {
     uint64_t events, faults, kills, lost, doubled, restarts, asides, refused, recovered, late,
-        stale, replaced, declined, freed, reclaimed, parked, strikes, asked_again, given_up;
+        stale, overtaken, recounted, replaced, declined, freed, reclaimed, parked, strikes,
+        asked_again, given_up;
 };
 
 struct world {
@@ -159,8 +163,14 @@ struct world {
         bool set;
         uint32_t graph;
         uint8_t skip[GROUP];
+        uint64_t seq[GROUP]; /* what it took, rank by rank */
         uint64_t digest;
     } history[STEPS];
+    /* What each rank's journal says that its steps took; a fault may take rows away that no
+     * checkpoint covers. */
+    uint32_t overtake;
+    uint64_t rows[RANKS][STEPS][PER_RANK];
+    uint64_t row_count[RANKS], rows_durable;
 
     /* DIED messages that the dispatcher has not acknowledged. */
     struct {
@@ -220,6 +230,8 @@ bool content_read(const struct message *in, struct content *content);
 void block_return(const struct message *in);
 
 /* sim_sink.c */
+uint32_t window_train(void);
+void journals_cut(void);
 void sink_start(enum actor actor);
 void train_restart(void);
 void sink_receive(enum actor actor, const struct message *in);

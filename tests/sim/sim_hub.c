@@ -9,7 +9,7 @@ static int64_t start_of(uint32_t line, uint64_t seq)
 {
     uint64_t index = world.sample[line][seq];
     uint16_t lead = index == ORDER_EMPTY ? 0 : world.lead[line][index];
-    uint16_t most = line == FILL ? WINDOW_FILL : RANKS * WINDOW_TRAIN;
+    uint32_t most = line == FILL ? WINDOW_FILL : RANKS * window_train();
     return (int64_t)seq - (lead < most ? lead : most);
 }
 
@@ -65,7 +65,7 @@ void dispatch_start(void)
          .pool = {2, 3},
          .group = GROUP,
          .rank_count = RANKS,
-         .window = WINDOW_TRAIN,
+         .window = WINDOW_TRAIN + OVERTAKE_MAX,
          .filled_by = FILL},
     };
     struct error err;
@@ -104,7 +104,7 @@ void dispatch_receive(const struct message *in)
  * home. */
 void dispatch_check(bool finished)
 {
-    uint32_t waiting = 0, windows = WINDOW_FILL + RANKS * WINDOW_TRAIN;
+    uint32_t waiting = 0, windows = WINDOW_FILL + RANKS * window_train();
     for (int line = 0; line < LINES; line++)
         for (int stage = 0; stage < STAGES; stage++) {
             struct dispatch_counts counts;

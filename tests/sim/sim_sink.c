@@ -46,6 +46,45 @@ static uint64_t find_key(void *user, struct span key)
     return key_read(key.data, key.size);
 }
 
+uint32_t window_train(void)
+{
+    return (WINDOW_TRAIN + world.overtake + PER_RANK - 1) / PER_RANK * PER_RANK;
+}
+
+/* ---- the journals of what was taken ---- */
+
+static bool row_read(void *user, uint64_t step, uint64_t *seqs, uint32_t count)
+{
+    long rank = (struct sim_sink *)user - &world.sinks[1];
+    ASSERT_INT(count, ==, PER_RANK);
+    if (step >= world.row_count[rank])
+        return false;
+    memcpy(seqs, world.rows[rank][step], sizeof world.rows[rank][step]);
+    return true;
+}
+
+/* Before anything is done with the step; what was written for it before must be the same. */
+static void row_write(int rank, const struct sink_batch *batch)
+{
+    for (uint32_t i = 0; i < PER_RANK; i++) {
+        uint64_t *seq = &world.rows[rank][batch->step][i];
+        if (batch->step < world.row_count[rank] && *seq != batch->items[i].seq)
+            broken("I14 step %llu took %llu, and %llu when it was made again",
+                   (unsigned long long)batch->step, (unsigned long long)*seq,
+                   (unsigned long long)batch->items[i].seq);
+        *seq = batch->items[i].seq;
+    }
+    if (batch->step >= world.row_count[rank])
+        world.row_count[rank] = batch->step + 1;
+}
+
+void journals_cut(void)
+{
+    for (int rank = 0; rank < RANKS; rank++)
+        if (world.row_count[rank] > world.rows_durable && random_u32() % 3 == 0)
+            world.row_count[rank] = world.rows_durable;
+}
+
 void sink_start(enum actor actor)
 {
     struct sim_sink *s = sink_of(actor);
@@ -63,6 +102,8 @@ void sink_start(enum actor actor)
         world.stats.strikes += counts.strikes;
         world.stats.asked_again += counts.asked_again;
         world.stats.refused += counts.refused;
+        world.stats.overtaken += counts.overtaken;
+        world.stats.recounted += counts.recounted;
     }
     struct sink_config config = {
         .job = 1,
@@ -73,11 +114,14 @@ void sink_start(enum actor actor)
         .order = world.order[line],
         .rank = fill ? 0 : (uint32_t)(actor - SINK_TRAIN),
         .rank_count = fill ? 1 : RANKS,
-        .window = fill ? WINDOW_FILL : WINDOW_TRAIN,
+        .window = fill ? WINDOW_FILL : window_train(),
+        .overtake = fill ? 0 : world.overtake,
+        .user = s,
+        .planned = row_read,
         .ordered = !fill,
         .retries_first = !fill,
         .seq_end = fill ? KEYS : SEQS,
-        .recycles_max = fill ? 0 : 3,
+        .recycles_max = fill ? 0 : RECYCLES_MAX,
         .deadline_min_ms = 400,
         .deadline_max_ms = 3000,
         .key = key_of,
@@ -113,8 +157,9 @@ static void model_load(uint64_t step)
                (unsigned long long)world.durable_step);
     world.trained = step;
     memset(world.delivered, 0, sizeof world.delivered);
-    for (uint64_t seq = 0; seq < step * GROUP; seq++)
-        world.delivered[seq] = world.history[seq / GROUP].skip[seq % GROUP] == SKIP_NO;
+    for (uint64_t i = 0; i < step * GROUP; i++)
+        world.delivered[world.history[i / GROUP].seq[i % GROUP]] =
+            1 + (world.history[i / GROUP].skip[i % GROUP] != SKIP_NO);
 }
 
 static void begin(enum actor actor)
@@ -130,6 +175,13 @@ static void begin(enum actor actor)
     }
     uint64_t step = sink_checkpoint(s->sink, NULL);
     model_load(step);
+    for (uint64_t i = 0; i < step * PER_RANK && world.overtake; i++) {
+        uint64_t seq = world.rows[actor - SINK_TRAIN][i / PER_RANK][i % PER_RANK];
+        if (!sink_mark_taken(s->sink, seq))
+            broken("I12 seq %llu, taken by step %llu of %llu, does not fit the window",
+                   (unsigned long long)seq, (unsigned long long)(i / PER_RANK),
+                   (unsigned long long)step);
+    }
     sink_begin(s->sink, step, world.now, &out);
 }
 
@@ -260,41 +312,71 @@ static void skip_check(const struct sink_item *item)
                (int)item->skip);
 }
 
-static uint64_t item_check(const struct sim_sink *s, const struct sink_item *item)
+static uint64_t item_check(const struct sim_sink *s, const struct sink_item *item,
+                           uint32_t recycles)
 {
     const struct content *content = &s->have[item->slot];
     uint64_t seq = content->seq;
-    if (world.delivered[seq]++)
-        broken("I1 seq %llu counted twice", (unsigned long long)seq);
     if (seq != item->seq || content->value != value_of(seq, TRAIN, world.gen[TRAIN]))
         broken("I5 seq %llu holds content of seq %llu or of another graph",
                (unsigned long long)item->seq, (unsigned long long)seq);
+    if (content->recycles != recycles)
+        broken("I13 seq %llu was made with %u passes, its step has %u", (unsigned long long)seq,
+               content->recycles, recycles);
     if (world.ledger[TRAIN][seq])
         broken("I4 seq %llu is set aside, and was used", (unsigned long long)seq);
     return content->value;
 }
 
+/* I12: nobody was overtaken by more than it may; in strict order by none. */
+static void overtake_check(int rank, uint64_t steps)
+{
+    uint64_t first = 0;
+    while (first < steps * PER_RANK &&
+           world.delivered[order_seq(first, GROUP, (uint32_t)rank, RANKS)])
+        first++;
+    if (steps * PER_RANK - first > world.overtake)
+        broken("I12 position %llu of rank %d was overtaken by %llu", (unsigned long long)first,
+               rank, (unsigned long long)(steps * PER_RANK - first));
+}
+
+static uint64_t rank_check(int rank, const struct sink_batch *batch, uint64_t digest)
+{
+    for (uint32_t i = 0; i < PER_RANK; i++) {
+        const struct sink_item *item = &batch->items[i];
+        if (item->seq >= SEQS || order_rank(item->seq, GROUP, RANKS) != (uint32_t)rank)
+            broken("I2 step %llu of rank %d took seq %llu", (unsigned long long)batch->step, rank,
+                   (unsigned long long)item->seq);
+        if (world.delivered[item->seq])
+            broken("I1 seq %llu counted twice", (unsigned long long)item->seq);
+        world.delivered[item->seq] = 1 + (item->skip != SKIP_NO);
+        digest = (digest ^ item->seq) * 0x100000001B3u;
+        if (item->skip != SKIP_NO)
+            skip_check(item);
+        else
+            digest = (digest ^ item_check(&world.sinks[1 + rank], item, batch->recycles)) *
+                     0x100000001B3u;
+    }
+    overtake_check(rank, batch->step + 1);
+    return digest;
+}
+
 static void step_check(const struct sink_batch batches[RANKS])
 {
-    uint64_t step = batches[0].step, digest = batches[0].recycles;
+    uint64_t step = batches[0].step, digest = batches[0].recycles, seqs[GROUP];
     uint8_t skip[GROUP];
-    bool same = world.history[step].set && world.history[step].graph == world.graph[TRAIN];
     if (step != world.trained)
         broken("I2 step %llu, the model is at %llu", (unsigned long long)step,
                (unsigned long long)world.trained);
-    for (int rank = 0; rank < RANKS; rank++)
-        for (uint32_t i = 0; i < PER_RANK; i++) {
-            const struct sink_item *item = &batches[rank].items[i];
-            uint32_t at = (uint32_t)rank * PER_RANK + i;
-            if (item->seq != step * GROUP + at)
-                broken("I2 position %u of step %llu is seq %llu", at, (unsigned long long)step,
-                       (unsigned long long)item->seq);
-            skip[at] = (uint8_t)item->skip;
-            if (item->skip != SKIP_NO)
-                skip_check(item);
-            else
-                digest = (digest ^ item_check(&world.sinks[1 + rank], item)) * 0x100000001B3u;
+    for (int rank = 0; rank < RANKS; rank++) {
+        digest = rank_check(rank, &batches[rank], digest);
+        for (int i = 0; i < PER_RANK; i++) {
+            skip[rank * PER_RANK + i] = (uint8_t)batches[rank].items[i].skip;
+            seqs[rank * PER_RANK + i] = batches[rank].items[i].seq;
         }
+    }
+    bool same = world.history[step].set && world.history[step].graph == world.graph[TRAIN] &&
+                memcmp(seqs, world.history[step].seq, sizeof seqs) == 0;
     for (int i = 0; i < GROUP && same; i++)
         if (world.history[step].skip[i] != SKIP_NO && skip[i] == SKIP_NO)
             broken("I4 step %llu: a skipped sample came back", (unsigned long long)step);
@@ -305,6 +387,7 @@ static void step_check(const struct sink_batch batches[RANKS])
     world.history[step].graph = world.graph[TRAIN];
     world.history[step].digest = digest;
     memcpy(world.history[step].skip, skip, GROUP);
+    memcpy(world.history[step].seq, seqs, sizeof seqs);
 }
 
 /* A step needs the batches of all ranks, of the same generation. */
@@ -314,9 +397,11 @@ void train_ready(void)
     for (;;) {
         for (int rank = 0; rank < RANKS; rank++) {
             struct sim_sink *s = &world.sinks[1 + rank];
+            struct outbox out = outbox_of((enum actor)(SINK_TRAIN + rank));
             if (!world.alive[SINK_TRAIN + rank] || sink_mode(s->sink) != SINK_RUNNING ||
-                !sink_batch(s->sink, &batches[rank]))
+                !sink_batch(s->sink, &batches[rank], world.now, &out))
                 return;
+            row_write(rank, &batches[rank]);
         }
         for (int rank = 1; rank < RANKS; rank++)
             if (batches[rank].step != batches[0].step)
@@ -326,7 +411,9 @@ void train_ready(void)
         for (int rank = 0; rank < RANKS; rank++) {
             struct outbox out = outbox_of((enum actor)(SINK_TRAIN + rank));
             sink_batch_done(world.sinks[1 + rank].sink, world.now, &out);
-            if (rank == 0 && (world.trained % CHECKPOINT_STEPS == 0 || world.trained == STEPS))
+            if (world.trained % CHECKPOINT_STEPS == 0 || world.trained == STEPS)
+                world.rows_durable = world.trained;
+            if (rank == 0 && world.rows_durable == world.trained)
                 sink_checkpoint_saved(world.sinks[1].sink, world.trained, world.trained * 3,
                                       world.now, &out);
         }
@@ -341,12 +428,12 @@ bool run_finished(void)
 
 void final_check(void)
 {
-    for (uint64_t seq = 0; seq < SEQS; seq++) {
+    for (uint64_t i = 0; i < SEQS; i++) {
+        uint64_t seq = world.history[i / GROUP].seq[i % GROUP];
         struct sink_item item = {.seq = seq};
-        item.skip = world.history[seq / GROUP].skip[seq % GROUP];
-        if (world.delivered[seq] != (item.skip == SKIP_NO))
-            broken("I1 seq %llu was counted %u times", (unsigned long long)seq,
-                   world.delivered[seq]);
+        item.skip = world.history[i / GROUP].skip[i % GROUP];
+        if (world.delivered[i] == 0 || world.delivered[seq] != 1 + (item.skip != SKIP_NO))
+            broken("I1 seq %llu was counted %u times", (unsigned long long)i, world.delivered[i]);
         if (item.skip != SKIP_NO)
             skip_check(&item);
         else if (world.ledger[TRAIN][seq])

@@ -252,7 +252,7 @@ static bool execute(int worker)
     job->message.payload = job->bytes; /* the job may have moved */
     uint64_t index = world.sample[work->line][work->seq];
     uint32_t ill = ill_of(work);
-    struct content content = {work->seq, value_of(work->seq, work->line, work->gen)};
+    struct content content = {work->seq, value_of(work->seq, work->line, work->gen), work->arg};
     if (work->stage == 0) {
         if (key_read(work->payload, work->size) != index)
             broken("the key of another sample was sent for seq %llu",
@@ -278,7 +278,8 @@ static bool execute(int worker)
             answer(worker, job, MESSAGE_LOST, NULL, 0, 0);
             return true;
         }
-        if (before.seq != content.seq || before.value != content.value)
+        if (before.seq != content.seq || before.value != content.value ||
+            before.recycles != content.recycles)
             broken("I5 stage 1 was given %llu for seq %llu", (unsigned long long)before.value,
                    (unsigned long long)work->seq);
         if (ill == ILL_CRASH || (ill == ILL_OFTEN && chance(600))) {
@@ -304,7 +305,8 @@ void worker_finish(int worker, uint64_t inc)
         const struct message *work = &w->jobs[0].message;
         w->stuck = false;
         send_result(worker, &w->jobs[0],
-                    (struct content){work->seq, value_of(work->seq, work->line, work->gen)});
+                    (struct content){work->seq, value_of(work->seq, work->line, work->gen),
+                                     work->arg});
     } else if (!execute(worker)) {
         return;
     }
