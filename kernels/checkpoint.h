@@ -27,8 +27,8 @@ struct checkpoint {
 enum status checkpoint_write(const char *folder, const struct checkpoint *c, struct error *err);
 
 /* The file in memory (aligned to 8) -> c, whose tables come from arena and whose data lie in
- * content. STATUS_INVALID: not a checkpoint, or of another version; STATUS_CORRUPT: truncated or the
- * checksum is wrong; STATUS_LIMIT. */
+ * content. STATUS_INVALID: not a checkpoint, or of another version; STATUS_CORRUPT: truncated or
+ * the checksum is wrong; STATUS_LIMIT. */
 enum status checkpoint_parse(struct span content, struct arena *arena, struct checkpoint *c,
                              struct error *err);
 

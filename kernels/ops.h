@@ -37,6 +37,7 @@ extern "C" {
 
 #define LAYER_NORM_EPS 1e-5
 #define IPA_NORM_EPS   1e-8
+#define FAPE_EPS       1e-4
 enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
 
 /* clang-format off */
@@ -137,6 +138,14 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(OUT, atom, "N,14,3*") F(NUM, unit, "0.5,2")) \
     /* y[n,:] = x[n,index[n],:]. */ \
     PLAIN(pick, F(VAL, x, "N,A,C*") F(IDX, index, "N < A") F(OUT, y, "N,C*")) \
+    /* Frame aligned point error (algorithm 28). e = |R^T unit (x - t) - R'^T (x' - t')| \
+       (eps FAPE_EPS under the root); loss = mean over b, masked frames and masked points of \
+       (clamped min(e, clamp) + (1 - clamped) e) / length. part: each frame's sum. */ \
+    DIFF(fape, F(IN, rot, "B,F,9*") F(IN, trans, "B,F,3*") F(IN, point, "B,P,3*") \
+        F(VAL, true_rot, "F,9*") F(VAL, true_trans, "F,3*") F(VAL, true_point, "P,3*") \
+        F(MASK, frame_mask, "F") F(MASK, point_mask, "P") F(OUT, loss, "1") F(AUX, part, "B,F") \
+        F(NUM, unit, "0.5,2") F(NUM, length, "1,10") F(NUM, clamp, "1,10") \
+        F(NUM, clamped, "0,1")) \
     /* y = value. */ \
     PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
     /* y[0] = sum of x squared, summed in double; not finite when x is not. */ \

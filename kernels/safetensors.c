@@ -128,8 +128,8 @@ enum status safetensors_make(const struct safetensors *from, char **image, size_
     *image = size <= SAFETENSORS_HEADER_MAX ? malloc(*bytes) : NULL;
     if (!*image) {
         free(header);
-        return error_set(err, STATUS_LIMIT, "no memory for a file of %zu bytes with a header of %zu",
-                         *bytes, size);
+        return error_set(err, STATUS_LIMIT,
+                         "no memory for a file of %zu bytes with a header of %zu", *bytes, size);
     }
     char *at = *image, sum[CHECKSUM_DIGITS + 1];
     memcpy(at, &header_bytes, sizeof header_bytes);

@@ -1,6 +1,5 @@
-/* The heads behind the structure module (AF2 suppl. 1.9.6, 1.9.7, 1.9.10): what it thinks of its
- * own
- * atoms. Their logits; losses are made of them elsewhere. */
+/* The heads behind the structure module (AF2 suppl. 1.9.6, 1.9.7, 1.9.10): what it thinks of
+ * its own atoms. Their logits; losses are made of them elsewhere. */
 #ifndef FOLDMILL_KERNELS_NET_HEAD_STRUCTURE_H
 #define FOLDMILL_KERNELS_NET_HEAD_STRUCTURE_H
 
