@@ -83,10 +83,10 @@ static inline void golden_manifest(struct golden *g, const char *key, double *rm
     cr_assert(false, "manifest has no %s %s", g->name, key);
 }
 
-/* got[count] against the array: rms error / rms <= max(2e-6, 8 x the reference's own). Gradients
+/* got[count] against the array: rms error / rms <= max(least, 8 x the reference's own). Gradients
  * that are zero by analysis are compared absolutely. */
-static inline void golden_check(struct golden *g, const char *key, const double *got,
-                                int64_t count, const char *where)
+static inline void golden_check_within(struct golden *g, const char *key, const double *got,
+                                       int64_t count, const char *where, double least)
 {
     const struct npz_array *array;
     const double *wanted = golden_values(g, key, &array);
@@ -103,9 +103,15 @@ static inline void golden_check(struct golden *g, const char *key, const double 
         cr_assert(error < 1e-5, "%s %s (%s): %.3g, wanted 0", g->name, key, where, error);
         return;
     }
-    double limit = 8 * own > 2e-6 ? 8 * own : 2e-6;
+    double limit = fmax(8 * own, least);
     cr_assert(error <= limit * square, "%s %s (%s): rms error / rms %.3g, limit %.3g", g->name, key,
               where, error / square, limit);
+}
+
+static inline void golden_check(struct golden *g, const char *key, const double *got,
+                                int64_t count, const char *where)
+{
+    golden_check_within(g, key, got, count, where, 2e-6);
 }
 
 /* A tape over the case's parameters, on one backend. */
