@@ -14,9 +14,9 @@
 #include "stages/bio/cluster.h"
 #include "stages/bio/date.h"
 #include "stages/bio/structure_read.h"
-#include "stages/listing/folder.h"
 #include "stages/listing/made.h"
 #include "stages/listing/select.h"
+#include "stages/listing/walk.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
 struct scan_state {
     struct param_paths structures, alignments, index;
     struct selection selection;
-    const char *clusters, *memo;
+    const char *clusters, *twins, *memo;
     int unknown, digest, compat;
     int source;
     bool families, rescan;
@@ -58,8 +58,6 @@ struct scan {
     struct inputs inputs;
     struct memo memo;
 };
-
-static const char *const structure_suffixes[] = {".cif", ".mmcif", ".pdb", ".ent", NULL};
 
 /* The name stands beside the reason in the list of what was refused: not twice. */
 static void refuse(struct scan *scan, const char *name, const struct error *err)
@@ -124,18 +122,17 @@ static void chain_add(struct scan *scan, const char *path, const struct memo_str
 }
 
 /* What the file holds, by the memo if it has not changed, else by reading it. */
-static void file_learn(struct scan *scan, const char *path, const struct stamp *stamp,
-                       struct memo_structure *made)
+static void file_learn(struct scan *scan, const struct walk_file *file, struct memo_structure *made)
 {
     const struct scan_state *settings = scan->settings;
     struct structure_wish wish = {.corrected = settings->compat == COMPAT_CORRECTED};
     unsigned reads = (unsigned)(settings->source << 1 | settings->compat);
     struct span content;
-    if (memo_find_structure(&scan->memo, path, stamp, reads, &scan->file, made))
+    if (memo_find_structure(&scan->memo, file->path, &file->stamp, reads, &scan->file, made))
         return;
     *made = (struct memo_structure){.refusal = {.status = STATUS_OK}};
     struct error *err = &made->refusal;
-    enum status status = file_read(path, STRUCTURE_BYTES_MAX, &scan->file, &content, err);
+    enum status status = file_read(file->path, STRUCTURE_BYTES_MAX, &scan->file, &content, err);
     if (status == STATUS_OK) {
         made->content =
             (struct memo_content){XXH3_128bits(content.data, content.size), content.size};
@@ -143,64 +140,38 @@ static void file_learn(struct scan *scan, const char *path, const struct stamp *
                                 &scan->file, &made->structure, err);
     }
     err->status = status;
-    memo_keep_structure(&scan->memo, path, stamp, reads, made);
+    memo_keep_structure(&scan->memo, file->path, &file->stamp, reads, made);
 }
 
-/* sequences: the file is FASTA, each record a chain of its own name. */
-static void file_scan(struct scan *scan, const char *path, const struct stamp *stamp,
-                      const char *family, bool sequences)
+/* A file that the walk found; each record of a FASTA file is a chain of its own name. */
+static void file_scan(void *user, const struct walk_file *file)
 {
-    struct span name = name_base(span_of(path)), stem;
+    struct scan *scan = user;
     struct memo_structure made;
     arena_reset(&scan->file);
-    if (!name_stem(name, structure_suffixes, &stem))
-        stem = name;
-    file_learn(scan, path, stamp, &made);
+    file_learn(scan, file, &made);
     if (made.refusal.status != STATUS_OK) {
-        refuse(scan, path, &made.refusal);
+        refuse(scan, file->path, &made.refusal);
         return;
     }
-    bool cif = name_ends(name, ".cif") || name_ends(name, ".cif.gz") || name_ends(name, ".mmcif") ||
-               name_ends(name, ".mmcif.gz");
     for (int c = 0; c < made.structure.chain_count; c++) {
-        struct chain_file file = {stem, cif, made.structure.chain_count};
-        if (sequences)
-            file = (struct chain_file){made.structure.chain[c].name, false, 1};
-        chain_add(scan, path, &made, &file, c, family);
+        struct chain_file named = {file->stem, file->cif, made.structure.chain_count};
+        if (file->sequences)
+            named = (struct chain_file){made.structure.chain[c].name, false, 1};
+        chain_add(scan, file->path, &made, &named, c, file->family);
     }
 }
 
-/* A path of `structures`: a file, or a folder whose alignment files belong to all in it. */
-static enum status path_scan(struct scan *scan, const char *path, struct error *err)
+/* A wrong folder or name of chains shows here first. */
+static void tell(const struct scan *scan)
 {
-    struct stamp stamp;
-    if (stamp_take(path, &stamp)) {
-        static const char *const fasta[] = {".fasta", ".fa", ".faa", NULL};
-        struct span stem;
-        file_scan(scan, path, &stamp, "", name_stem(name_base(span_of(path)), fasta, &stem));
-        return STATUS_OK;
+    int aligned = 0, hits = 0;
+    for (int i = 0; i < scan->count; i++) {
+        aligned += scan->found[i].alignment.size > 0;
+        hits += scan->found[i].template_hits.size > 0;
     }
-    int count = 0, structures = 0;
-    char **paths = folder_files(path, &scan->list, &count, err);
-    if (!paths)
-        return err->status;
-    const char *family = "";
-    for (int i = 0; i < count && scan->settings->families; i++)
-        if (inputs_is_alignment(name_base(span_of(paths[i]))))
-            inputs_add(&scan->list, &family, paths[i]);
-    for (int i = 0; i < count; i++) {
-        struct span stem;
-        if (!name_stem(name_base(span_of(paths[i])), structure_suffixes, &stem) ||
-            !stamp_take(paths[i], &stamp))
-            continue;
-        structures++;
-        file_scan(scan, paths[i], &stamp, family, false);
-    }
-    if (structures == 0)
-        return error_set(err, STATUS_INVALID,
-                         "%s: holds no structure files (*.cif, *.mmcif, *.pdb, *.ent, also .gz)",
-                         path);
-    return STATUS_OK;
+    log_info("%s: of %d chains %d have alignments, %d template searches",
+             scan->settings->context->name, scan->count, aligned, hits);
 }
 
 /* Gives the samples to the engine. */
@@ -310,14 +281,19 @@ static enum status scan_list(void *state, struct source *source, struct error *e
     scan.inputs.memo = &scan.memo;
     if (status == STATUS_OK)
         status = inputs_index(&scan.inputs, &scan.settings->index, err);
+    if (status == STATUS_OK && *scan.settings->twins)
+        status = inputs_twins(&scan.inputs, scan.settings->twins, err);
     if (status == STATUS_OK && *scan.settings->clusters)
         status = clusters_read(&scan.clusters, scan.settings->clusters, &scan.list, err);
+    const struct walk walk = {&scan.list, scan.settings->families, &scan, file_scan};
     for (int i = 0; i < scan.settings->structures.count && status == STATUS_OK; i++)
-        status = path_scan(&scan, scan.settings->structures.path[i], err);
+        status = walk_path(&walk, scan.settings->structures.path[i], err);
     if (status == STATUS_OK && scan.count == 0)
         status = error_set(err, STATUS_INVALID, "no chain could be listed; refused.tsv says why");
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        tell(&scan);
         status = give(&scan, err);
+    }
     if (status == STATUS_OK && kept && !scan.settings->context->replay)
         memo_end(&scan, path);
     memo_close(&scan.memo);
@@ -339,9 +315,9 @@ static const struct param scan_params[] = {
      .type = PARAM_PATHS,
      .offset = AT(structures),
      .free = true,
-     .help = "Folders (or files) of structures: *.cif, *.mmcif, *.pdb, *.ent, also .gz; or FASTA "
-             "files, "
-             "named themselves: each sequence a chain without a structure, for prediction."},
+     .help = "Folders (or files) of structures: *.cif, *.mmcif, *.pdb, *.ent, also .gz, also in "
+             "subfolders of two letters (ab/1abc.cif.gz) and in NAME/pdb and NAME/cif; or FASTA "
+             "files, named themselves: each sequence a chain without a structure, for prediction."},
     {.name = "alignments",
      .type = PARAM_PATHS,
      .fallback = "",
@@ -391,6 +367,14 @@ static const struct param scan_params[] = {
      .free = true,
      .help = "Indices of alignment databases, JSON, beside the database files that they name: "
              "{\"1abc_A\": {\"db\": FILE, \"files\": [[NAME, OFFSET, LENGTH], ...]}, ...}."},
+    {.name = "duplicates",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(twins),
+     .free = true,
+     .help =
+         "Chains of the same sequence, those of one on a line, blanks between (OpenProteinSet's "
+         "duplicate_pdb_chains.txt): a chain without alignments takes those of another."},
     {.name = "clusters",
      .type = PARAM_PATH,
      .fallback = "",

@@ -1,6 +1,7 @@
 /* See inputs.h. */
 #include "stages/listing/inputs.h"
 
+#include "engine/base/file.h"
 #include "stages/bio/alignment.h"
 #include "stages/bio/input.h"
 #include "stages/listing/folder.h"
@@ -10,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TWINS_BYTES_MAX ((size_t)1 << 30)
+
 enum status inputs_open(struct inputs *inputs, const struct param_paths *folders,
                         struct arena *arena, struct arena *scratch, struct error *err)
 {
     *inputs = (struct inputs){.folders = folders, .arena = arena, .scratch = scratch};
     names_open(&inputs->lines, arena);
+    names_open(&inputs->twins, arena);
     database_open(&inputs->database, arena);
     inputs->held = arena_zero(arena, (size_t)folders->count, sizeof *inputs->held);
     for (int i = 0; i < folders->count; i++) {
@@ -137,7 +141,7 @@ static void folder_find(struct inputs *inputs, int i, const char *key, struct ch
         add_named(inputs, found, name_base(span_of(paths.path[p])), paths.path[p]);
 }
 
-void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found)
+static bool find_own(struct inputs *inputs, const char *key, struct chain_inputs *found)
 {
     *found = (struct chain_inputs){"", ""};
     for (int i = 0; i < inputs->folders->count; i++)
@@ -147,6 +151,47 @@ void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *fo
     int count = database_find(&inputs->database, key, inputs->arena, line, name);
     for (int i = 0; i < count; i++)
         add_named(inputs, found, name[i], line[i]);
+    return *found->alignment || *found->template_hits;
+}
+
+void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found)
+{
+    int number = find_own(inputs, key, found) ? -1 : names_find(&inputs->twins, span_of(key));
+    if (number < 0)
+        return;
+    struct span line = inputs->twins_line[number], word;
+    while (span_word(&line, &word)) {
+        char twin[NAME_MAX + 1];
+        if (word.size <= NAME_MAX && !span_is(word, key)) {
+            snprintf(twin, sizeof twin, "%.*s", (int)word.size, word.data);
+            if (find_own(inputs, twin, found))
+                return;
+        }
+    }
+}
+
+enum status inputs_twins(struct inputs *inputs, const char *path, struct error *err)
+{
+    struct span content, line, rest, word;
+    enum status status = file_read(path, TWINS_BYTES_MAX, inputs->arena, &content, err);
+    for (int64_t number = 1; status == STATUS_OK && span_line(&content, &line); number++) {
+        rest = line;
+        while (span_word(&rest, &word)) {
+            bool fresh;
+            int at = names_add(&inputs->twins, word, &fresh);
+            if (at >= 0 && !fresh)
+                return error_set(err, STATUS_INVALID,
+                                 "%s: line %lld: chain %.*s stands there twice", path,
+                                 (long long)number, (int)word.size, word.data);
+            if (at >= 0)
+                inputs->twins_line = array_grow(inputs->arena, inputs->twins_line, at,
+                                                &inputs->twins_room, sizeof *inputs->twins_line);
+            if (at < 0 || !inputs->twins_line)
+                return error_set(err, STATUS_LIMIT, "%s: too many chains", path);
+            inputs->twins_line[at] = line;
+        }
+    }
+    return status;
 }
 
 /* The input that a line names, and the stamp of its file. */

@@ -23,7 +23,10 @@ struct inputs {
     struct database database;      /* what the indices of alignment databases say */
     bool stamps;                   /* digests are of names, sizes and times, not of bytes */
     struct arena *arena, *scratch; /* for the whole listing; for the file in hand */
-    struct names lines;            /* whose digests are in digest[] */
+    struct names twins;            /* chains of which others have the same sequence */
+    struct span *twins_line;       /* [twins.count] all of them, blanks between */
+    int twins_room;
+    struct names lines; /* whose digests are in digest[] */
     struct input_digest *digest;
     int digest_capacity;
 };
@@ -43,10 +46,16 @@ bool inputs_is_alignment(struct span name);
 /* Appends a line. */
 void inputs_add(struct arena *arena, const char **lines, const char *line);
 
+/* Reads which chains have the same sequence, as OpenProteinSet's duplicate_pdb_chains.txt says it:
+ * a line for each sequence, its chains (1abc_A) with blanks between. STATUS_INVALID names the line:
+ * a chain stands in two; STATUS_IO, STATUS_LIMIT. */
+enum status inputs_twins(struct inputs *inputs, const char *path, struct error *err);
+
 /* What the folders hold of the chain: files KEY.a3m (.sto, ..., .hhr), and those of the folder KEY
  * and of its subfolders a3m, sto and hhr, in the order of the files' names. uniprot_hits,
  * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Behind
- * them, what the databases hold. Texts in the arena. */
+ * them, what the databases hold. A chain that has neither alignments nor hits takes those of
+ * the first of its twins that has some. Texts in the arena. */
 void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found);
 
 /* Adds the indices of alignment databases. STATUS as database_read. */
