@@ -93,7 +93,7 @@ static bool is_text(const struct field *field)
     if (field->kind != KIND_U8 || field->rank != 1 || count == 0)
         return false;
     for (size_t i = 0; i < count; i++)
-        if ((data[i] < 0x20 && data[i] != '\n') || data[i] >= 0x7f)
+        if ((data[i] < 0x20 && data[i] != '\n' && data[i] != '\t') || data[i] >= 0x7f)
             return false;
     return true;
 }

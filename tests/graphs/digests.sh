@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Runs the demo's graph, cut short, on the real example structures: with one worker a stage, with four,
 # and with one of the workers killed again and again. All must log the same batches, and the store must
-# verify. usage: digests.sh FOLDMILL SOURCE FOLDER
+# verify. usage: digests.sh FOLDMILL SOURCE FOLDER DEMO_HITS
 set -u
-foldmill=$1 source=$2 folder=$3
-short=(--set train.steps=24 --set train.blocks=1 --set train.checkpoint_steps=12 --set evaluate.maps=1
+foldmill=$1 source=$2 folder=$3 hits=$4
+"$hits" "$folder/made" /usr/share/doc/theseus/examples/{ldh,trypsins} > "$folder/hits" || exit 1
+short=(--set "scan.alignments=[$folder/made/hits]" --set "templates.structures=$folder/made/structures"
+    --set train.steps=24 --set train.blocks=1 --set train.checkpoint_steps=12 --set evaluate.maps=1
     --set batch.size=4 --quiet)
 
 digests() { cut -f1-3 "$folder/$1/train.tsv"; }
 
 "$foldmill" run "$source/graphs/demo.yaml" --run "$folder/one" "${short[@]}" \
-    --set parse.workers=1 --set msa.workers=1 || exit 1
+    --set parse.workers=1 --set msa.workers=1 --set templates.workers=1 || exit 1
 "$foldmill" run "$source/graphs/demo.yaml" --run "$folder/four" "${short[@]}" \
-    --set parse.workers=4 --set msa.workers=4 --set crop.workers=4 || exit 1
+    --set parse.workers=4 --set msa.workers=4 --set templates.workers=4 --set crop.workers=4 || exit 1
 
 "$foldmill" run "$source/graphs/demo.yaml" --run "$folder/fire" "${short[@]}" \
     --set crop.workers=2 &
@@ -21,7 +23,7 @@ shots=0
 while kill -0 $run 2> /dev/null; do
     sleep 0.4
     # Rows: process, inc, pid, start. A worker is called STAGE.NUMBER; the newest of a name is alive.
-    pid=$(awk -F'\t' '$1 ~ /^(parse|msa|crop)[.]/ {last[$1] = $3} END {for (n in last) print last[n]}' \
+    pid=$(awk -F'\t' '$1 ~ /^(parse|msa|templates|crop)[.]/ {last[$1] = $3} END {for (n in last) print last[n]}' \
         "$folder/fire/processes.tsv" 2> /dev/null | sort -R --random-source=<(yes) | head -n 1)
     [ -n "$pid" ] && kill -KILL "$pid" 2> /dev/null && shots=$((shots + 1))
 done

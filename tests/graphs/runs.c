@@ -12,8 +12,8 @@ Test(runs, batches_do_not_depend_on_workers_or_on_their_deaths, .timeout = 300)
         access("/usr/share/doc/python-biopython-doc/Tests/PDB", R_OK) != 0)
         cr_skip("packages theseus-examples and python-biopython-doc are not installed");
     cr_assert(mkdtemp(folder));
-    snprintf(command, sizeof command, "bash %s/tests/graphs/digests.sh %s %s %s", FOLDMILL_SOURCE,
-             FOLDMILL_BINARY, FOLDMILL_SOURCE, folder);
+    snprintf(command, sizeof command, "bash %s/tests/graphs/digests.sh %s %s %s %s",
+             FOLDMILL_SOURCE, FOLDMILL_BINARY, FOLDMILL_SOURCE, folder, FOLDMILL_DEMO_HITS);
     int code = system(command);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     cr_assert(system(command) == 0);
