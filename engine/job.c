@@ -11,6 +11,15 @@
 
 enum { MAX_BAD_MIN = 10, MAX_BAD_PART = 1000 };
 
+/* Whether a line has a stage whose workers may live on other engines. */
+static bool reaches(const struct job *job, int line)
+{
+    bool found = false;
+    for (int k = 0; k < job->graph->lines[line].work_count; k++)
+        found = found || job_travels(job, job->graph->lines[line].work[k]);
+    return found;
+}
+
 void job_make(struct job *job, struct graph *graph, const char *run_dir, const char *sockets)
 {
     job->graph = graph;
@@ -28,6 +37,23 @@ void job_make(struct job *job, struct graph *graph, const char *run_dir, const c
             if (job->pool[line->work[k]] < 0)
                 job->pool[line->work[k]] = job->pool_count++;
     }
+    if (job->net.kind == NETWORK_JOINED)
+        job->id = job->net.job;
+    for (int i = 0; job->net.kind == NETWORK_HEAD && i < graph->line_count; i++) {
+        uint64_t batch = job->batch[i], more = (JOB_REACH + batch - 1) / batch * batch;
+        job->plan.lines[i].window += reaches(job, i) ? more : 0;
+    }
+}
+
+bool job_travels(const struct job *job, int stage)
+{
+    if (job->pool[stage] < 0)
+        return false;
+    for (int i = 0; i < job->graph->line_count; i++)
+        if (job->graph->lines[i].work_count && job->graph->lines[i].work[0] == stage &&
+            job_store_path(job, i))
+            return false;
+    return true;
 }
 
 enum status job_load(struct job *job, const char *run_dir, const char *sockets, struct error *err)
@@ -41,8 +67,10 @@ enum status job_load(struct job *job, const char *run_dir, const char *sockets, 
     if (!graph)
         return error_set(err, STATUS_INVALID, "%s:%d: %s", path, complaints.item[0].place.line,
                          complaints.item[0].text);
-    job_make(job, graph, run_dir, sockets);
-    return STATUS_OK;
+    enum status status = network_read(sockets, &job->net, err);
+    if (status == STATUS_OK)
+        job_make(job, graph, run_dir, sockets);
+    return status;
 }
 
 const char *job_line_name(const struct job *job, int line)
@@ -52,6 +80,10 @@ const char *job_line_name(const struct job *job, int line)
 
 char *job_address(const struct job *job, const char *name, char *buffer, size_t size)
 {
+    if (job->net.kind == NETWORK_JOINED && strcmp(name, "dispatch") == 0) {
+        snprintf(buffer, size, "%s", job->net.hub);
+        return buffer;
+    }
     return rundir_address(job->sockets, name, buffer, size);
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/graph.h"
 #include "engine/metrics.h"
+#include "engine/network.h"
 #include "engine/plan.h"
 #include "engine/runner.h"
 #include "engine/stage.h"
@@ -13,8 +14,11 @@
 #include <limits.h>
 #include <stdint.h>
 
+enum { JOB_REACH = 128 }; /* positions that a line's window has more where engines may join */
+
 struct job {
     struct arena arena;
+    struct network net;
     struct graph *graph;
     struct plan plan;
     uint64_t id;
@@ -24,15 +28,20 @@ struct job {
     uint64_t batch[GRAPH_LINES_MAX]; /* samples of a step */
 };
 
-/* Numbers the stages of graph, which must lie in job->arena or live as long. */
+/* Numbers the stages of graph, which must lie in job->arena or live as long; job->net is set. */
 void job_make(struct job *job, struct graph *graph, const char *run_dir, const char *sockets);
 
 /* Reads RUN/graph.yaml and numbers it. Errors have the first mistake's text. */
 enum status job_load(struct job *job, const char *run_dir, const char *sockets, struct error *err);
 
+/* Whether workers of the stage may live on another engine: not where they read a store by key,
+ * which lies on the node that fills it. */
+bool job_travels(const struct job *job, int stage);
+
 const char *job_line_name(const struct job *job, int line); /* its sink's */
 
-/* "ipc://SOCKETS/NAME" into buffer, which is returned. */
+/* "ipc://SOCKETS/NAME" into buffer, which is returned; of "dispatch" in an engine that joined
+ * another: that one's address. */
 char *job_address(const struct job *job, const char *name, char *buffer, size_t size);
 
 /* The list file that holds the line's keys: that of its source; for a line that reads a store, of

@@ -112,8 +112,9 @@ static enum status open_tcp(struct link *link, struct link_address *address,
     return status;
 }
 
-static enum status open_socket(struct link *link, const char *text, struct link_options options,
-                               struct error *err)
+/* Binds or connects a socket; what it does at an earlier address stays as it is. */
+static enum status open_address(struct link *link, const char *text, struct link_options options,
+                                struct error *err)
 {
     struct link_address address;
     enum status status = link_address_parse(text, &address, err);
@@ -121,10 +122,6 @@ static enum status open_socket(struct link *link, const char *text, struct link_
         status = check_tcp(&address, text, &options, err);
     if (status != STATUS_OK)
         return status;
-    ASSERT(context);
-    link->socket = zmq_socket(context, link->router ? ZMQ_ROUTER : ZMQ_DEALER);
-    if (!link->socket)
-        return error_set(err, STATUS_IO, "no socket for %s: %s", text, zmq_strerror(errno));
     set_options(link->socket, link->router, options);
     if (address.tcp)
         status = open_tcp(link, &address, &options, err);
@@ -146,8 +143,12 @@ static enum status link_open(struct link **link, const char *address, bool route
     struct link *fresh = calloc(1, sizeof *fresh);
     ASSERT(fresh);
     *link = NULL;
+    ASSERT(context);
     fresh->router = router;
-    enum status status = open_socket(fresh, address, options, err);
+    fresh->socket = zmq_socket(context, router ? ZMQ_ROUTER : ZMQ_DEALER);
+    enum status status = fresh->socket ? open_address(fresh, address, options, err)
+                                       : error_set(err, STATUS_IO, "no socket for %s: %s", address,
+                                                   zmq_strerror(errno));
     if (status == STATUS_OK) {
         *link = fresh;
         return STATUS_OK;
@@ -168,6 +169,13 @@ enum status link_connect(struct link **link, const char *address, struct link_op
                          struct error *err)
 {
     return link_open(link, address, false, options, err);
+}
+
+enum status link_also(struct link *link, const char *address, struct link_options options,
+                      struct error *err)
+{
+    ASSERT(link->router);
+    return open_address(link, address, options, err);
 }
 
 const char *link_address(const struct link *link)

@@ -60,6 +60,10 @@ enum status link_listen(struct link **link, const char *address, struct link_opt
                         struct error *err);
 enum status link_connect(struct link **link, const char *address, struct link_options options,
                          struct error *err);
+/* A link that listens does so at one more address, under the same conditions: peers of both are
+ * told apart by their numbers alone. link_address then says the new one. */
+enum status link_also(struct link *link, const char *address, struct link_options options,
+                      struct error *err);
 /* Where a link listens or connects to, with the port that was chosen. */
 const char *link_address(const struct link *link);
 /* NULL: nothing. What was not sent is lost, but for what goes out within linger_ms. */

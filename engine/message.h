@@ -40,6 +40,13 @@
  *   DRAIN    dispatcher -> worker   hand back what is not begun, finish, BYE, end (a new process
  *                         will take the place); agent -> dispatcher -> sink: the run ends
  *   BYE      any   leaving, all returned; flags FINAL: a sink that has everything it wanted
+ *   JOIN     engine -> coordinator   lets me in; inc: the engine's random number, which all that it
+ *                         says to the coordinator carries; payload: struct join (join_words.h)
+ *   JOINED   coordinator -> engine   payload: struct joined. HB follows once a second, with its
+ *                         workers' rows; DRAIN from the coordinator: the run is over; CHALLENGE:
+ *                         JOIN again
+ *   FILE     engine -> coordinator   wants bytes of a file of JOINED; arg: its number, seq: from
+ *                         where. The answer: the same with the bytes; none: there are no more
  */
 #ifndef FOLDMILL_MESSAGE_H
 #define FOLDMILL_MESSAGE_H
@@ -93,6 +100,9 @@ enum message_type {
     MESSAGE_CKOK,
     MESSAGE_DRAIN,
     MESSAGE_BYE,
+    MESSAGE_JOIN,
+    MESSAGE_JOINED,
+    MESSAGE_FILE,
     MESSAGE_TYPES
 };
 

@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/gateway.h"
 #include "engine/post.h"
 
 #include <signal.h>
@@ -23,7 +24,7 @@ static void put(void *user, const struct message *message)
 static enum status open_coordinator(struct run *run, struct error *err)
 {
     enum status status = ledger_open(&run->ledger, &run->job, run->agent.inc, &run->arena, err);
-    char address[LINK_PATH_MAX + 8];
+    char address[LINK_ADDRESS_MAX];
     struct link_options options = {.queue_max = 4096};
     if (status == STATUS_OK)
         status = link_context_open(err);
@@ -141,6 +142,8 @@ static enum status start(struct run *run, struct run_child child, const char *na
                                       : child.kind == CHILD_WORKER
                                           ? &graph->stages[child.stage]
                                           : &graph->stages[graph->lines[child.line].sink];
+    if (child.kind == CHILD_HUB && run->job.net.kind == NETWORK_HEAD)
+        spec.pool_bytes = GATEWAY_POOL_BYTES;
     if (child.kind == CHILD_WORKER) {
         spec.pool_bytes = job_pool_bytes(&run->job, child.stage);
         spec.timeout_ms = stage->timeout_ms;

@@ -152,7 +152,7 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
 static enum status open_links(struct sink_process *process, struct error *err)
 {
     struct link_options options = {.queue_max = (int)(2 * process->window + 64)};
-    char address[LINK_PATH_MAX + 8];
+    char address[LINK_ADDRESS_MAX];
     enum status status = link_context_open(err);
     if (status == STATUS_OK)
         status = link_connect(&process->hub,

@@ -15,16 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(SHM_LARGE_BYTES >= WIRE_FRAME_MAX, "the largest sample fits a pool");
-
 enum {
     QUEUE_MESSAGES = 4 * MESSAGE_HELD_MAX,
     LINGER_MS = 500,
-    ROOM_MS = 2,
+    FAR_LINGER_MS = 5000,
     KEEP_BYTES = 256 << 20, /* of the arena, between samples */
 };
 
-static struct message header_of(const struct worker *worker, enum message_type type)
+struct message worker_message(const struct worker *worker, enum message_type type)
 {
     return (struct message){.type = type,
                             .peer = LINK_HUB,
@@ -34,12 +32,17 @@ static struct message header_of(const struct worker *worker, enum message_type t
                             .stage = worker->place};
 }
 
-/* What this process holds: the sample in hand and those that wait. */
+/* What this process holds: the sample in hand, those that wait, and what is on its way from or to
+ * another engine. */
 static uint32_t list_held(const struct worker *worker, struct held held[MESSAGE_HELD_MAX])
 {
     uint32_t count = 0;
     if (worker->busy)
         held[count++] = worker->current;
+    if (worker->far) {
+        count += outgoing_held(worker->out, held + count, WORKER_PARCELS_MAX);
+        count += parcels_held(worker->in, held + count, WORKER_PARCELS_MAX);
+    }
     for (int i = 0; i < worker->count && count < MESSAGE_HELD_MAX; i++) {
         const struct message *message =
             &worker->queue[(worker->first + i) % MESSAGE_HELD_MAX].message;
@@ -54,9 +57,10 @@ static void send_hello(struct worker *worker)
     struct hello hello = {.role = PEER_WORKER,
                           .version = MESSAGE_VERSION,
                           .index = worker->index,
+                          .node = worker->job->net.node,
                           .graph_hash = worker->job->graph->hash};
     hello.held_count = list_held(worker, hello.held);
-    struct message message = header_of(worker, MESSAGE_HELLO);
+    struct message message = worker_message(worker, MESSAGE_HELLO);
     message.size = (uint32_t)hello_encode(&hello, bytes);
     message.arg = worker->begun;
     message.payload = bytes;
@@ -68,7 +72,7 @@ static void send_heartbeat(struct worker *worker)
 {
     struct held held[MESSAGE_HELD_MAX];
     unsigned char bytes[MESSAGE_HELD_MAX * HELD_BYTES];
-    struct message message = header_of(worker, MESSAGE_HB);
+    struct message message = worker_message(worker, MESSAGE_HB);
     message.size = (uint32_t)held_encode(held, list_held(worker, held), bytes);
     message.payload = bytes;
     message.arg = worker->begun;
@@ -87,15 +91,20 @@ static bool is_held(const struct worker *worker, const struct message *work)
     return false;
 }
 
-static void take_work(struct worker *worker, const struct message *work)
+/* whole: a payload that came in parts; it is taken over, or given back. */
+static void take_work(struct worker *worker, const struct message *work, struct parcel *whole)
 {
-    if (work->inc != worker->life.inc || work->size > MESSAGE_INLINE_MAX || worker->drain ||
-        worker->count == MESSAGE_HELD_MAX - 1 || is_held(worker, work)) {
+    if (work->inc != worker->life.inc || (work->size > MESSAGE_INLINE_MAX && !whole->block.data) ||
+        worker->drain || worker->count == MESSAGE_HELD_MAX - 1 || is_held(worker, work)) {
         metric_add(worker->life.page, METRIC_DROPPED, 1);
         return;
     }
     struct worker_item *item = &worker->queue[(worker->first + worker->count++) % MESSAGE_HELD_MAX];
     item->message = *work;
+    item->block = whole->block;
+    *whole = (struct parcel){0};
+    if (item->block.data)
+        return;
     if (work->size)
         memcpy(item->payload, work->payload, work->size);
     item->message.payload = item->payload;
@@ -112,13 +121,29 @@ static void take_free(struct worker *worker, const struct message *message)
         shm_pool_drop(worker->life.pool, &block);
 }
 
-static void take_message(struct worker *worker, const struct message *message)
+/* Takes the oldest item that waits out of the queue; its block goes with it. */
+static struct worker_item *next_item(struct worker *worker)
+{
+    struct worker_item *item = &worker->queue[worker->first];
+    worker->first = (worker->first + 1) % MESSAGE_HELD_MAX;
+    worker->count--;
+    return item;
+}
+
+static void free_block(struct worker_item *item)
+{
+    free(item->block.data);
+    item->block = (struct parcel_block){0};
+}
+
+static void take_message(struct worker *worker, const struct message *message, struct parcel *whole)
 {
     if (message->type == MESSAGE_WORK) {
-        take_work(worker, message);
+        take_work(worker, message, whole);
     } else if (message->type == MESSAGE_WELCOME) {
         if (message->inc != worker->hub_inc)
-            worker->count = 0; /* a new dispatcher knows nothing of it, and the sinks ask again */
+            while (worker->count) /* a new dispatcher knows nothing of it; the sinks ask again */
+                free_block(next_item(worker));
         worker->hub_inc = message->inc;
         worker->welcome = true;
     } else if (message->type == MESSAGE_CHALLENGE) {
@@ -133,16 +158,27 @@ static void take_message(struct worker *worker, const struct message *message)
     }
 }
 
-/* Hears everything that has come, and says what is due. With the lock held. */
-static void turn(struct worker *worker)
+static enum status receive(struct worker *worker, struct link_message *raw, struct message *message,
+                           struct parcel *whole, uint64_t *bad)
+{
+    return worker->far
+               ? post_receive_parcel(worker->link, worker->in, clock_ms(), raw, message, whole, bad)
+               : post_receive(worker->link, raw, message, bad);
+}
+
+void worker_turn(struct worker *worker)
 {
     struct link_message raw;
     struct message message;
+    struct parcel whole = {0};
     uint64_t bad = 0;
-    while (post_receive(worker->link, &raw, &message, &bad) == STATUS_OK) {
-        take_message(worker, &message);
+    while (receive(worker, &raw, &message, &whole, &bad) == STATUS_OK) {
+        if (!(message.flags & MESSAGE_PART))
+            take_message(worker, &message, &whole);
+        free(whole.block.data);
         link_message_close(&raw);
     }
+    worker_pump(worker);
     if (bad)
         metric_add(worker->life.page, METRIC_DROPPED, bad);
     int64_t now = clock_ms(), quiet = now - worker->sent_ms;
@@ -159,9 +195,11 @@ static void turn(struct worker *worker)
 
 /* Waits for messages, at most until the next heartbeat is due. With the lock held: the pulse thread
  * then has nothing to do. */
-static void wait_messages(struct worker *worker, int64_t timeout_ms)
+void worker_wait(struct worker *worker, int64_t timeout_ms)
 {
     int64_t due = worker->sent_ms + (worker->welcome ? WORKER_HB_MS : WORKER_HELLO_MS) - clock_ms();
+    if (worker->sending && due > WORKER_ROOM_MS)
+        due = WORKER_ROOM_MS; /* parts wait for the link to take more */
     if (due < 0)
         due = 0;
     struct link_wait waits[2] = {{.link = worker->link}, {.fd = worker->life.socket}};
@@ -174,12 +212,14 @@ static void wait_messages(struct worker *worker, int64_t timeout_ms)
 static void *pulse(void *memory)
 {
     struct worker *worker = memory;
-    const struct timespec pause = {.tv_nsec = 250 * 1000000L};
     for (;;) {
+        /* A guess is enough: what waits to be sent to another engine should not wait for long. */
+        bool soon = atomic_load_explicit(&worker->sending, memory_order_relaxed);
+        const struct timespec pause = {.tv_nsec = (soon ? 2 : worker->far ? 20 : 250) * 1000000L};
         nanosleep(&pause, NULL);
         if (pthread_mutex_trylock(&worker->lock))
             continue; /* the main thread has it and speaks for itself */
-        turn(worker);
+        worker_turn(worker);
         pthread_mutex_unlock(&worker->lock);
     }
     return NULL;
@@ -195,7 +235,9 @@ static enum status read_input(struct worker *worker, const struct worker_item *i
                          worker->runner.in.lazy, &worker->arena, in, err);
     void *payload;
     size_t bytes = work->size;
-    if (work->flags & MESSAGE_BLOCK) {
+    if (item->block.data) {
+        payload = item->block.data;
+    } else if (work->flags & MESSAGE_BLOCK) {
         if (bytes != SHM_DESCRIPTOR_BYTES)
             return error_set(err, STATUS_CORRUPT, "a descriptor of %zu bytes", bytes);
         struct shm_descriptor descriptor = shm_descriptor_decode(item->payload);
@@ -233,15 +275,8 @@ static void note_slow(struct worker *worker, const struct message *message, cons
     (void)wrote; /* a full disk is told by those who must write */
 }
 
-/* The result of one sample, ready to be sent. */
-struct outcome {
-    enum message_type type;
-    uint16_t flags;
-    struct sample sample;
-    struct error err;
-};
-
-static void work_on(struct worker *worker, const struct worker_item *item, struct outcome *outcome)
+static void work_on(struct worker *worker, const struct worker_item *item,
+                    struct worker_outcome *outcome)
 {
     const struct message *message = &item->message;
     uint64_t positions = worker->heads[message->line]->positions;
@@ -262,7 +297,8 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
                                  &outcome->err);
         if (in.source && in.source->failed != STATUS_OK) /* damaged, as head_read says; or lost */
             status = in.source->failed == STATUS_CORRUPT ? STATUS_REFUSED
-                     : in.source->failed == STATUS_MISS ? STATUS_BUSY : STATUS_INVALID;
+                     : in.source->failed == STATUS_MISS  ? STATUS_BUSY
+                                                         : STATUS_INVALID;
         else if (status == STATUS_MISS || status == STATUS_BUSY)
             status = STATUS_INVALID; /* those two are ours to say */
     }
@@ -278,115 +314,13 @@ static void work_on(struct worker *worker, const struct worker_item *item, struc
         note_slow(worker, message, status == STATUS_OK ? outcome->sample.key : "-", taken);
 }
 
-/* Sends with the lock held; a dispatcher that is away for long will ask again for what it wants. */
-static bool send_result(struct worker *worker, const struct message *message)
-{
-    int64_t end = clock_ms() + WORKER_SEND_MS;
-    while (post_send(worker->link, message) != STATUS_OK) {
-        if (clock_ms() > end) {
-            metric_add(worker->life.page, METRIC_DROPPED, 1);
-            return false;
-        }
-        wait_messages(worker, ROOM_MS);
-        turn(worker);
-    }
-    return true;
-}
-
-/* Waits for room in the pool, with the lock held. */
-static enum status take_block(struct worker *worker, size_t bytes, struct shm_block *block)
-{
-    if (!worker->life.pool)
-        return STATUS_LIMIT;
-    int64_t start = clock_ns();
-    enum status status;
-    while ((status = shm_pool_take(worker->life.pool, bytes, block)) == STATUS_FULL) {
-        shm_pool_reclaim(worker->life.pool, WORKER_RECLAIM_MS);
-        wait_messages(worker, ROOM_MS);
-        turn(worker);
-    }
-    metric_add(worker->life.page, METRIC_WAIT_ROOM_NS, (uint64_t)(clock_ns() - start));
-    return status;
-}
-
-static void refuse_size(struct message *message, struct outcome *outcome, size_t bytes)
-{
-    error_set(&outcome->err, STATUS_LIMIT,
-              "a result of %zu bytes is too large, or this machine has no memory for it", bytes);
-    message->type = MESSAGE_ERR;
-    message->payload = outcome->err.text;
-    message->size = (uint32_t)strlen(outcome->err.text);
-}
-
-/* Puts a sample into the message or into a block, with the lock held on entry and exit. */
-static void send_sample(struct worker *worker, struct message *message, struct outcome *outcome)
-{
-    unsigned char small[MESSAGE_INLINE_MAX], bytes[SHM_DESCRIPTOR_BYTES];
-    struct shm_block block = {0};
-    size_t size = wire_size(&outcome->sample);
-    bool in_block = size > sizeof small;
-    if (size == 0 || (in_block && take_block(worker, size, &block) != STATUS_OK)) {
-        refuse_size(message, outcome, size);
-        send_result(worker, message);
-        return;
-    }
-    if (in_block)
-        pthread_mutex_unlock(&worker->lock);
-    enum status status =
-        wire_encode(&outcome->sample, in_block ? block.data : small, size, &size, &outcome->err);
-    ASSERT_INT(status, ==, STATUS_OK);
-    message->payload = small;
-    message->size = (uint32_t)size;
-    if (in_block) {
-        struct shm_descriptor descriptor = {
-            worker->life.inc, block.offset, size, digest_bytes(block.data, size),
-            block.slot,       block.use};
-        shm_descriptor_encode(&descriptor, bytes);
-        message->payload = bytes;
-        message->size = sizeof bytes;
-        message->flags |= MESSAGE_BLOCK;
-        pthread_mutex_lock(&worker->lock);
-    }
-    metric_add(worker->life.page, METRIC_BYTES_OUT, size);
-    if (!send_result(worker, message) && in_block)
-        shm_pool_drop(worker->life.pool, &block);
-}
-
-static void send_outcome(struct worker *worker, const struct worker_item *item,
-                         struct outcome *outcome)
-{
-    struct message message = header_of(worker, outcome->type);
-    message.line = item->message.line;
-    message.stage = item->message.stage;
-    message.seq = item->message.seq;
-    message.gen = item->message.gen;
-    message.attempt = item->message.attempt;
-    message.arg = item->message.arg;
-    message.flags = outcome->flags;
-    if (outcome->type == MESSAGE_ERR || outcome->type == MESSAGE_REFUSED) {
-        message.payload = outcome->err.text;
-        message.size = (uint32_t)strnlen(outcome->err.text, MESSAGE_TEXT_MAX);
-    }
-    enum metric metric = outcome->type == MESSAGE_OUT       ? METRIC_DONE
-                         : outcome->type == MESSAGE_REFUSED ? METRIC_REFUSED
-                         : outcome->type == MESSAGE_MISS    ? METRIC_MISSED
-                                                            : METRIC_FAILED;
-    metric_add(worker->life.page, metric, 1);
-    if (outcome->type == MESSAGE_OUT && !(outcome->flags & MESSAGE_EMPTY))
-        send_sample(worker, &message, outcome);
-    else
-        send_result(worker, &message);
-}
-
 /* One sample, with the lock held on entry and exit. */
 static void do_next(struct worker *worker)
 {
     static struct worker_item item;
-    static struct outcome outcome;
-    item = worker->queue[worker->first];
+    static struct worker_outcome outcome;
+    item = *next_item(worker);
     item.message.payload = item.payload;
-    worker->first = (worker->first + 1) % MESSAGE_HELD_MAX;
-    worker->count--;
     const struct message *message = &item.message;
     worker->busy = true;
     worker->begun++;
@@ -404,7 +338,8 @@ static void do_next(struct worker *worker)
     black_box_leave(page);
 
     pthread_mutex_lock(&worker->lock);
-    send_outcome(worker, &item, &outcome);
+    worker_send(worker, &item.message, &outcome);
+    free_block(&item);
     worker->busy = false;
     gauge_set(page, GAUGE_HELD, worker->count);
     arena_release(&worker->arena, KEEP_BYTES);
@@ -413,9 +348,10 @@ static void do_next(struct worker *worker)
 /* Gives back what has not been begun and says goodbye. */
 static void leave(struct worker *worker)
 {
-    for (; worker->count; worker->count--) {
-        struct message lost = worker->queue[worker->first].message;
-        worker->first = (worker->first + 1) % MESSAGE_HELD_MAX;
+    while (worker->count) {
+        struct worker_item *item = next_item(worker);
+        struct message lost = item->message;
+        free_block(item);
         lost.type = MESSAGE_LOST;
         lost.inc = worker->life.inc;
         lost.peer = LINK_HUB;
@@ -424,7 +360,12 @@ static void leave(struct worker *worker)
         lost.payload = NULL;
         post_send(worker->link, &lost);
     }
-    struct message bye = header_of(worker, MESSAGE_BYE);
+    for (int64_t end = clock_ms() + WORKER_SEND_MS;
+         worker->far && outgoing_count(worker->out) && clock_ms() < end;) {
+        worker_wait(worker, WORKER_ROOM_MS);
+        worker_pump(worker);
+    }
+    struct message bye = worker_message(worker, MESSAGE_BYE);
     post_send(worker->link, &bye);
 }
 
@@ -435,6 +376,11 @@ static enum status worker_open(struct worker *worker, struct job *job, int stage
     worker->job = job;
     worker->stage = stage;
     worker->index = index;
+    worker->far = job->net.kind == NETWORK_JOINED;
+    if (worker->far) {
+        worker->in = parcels_open(WORKER_FAR_BYTES_MAX, NULL);
+        worker->out = outgoing_open(WORKER_FAR_BYTES_MAX);
+    }
     arena_open(&worker->arena, SAMPLE_BYTES_MAX * 4);
     pthread_mutex_init(&worker->lock, NULL);
     enum status status = lifeline_open(&worker->life, inc, err);
@@ -444,18 +390,21 @@ static enum status worker_open(struct worker *worker, struct job *job, int stage
                 worker->line = (uint16_t)i;
                 worker->place = (uint16_t)k;
                 status = head_open(&worker->heads[i], job, i, err);
-                worker->reuse[i] = reuse_open(job->graph, i, stage, &job->arena);
+                if (!worker->far) /* what the store holds is known where the store is */
+                    worker->reuse[i] = reuse_open(job->graph, i, stage, &job->arena);
             }
     if (status == STATUS_OK)
         status = job_open_stage(job, stage, &facts, worker->life.page, &worker->runner, err);
-    char address[LINK_PATH_MAX + 8], path[PATH_MAX];
+    char address[LINK_ADDRESS_MAX], path[PATH_MAX];
     worker->slow = open(rundir_file(job->run_dir, "slow.tsv", path),
                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (status == STATUS_OK)
         status = link_context_open(err);
     if (status == STATUS_OK)
+        status = network_secure(&job->net, err);
+    if (status == STATUS_OK)
         status = link_connect(&worker->link, job_address(job, "dispatch", address, sizeof address),
-                              (struct link_options){.queue_max = QUEUE_MESSAGES}, err);
+                              network_options(&job->net, QUEUE_MESSAGES), err);
     return status;
 }
 
@@ -465,7 +414,7 @@ static void worker_loop(struct worker *worker)
     gauge_set(page, GAUGE_STATE, PROCESS_WORKING);
     pthread_mutex_lock(&worker->lock);
     while (!worker->refused) {
-        turn(worker);
+        worker_turn(worker);
         if (worker->drain)
             break;
         if (worker->count) {
@@ -473,7 +422,7 @@ static void worker_loop(struct worker *worker)
             continue;
         }
         int64_t start = clock_ns();
-        wait_messages(worker, WORKER_HB_MS);
+        worker_wait(worker, WORKER_HB_MS);
         metric_add(page, METRIC_WAIT_WORK_NS, (uint64_t)(clock_ns() - start));
     }
     leave(worker);
@@ -494,7 +443,7 @@ int worker_run(struct job *job, int stage, uint32_t index, uint64_t inc)
         return EXIT_FAILURE;
     worker_loop(&worker);
     runner_close(&worker.runner);
-    link_close(worker.link, LINGER_MS);
+    link_close(worker.link, worker.far ? FAR_LINGER_MS : LINGER_MS);
     link_context_close();
     return worker.refused ? SUPERVISE_EXIT_SETUP : EXIT_SUCCESS;
 }
