@@ -23,9 +23,11 @@ struct auditor {
     unsigned char *refused; /* [count] 1 refused, 2 empty: as refused.tsv says */
     unsigned char *aside;   /* [count] 1: the sample was set aside at some position */
     uint64_t *aside_seq, aside_count;
-    uint64_t *digest, *epoch; /* [steps] as logged */
-    bool *there;              /* [steps] the table has a row for it */
-    uint64_t steps;           /* one past the last row's step */
+    uint64_t *skip_seq, skip_count; /* positions of steps that had no data */
+    bool *skip_empty;               /* of those: a filter dropped it; else it was refused */
+    uint64_t *digest, *epoch;       /* [steps] as logged */
+    bool *there;                    /* [steps] the table has a row for it */
+    uint64_t steps;                 /* one past the last row's step */
     struct audit_line *audit;
 };
 
@@ -43,6 +45,9 @@ static enum status take_record(void *user, struct span bytes, struct error *err)
         if (record.aside.index < list_count(a->head->list))
             a->aside[record.aside.index] = 1;
     }
+    if (record.type == DURABLE_REQUEUE && record.seq &&
+        record.aside.index < list_count(a->head->list))
+        a->aside[record.aside.index] = 0;
     return STATUS_OK;
 }
 
@@ -198,14 +203,47 @@ static bool is_aside(const struct auditor *a, uint64_t seq)
     return false;
 }
 
+/* The positions of steps that had no data: refused or empty when they were asked for. Ascending, as
+ * the steps were made. */
+static enum status read_skips(struct auditor *a, struct error *err)
+{
+    char path[PATH_MAX], name[GRAPH_NAME_MAX + 16];
+    struct span table, row;
+    size_t rows = 0;
+    snprintf(name, sizeof name, "%s.skips.tsv", job_line_name(a->job, a->line));
+    enum status status = file_read(rundir_file(a->job->run_dir, name, path), TABLE_BYTES_MAX,
+                                   &a->arena, &table, err);
+    for (size_t i = 0; status == STATUS_OK && i < table.size; i++)
+        rows += table.data[i] == '\n';
+    a->skip_seq = arena_zero(&a->arena, rows + 1, sizeof *a->skip_seq);
+    a->skip_empty = arena_zero(&a->arena, rows + 1, sizeof *a->skip_empty);
+    if (status == STATUS_OK)
+        span_line(&table, &row); /* the names of the columns */
+    while (status == STATUS_OK && span_line(&table, &row)) {
+        int64_t seq;
+        take_column(&row);
+        if (!text_int(take_column(&row), 0, INT64_MAX, &seq) ||
+            (a->skip_count && (uint64_t)seq <= a->skip_seq[a->skip_count - 1])) {
+            a->audit->damaged++;
+            continue;
+        }
+        take_column(&row);
+        a->skip_seq[a->skip_count] = (uint64_t)seq;
+        a->skip_empty[a->skip_count++] = span_is(take_column(&row), "empty");
+    }
+    return status;
+}
+
 /* Every position of the steps that were made, and whether the step's epoch is the order's. */
 static void count_steps(struct auditor *a)
 {
     struct audit_line *audit = a->audit;
-    uint64_t group = a->job->batch[a->line];
+    uint64_t group = a->job->batch[a->line], skip = 0;
     audit->positions = a->steps * group;
     for (uint64_t seq = 0; seq < audit->positions; seq++) {
         uint64_t index = order_index(&a->order, seq), step = seq / group;
+        while (skip < a->skip_count && a->skip_seq[skip] < seq)
+            skip++;
         if (!a->there[step])
             continue;
         if (seq % group == 0 && a->epoch[step] != order_epoch(&a->order, seq))
@@ -214,8 +252,8 @@ static void count_steps(struct auditor *a)
             audit->padding++;
         else if (is_aside(a, seq))
             audit->aside++;
-        else if (a->refused[index])
-            *(a->refused[index] == 2 ? &audit->empty : &audit->refused) += 1;
+        else if (skip < a->skip_count && a->skip_seq[skip] == seq)
+            *(a->skip_empty[skip] ? &audit->empty : &audit->refused) += 1;
         else
             audit->delivered++;
     }
@@ -249,6 +287,8 @@ enum status audit_line(struct job *job, int line, struct audit_line *audit, stru
         status = count_store(&a, err);
     else if (status == STATUS_OK)
         status = read_steps(&a, err);
+    if (status == STATUS_OK && !fills)
+        status = read_skips(&a, err);
     if (status == STATUS_OK && !fills)
         status = make_order(&a, err);
     if (status == STATUS_OK && !fills)
@@ -316,30 +356,59 @@ void audit_print(const struct audit_line *audit, FILE *out)
                 (unsigned long long)audit->different, (unsigned long long)audit->checked);
 }
 
-struct aside_user {
-    const struct job *job;
-    FILE *out;
-    uint64_t count;
+/* What was set aside and not taken back, or was and stays as it happened. */
+struct aside_row {
+    struct durable_record record;
+    struct aside_row *next;
+    bool gone, requeued;
 };
 
-static enum status print_record(void *memory, struct span bytes, struct error *err)
+struct aside_user {
+    const struct job *job;
+    struct arena arena;
+    struct aside_row *first, **end;
+};
+
+static enum status take_aside(void *memory, struct span bytes, struct error *err)
 {
     struct aside_user *user = memory;
     struct durable_record record;
     enum status status = durable_decode(bytes, &record, err);
-    if (status != STATUS_OK || record.type != DURABLE_ASIDE ||
-        record.line >= user->job->graph->line_count)
+    if (status != STATUS_OK || record.line >= user->job->graph->line_count)
         return status;
-    if (user->count++ == 0)
-        fputs("set aside (line, position, key, why):\n", user->out);
-    fprintf(user->out, "  %s\t%llu\t%s\t%s: %s\n", job_line_name(user->job, record.line),
-            (unsigned long long)record.seq, record.aside.key, cause_name(record.cause),
-            record.aside.text);
+    if (record.type == DURABLE_REQUEUE)
+        for (struct aside_row *row = user->first; row; row = row->next)
+            if (row->record.line == record.line && row->record.aside.index == record.aside.index) {
+                row->gone = row->gone || record.seq;
+                row->requeued = true;
+            }
+    if (record.type != DURABLE_ASIDE)
+        return STATUS_OK;
+    struct aside_row *row = arena_zero(&user->arena, 1, sizeof *row);
+    row->record = record;
+    *user->end = row;
+    user->end = &row->next;
     return STATUS_OK;
 }
 
 enum status audit_print_aside(const struct job *job, FILE *out, struct error *err)
 {
-    struct aside_user user = {job, out, 0};
-    return journal_read(job->run_dir, print_record, &user, err);
+    struct aside_user user = {.job = job, .end = &user.first};
+    bool headed = false;
+    arena_open(&user.arena, 0);
+    enum status status = journal_read(job->run_dir, take_aside, &user, err);
+    for (const struct aside_row *row = user.first; row && status == STATUS_OK; row = row->next) {
+        if (row->gone)
+            continue;
+        if (!headed)
+            fputs("set aside (line, position, key, why; foldmill requeue KEY takes one back):\n",
+                  out);
+        headed = true;
+        fprintf(out, "  %s\t%llu\t%s\t%s: %s%s\n", job_line_name(job, row->record.line),
+                (unsigned long long)row->record.seq, row->record.aside.key,
+                cause_name(row->record.cause), row->record.aside.text,
+                row->requeued ? " (requeued since: tried again at its next position)" : "");
+    }
+    arena_close(&user.arena);
+    return status;
 }

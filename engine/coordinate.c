@@ -3,18 +3,17 @@
  * answered only when it is applied. */
 #include "engine/coordinate.h"
 
-#include "engine/bytes.h"
 #include "engine/mutant.h"
+#include "engine/order.h"
 #include "engine/table.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_FIXED = 56 };
-
 struct row {
     uint64_t seq, index;
     enum cause cause;
+    bool requeued; /* no more held against the sample */
     char *key, *text;
 };
 
@@ -37,50 +36,6 @@ struct coordinate {
     struct error health;
 };
 
-size_t durable_encode(const struct durable_record *record,
-                      unsigned char bytes[COORDINATE_RECORD_MAX])
-{
-    put_u16(bytes, (uint16_t)record->type);
-    put_u16(bytes + 2, record->line);
-    put_u32(bytes + 4, record->gen);
-    put_u64(bytes + 8, record->seq);
-    put_u64(bytes + 16, record->digest);
-    put_u32(bytes + 24, (uint32_t)record->cause);
-    put_u32(bytes + 28, 0);
-    start_encode(&record->start, bytes + 32);
-    if (record->type != DURABLE_ASIDE)
-        return RECORD_FIXED;
-    unsigned char aside[ASIDE_BYTES_MAX];
-    size_t size = aside_encode(&record->aside, aside);
-    memcpy(bytes + RECORD_FIXED, aside, size);
-    return RECORD_FIXED + size;
-}
-
-enum status durable_decode(struct span bytes, struct durable_record *record, struct error *err)
-{
-    const unsigned char *data = (const unsigned char *)bytes.data;
-    if (bytes.size < RECORD_FIXED || bytes.size > COORDINATE_RECORD_MAX)
-        return error_set(err, STATUS_INVALID, "a record of %zu bytes", bytes.size);
-    unsigned type = get_u16(data), cause = get_u32(data + 24);
-    if (type < DURABLE_LINE || type >= DURABLE_TYPES || cause >= CAUSES ||
-        get_u16(data + 2) >= COORDINATE_LINES_MAX ||
-        (type != DURABLE_ASIDE && bytes.size != RECORD_FIXED))
-        return error_set(err, STATUS_INVALID, "a record of type %u, line %u: not known", type,
-                         get_u16(data + 2));
-    *record = (struct durable_record){.type = (enum durable_type)type,
-                                      .line = get_u16(data + 2),
-                                      .gen = get_u32(data + 4),
-                                      .seq = get_u64(data + 8),
-                                      .digest = get_u64(data + 16),
-                                      .cause = (enum cause)cause};
-    enum status status =
-        start_decode((struct span){bytes.data + 32, START_BYTES}, &record->start, err);
-    if (status == STATUS_OK && type == DURABLE_ASIDE)
-        status = aside_decode((struct span){bytes.data + RECORD_FIXED, bytes.size - RECORD_FIXED},
-                              &record->aside, err);
-    return status;
-}
-
 enum status coordinate_open(struct coordinate **coordinate, const struct coordinate_config *config,
                             struct arena *arena, struct error *err)
 {
@@ -98,6 +53,22 @@ enum status coordinate_open(struct coordinate **coordinate, const struct coordin
     return STATUS_OK;
 }
 
+/* The tables over the rows, made anew; sample_count is of those that count against the run. */
+static void rows_index(struct coordinate_line *line)
+{
+    table_clear(&line->by_seq);
+    table_clear(&line->by_index);
+    line->sample_count = 0;
+    for (uint32_t i = 0; i < line->row_count; i++) {
+        const struct row *row = &line->rows[i];
+        table_put(&line->by_seq, row->seq, i);
+        if (row->requeued)
+            continue;
+        line->sample_count += table_get(&line->by_index, row->index) == TABLE_NONE;
+        table_put(&line->by_index, row->index, i);
+    }
+}
+
 /* Room for the ledger is taken from the arena as it grows: most lines set nothing aside. */
 static void rows_reserve(struct coordinate *c, struct coordinate_line *line)
 {
@@ -111,10 +82,7 @@ static void rows_reserve(struct coordinate *c, struct coordinate_line *line)
     line->row_max = room;
     line->by_seq = table_make(c->arena, room);
     line->by_index = table_make(c->arena, room);
-    for (uint32_t i = 0; i < line->row_count; i++) {
-        table_put(&line->by_seq, rows[i].seq, i);
-        table_put(&line->by_index, rows[i].index, i);
-    }
+    rows_index(line);
 }
 
 static bool aside_known(const struct coordinate_line *line, uint64_t seq)
@@ -130,8 +98,9 @@ static void bad_check(struct coordinate *c, int at)
     char list[512] = "";
     size_t used = 0;
     for (uint32_t i = line->row_count; i-- > 0 && used < sizeof list - MESSAGE_KEY_MAX - 3;)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
-                                 line->rows[i].key);
+        if (!line->rows[i].requeued)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
+                                     line->rows[i].key);
     error_set(&c->health, STATUS_LIMIT,
               "%u samples have been set aside, more than max_bad: %llu; mend the "
               "input or the stage, or raise max_bad; the last of them: %s",
@@ -144,7 +113,10 @@ static void aside_apply(struct coordinate *c, const struct durable_record *recor
     rows_reserve(c, line);
     uint32_t at = line->row_count++;
     line->rows[at] =
-        (struct row){record->seq, record->aside.index, record->cause,
+        (struct row){record->seq,
+                     record->aside.index,
+                     record->cause,
+                     false,
                      arena_text(c->arena, record->aside.key, strlen(record->aside.key)),
                      arena_text(c->arena, record->aside.text, strlen(record->aside.text))};
     if (table_get(&line->by_index, record->aside.index) == TABLE_NONE)
@@ -152,6 +124,27 @@ static void aside_apply(struct coordinate *c, const struct durable_record *recor
     table_put(&line->by_seq, record->seq, at);
     table_put(&line->by_index, record->aside.index, at);
     bad_check(c, record->line);
+}
+
+/* What stopped the run for too many bad samples may be over. */
+static void requeue_apply(struct coordinate *c, const struct durable_record *record)
+{
+    struct coordinate_line *line = &c->lines[record->line];
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < line->row_count; i++) {
+        struct row row = line->rows[i];
+        bool same = row.index == record->aside.index;
+        row.requeued = row.requeued || same;
+        if (!same || record->seq == 0)
+            line->rows[kept++] = row;
+    }
+    line->row_count = kept;
+    if (line->row_max)
+        rows_index(line);
+    if (c->health.status == STATUS_LIMIT)
+        c->health = (struct error){0};
+    for (int i = 0; i < c->config.line_count; i++)
+        bad_check(c, i);
 }
 
 /* A record becomes true. STATUS_INVALID: it contradicts what is true already. */
@@ -179,6 +172,9 @@ static enum status apply(struct coordinate *c, const struct durable_record *reco
         if (aside_known(line, record->seq) || line->row_count == MESSAGE_LEDGER_MAX)
             break;
         aside_apply(c, record);
+        return STATUS_OK;
+    case DURABLE_REQUEUE:
+        requeue_apply(c, record);
         return STATUS_OK;
     case DURABLE_TYPES:
         break;
@@ -210,6 +206,23 @@ static enum status dump_one(const struct durable_record *record,
     return give(user, (struct span){(const char *)bytes, size}, err);
 }
 
+static enum status dump_row(const struct coordinate_line *line, int at, uint32_t number,
+                            enum durable_type type,
+                            enum status (*give)(void *, struct span, struct error *), void *user,
+                            struct error *err)
+{
+    const struct row *row = &line->rows[number];
+    struct durable_record record = {.type = type,
+                                    .line = (uint16_t)at,
+                                    .gen = line->gen,
+                                    .seq = type == DURABLE_ASIDE ? row->seq : 0,
+                                    .cause = row->cause,
+                                    .aside = {.index = row->index}};
+    snprintf(record.aside.key, sizeof record.aside.key, "%s", row->key);
+    snprintf(record.aside.text, sizeof record.aside.text, "%s", row->text);
+    return dump_one(&record, give, user, err);
+}
+
 enum status coordinate_dump(const struct coordinate *c,
                             enum status (*give)(void *user, struct span bytes, struct error *err),
                             void *user, struct error *err)
@@ -231,18 +244,16 @@ enum status coordinate_dump(const struct coordinate *c,
         record.type = DURABLE_CHECKPOINT;
         if (status == STATUS_OK && line->step)
             status = dump_one(&record, give, user, err);
-        for (uint32_t k = 0; k < line->row_count && status == STATUS_OK; k++) {
-            const struct row *row = &line->rows[k];
-            struct durable_record aside = {.type = DURABLE_ASIDE,
-                                           .line = (uint16_t)i,
-                                           .gen = line->gen,
-                                           .seq = row->seq,
-                                           .cause = row->cause,
-                                           .aside = {.index = row->index}};
-            snprintf(aside.aside.key, sizeof aside.aside.key, "%s", row->key);
-            snprintf(aside.aside.text, sizeof aside.aside.text, "%s", row->text);
-            status = dump_one(&aside, give, user, err);
-        }
+        /* What was requeued goes first: what comes behind a REQUEUE counts. */
+        for (uint32_t k = 0; k < line->row_count && status == STATUS_OK; k++)
+            if (line->rows[k].requeued)
+                status = dump_row(line, i, k, DURABLE_ASIDE, give, user, err);
+        for (uint32_t k = 0; k < line->row_count && status == STATUS_OK; k++)
+            if (line->rows[k].requeued)
+                status = dump_row(line, i, k, DURABLE_REQUEUE, give, user, err);
+        for (uint32_t k = 0; k < line->row_count && status == STATUS_OK; k++)
+            if (!line->rows[k].requeued)
+                status = dump_row(line, i, k, DURABLE_ASIDE, give, user, err);
     }
     return status;
 }
@@ -303,7 +314,9 @@ static void started_send(struct coordinate *c, const struct message *in, const s
     struct started started = {line->step, line->digest, line->row_count};
     started_encode(&started, c->started);
     for (uint32_t i = 0; i < line->row_count; i++)
-        ledger_row_encode((struct ledger_row){line->rows[i].seq, line->rows[i].index},
+        ledger_row_encode((struct ledger_row){line->rows[i].seq, line->rows[i].requeued
+                                                                     ? ORDER_EMPTY
+                                                                     : line->rows[i].index},
                           c->started + STARTED_BYTES + (size_t)i * LEDGER_ROW_BYTES);
     reply(c, in, MESSAGE_STARTED, 0, c->started,
           STARTED_BYTES + (size_t)line->row_count * LEDGER_ROW_BYTES, out);
@@ -407,6 +420,27 @@ void coordinate_step(struct coordinate *c, const struct message *in, int64_t now
         take_checkpoint(c, in, log, out);
 }
 
+enum status coordinate_requeue(struct coordinate *c, int at, struct span key, bool fills,
+                               const struct durable_log *log, uint32_t *rows, struct error *err)
+{
+    struct coordinate_line *line = &c->lines[at];
+    struct durable_record record = {
+        .type = DURABLE_REQUEUE, .line = (uint16_t)at, .gen = line->gen, .seq = fills};
+    ASSERT(at >= 0 && at < c->config.line_count);
+    *rows = 0;
+    for (uint32_t i = 0; i < line->row_count; i++)
+        if (!line->rows[i].requeued && span_is(key, line->rows[i].key)) {
+            record.aside.index = line->rows[i].index;
+            snprintf(record.aside.key, sizeof record.aside.key, "%s", line->rows[i].key);
+            *rows += 1;
+        }
+    if (*rows && !commit(c, &record, log)) {
+        *err = c->health;
+        return err->status;
+    }
+    return STATUS_OK;
+}
+
 uint32_t coordinate_gen(const struct coordinate *c, int line)
 {
     ASSERT(line >= 0 && line < c->config.line_count);
@@ -436,7 +470,8 @@ struct coordinate_aside coordinate_aside(const struct coordinate *c, int line, u
 {
     ASSERT_INT(row, <, coordinate_aside_count(c, line));
     const struct row *at = &c->lines[line].rows[row];
-    return (struct coordinate_aside){at->seq, at->index, at->cause, at->key, at->text};
+    return (struct coordinate_aside){at->seq,      at->index, at->cause,
+                                     at->requeued, at->key,   at->text};
 }
 
 enum status coordinate_health(const struct coordinate *c, struct error *err)

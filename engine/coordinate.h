@@ -16,6 +16,7 @@ enum durable_type {
     DURABLE_GEN,
     DURABLE_CHECKPOINT,
     DURABLE_ASIDE,
+    DURABLE_REQUEUE, /* a sample is to be tried again */
     DURABLE_TYPES
 };
 
@@ -24,11 +25,12 @@ struct durable_record {
     enum durable_type type;
     uint16_t line;
     uint32_t gen;
-    uint64_t seq;       /* CHECKPOINT: steps; ASIDE: the position */
+    uint64_t seq;       /* CHECKPOINT: steps; ASIDE: the position; REQUEUE: 1 when the positions
+                           of the sample are open again (stores), 0 when what happened stays */
     uint64_t digest;    /* CHECKPOINT */
     struct start start; /* LINE */
     enum cause cause;   /* ASIDE */
-    struct aside aside; /* ASIDE */
+    struct aside aside; /* ASIDE, REQUEUE: the sample */
 };
 /* Bytes of a record, for the journal. */
 size_t durable_encode(const struct durable_record *record,
@@ -76,11 +78,20 @@ uint64_t coordinate_checkpoint(const struct coordinate *coordinate, int line, ui
 struct coordinate_aside {
     uint64_t seq, index;
     enum cause cause;
+    bool requeued; /* it is history: the sample is tried again at its other positions */
     const char *key, *text;
 };
 uint32_t coordinate_aside_count(const struct coordinate *coordinate, int line);
 struct coordinate_aside coordinate_aside(const struct coordinate *coordinate, int line,
                                          uint32_t row);
+
+/* Takes the sample `key` of a line out of quarantine, durably; *rows: how many positions of it had
+ * been set aside. fills: the line fills a store, and its sink makes the sample when it starts the
+ * next time. Else steps were made without it, which stays as it happened; it counts no more for
+ * max_bad and gets three chances again at its next position. */
+enum status coordinate_requeue(struct coordinate *coordinate, int line, struct span key,
+                               bool fills, const struct durable_log *log, uint32_t *rows,
+                               struct error *err);
 
 /* False when the run must stop: too much was set aside, or a record could not be made durable. Why
  * is in err. */

@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
     &command_replay,
     &command_why,
     &command_audit,
+    &command_requeue,
     &command_store,
     &command_doctor,
     &command_keys,

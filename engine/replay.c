@@ -1,13 +1,18 @@
 /* One batch again; see replay.h. */
 #include "engine/replay.h"
 
+#include "engine/base/file.h"
 #include "engine/coordinate.h"
 #include "engine/head.h"
 #include "engine/journal.h"
+#include "engine/rundir.h"
 #include "engine/sink.h"
 #include "engine/step.h"
 
 #include <string.h>
+#include <unistd.h>
+
+#define SKIPS_BYTES_MAX ((size_t)4 << 30)
 
 struct replayer {
     struct job *job;
@@ -15,7 +20,7 @@ struct replayer {
     struct head *head;
     struct runner work[GRAPH_WORK_MAX], gather, sink;
     struct order order;
-    uint64_t *aside; /* positions that were set aside */
+    uint64_t *aside; /* positions that were set aside, or had no data */
     size_t aside_count;
     struct arena *arena;
 };
@@ -47,6 +52,24 @@ static enum status take_record(void *user, struct span bytes, struct error *err)
         return status;
     r->aside[r->aside_count++] = record.seq;
     return STATUS_OK;
+}
+
+/* The positions of the step that had no data when it was made, whatever the store holds now. */
+static enum status read_skips(struct replayer *r, uint64_t step, struct error *err)
+{
+    char path[PATH_MAX], name[GRAPH_NAME_MAX + 16];
+    struct span table, row, word;
+    int64_t number, seq;
+    snprintf(name, sizeof name, "%s.skips.tsv", job_line_name(r->job, r->line));
+    if (access(rundir_file(r->job->run_dir, name, path), F_OK))
+        return STATUS_OK; /* a run that never came to a step */
+    enum status status = file_read(path, SKIPS_BYTES_MAX, r->arena, &table, err);
+    while (status == STATUS_OK && span_line(&table, &row))
+        if (span_word(&row, &word) && text_int(word, 0, INT64_MAX, &number) &&
+            (uint64_t)number == step && span_word(&row, &word) &&
+            text_int(word, 0, INT64_MAX, &seq) && r->aside_count < MESSAGE_LEDGER_MAX)
+            r->aside[r->aside_count++] = (uint64_t)seq;
+    return status;
 }
 
 static bool is_aside(const struct replayer *r, uint64_t seq)
@@ -138,6 +161,8 @@ enum status replay_step(struct job *job, int line, uint64_t step, struct replay 
     enum status status = head_open(&r->head, job, line, err);
     if (status == STATUS_OK)
         status = open_stages(r, err);
+    if (status == STATUS_OK)
+        status = read_skips(r, step, err);
     if (status == STATUS_OK)
         status = journal_read(job->run_dir, take_record, r, err);
     if (status == STATUS_OK)

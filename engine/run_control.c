@@ -3,7 +3,9 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/requeue.h"
 
+#include <signal.h>
 #include <string.h>
 
 static enum status do_status(struct run *run, FILE *body)
@@ -117,6 +119,35 @@ static enum status do_drain(struct run *run, const char *const *words, FILE *bod
     return STATUS_OK;
 }
 
+/* The sink of a store looks at what is missing when it starts: so it is started anew, which loses
+ * nothing. One that had finished goes on. */
+static void renew_sink(struct run *run, int line)
+{
+    int number = run_find_sink(run, line);
+    struct child_info info = supervise_info(run->supervisor, number);
+    if (info.pid)
+        kill(info.pid, SIGKILL);
+    if (run->children[number].finished)
+        supervise_resume(run->supervisor, number);
+    run->children[number].finished = false;
+}
+
+static enum status do_requeue(struct run *run, const char *key, FILE *body, struct error *err)
+{
+    struct requeued requeued;
+    if (run->draining || run->stopping)
+        return error_set(err, STATUS_BUSY, "the run is ending: requeue it when it has ended");
+    enum status status = requeue(&run->job, &run->ledger, key, &requeued, err);
+    if (status != STATUS_OK)
+        return status;
+    log_info("requeue: %s", key);
+    requeue_print(&run->job, &requeued, body);
+    for (int l = 0; l < run->job.graph->line_count; l++)
+        if (requeued.fills[l] && (requeued.aside[l] || requeued.refused[l]))
+            renew_sink(run, l);
+    return STATUS_OK;
+}
+
 static enum status handle(void *user, const char *const *words, int count, FILE *body,
                           struct error *err)
 {
@@ -125,6 +156,8 @@ static enum status handle(void *user, const char *const *words, int count, FILE 
         return do_status(run, body);
     if (count == 2 && strcmp(words[0], "drain") == 0)
         return do_drain(run, words, body, err);
+    if (count == 2 && strcmp(words[0], "requeue") == 0)
+        return do_requeue(run, words[1], body, err);
     if (count == 4 && strcmp(words[0], "scale") == 0)
         return do_scale(run, words, body, err);
     return error_set(err, STATUS_INVALID,

@@ -149,12 +149,18 @@ static void add_run(struct run *run, struct snapshot *s)
     s->run.max_bad = run->job.graph->max_bad;
     s->run_count = 1;
     for (int l = 0; l < run->job.graph->line_count; l++) {
-        uint32_t count = coordinate_aside_count(run->ledger.coordinate, l);
-        s->run.quarantined += count;
-        uint32_t first = count > SNAPSHOT_ASIDES_MAX ? count - SNAPSHOT_ASIDES_MAX : 0;
-        for (uint32_t i = first; i < count && s->aside_count < SNAPSHOT_ASIDES_MAX; i++) {
+        for (uint32_t i = 0; i < coordinate_aside_count(run->ledger.coordinate, l); i++) {
             struct coordinate_aside row = coordinate_aside(run->ledger.coordinate, l, i);
-            struct snapshot_aside *aside = &s->asides[s->aside_count++];
+            if (row.requeued) {
+                s->run.requeued++;
+                continue;
+            }
+            s->run.quarantined++;
+            /* A ring: the last ones count. */
+            struct snapshot_aside *aside =
+                &s->asides[(s->run.quarantined - 1) % SNAPSHOT_ASIDES_MAX];
+            if (s->aside_count < SNAPSHOT_ASIDES_MAX)
+                s->aside_count++;
             SNAPSHOT_COPY(aside->line, job_line_name(&run->job, l));
             SNAPSHOT_COPY(aside->key, row.key);
             SNAPSHOT_COPY(aside->cause, cause_name(row.cause));

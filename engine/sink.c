@@ -259,7 +259,7 @@ static void ledger_add(struct sink *sink, uint64_t seq, uint64_t index)
 {
     if (sink->aside.count < sink->aside.count_max)
         table_put(&sink->aside, seq, 0);
-    if (sink->bad.count < sink->bad.count_max)
+    if (index != ORDER_EMPTY && sink->bad.count < sink->bad.count_max) /* EMPTY: requeued */
         table_put(&sink->bad, index, 0);
 }
 

@@ -59,7 +59,7 @@ struct sink_process {
     struct arena step_arena;
     struct store *store; /* of a filling sink */
     uint32_t *needs;     /* filling sinks: position -> index, in order of need */
-    FILE *table, *waits, *refused;
+    FILE *table, *waits, *skips, *refused;
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
     bool ordered;
@@ -99,7 +99,8 @@ void *sink_pump(void *process);
 /* Where sink steps put what is to be sent. */
 struct outbox sink_outbox(struct sink_process *process);
 
-/* sink_tables.c: train.tsv and waits.tsv (one row a step), refused.tsv. Rows of steps from `step`
+/* sink_tables.c: train.tsv and waits.tsv (one row a step), skips.tsv (positions without data),
+ * refused.tsv. Rows of steps from `step`
  * on are removed first: they will be made again. */
 enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err);
 void sink_tables_close(struct sink_process *process);

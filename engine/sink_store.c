@@ -39,6 +39,10 @@ enum status sink_store_mark(struct sink_process *process, struct error *err)
     bool *missing = arena_zero(&arena, count, sizeof *missing);
     enum status status = STATUS_OK;
     process->store = process->runner.stage->store(process->runner.state);
+    uint64_t requeued = 0;
+    status = store_take_requeued(process->store, &arena, &requeued, err);
+    if (requeued)
+        log_info("%llu refused samples are made again, as asked", (unsigned long long)requeued);
     for (uint64_t i = 0; i < count && status == STATUS_OK; i++) {
         struct span key = list_key(head->list, i);
         wants[i].key = arena_text(&arena, key.data, key.size);

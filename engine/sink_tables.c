@@ -16,6 +16,7 @@ enum { ROW_MAX = 4096 };
 #define TABLE_BYTES_MAX ((size_t)4 << 30)
 
 static const char waits_head[] = "step\twaited_s\tseq\tkey\tprocess\tattempt\tasked_to_came_ms\n";
+static const char skips_head[] = "step\tseq\tkey\twhy\n";
 static const char refused_head[] = "line\tkey\twhy\treason\n";
 
 /* Keeps the head and the rows whose first column, a step, is below `step`. */
@@ -57,10 +58,22 @@ static enum status open_table(const char *path, FILE **file, bool *headed, struc
     return STATUS_OK;
 }
 
-enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err)
+/* Opens RUN/SINKkind.tsv, a table with a step in its first column, without the rows from `step` on.
+ */
+static enum status open_steps(struct sink_process *process, const char *kind, uint64_t step,
+                              FILE **file, bool *headed, struct error *err)
 {
     char path[PATH_MAX], name[128];
-    bool headed;
+    snprintf(name, sizeof name, "%s%s.tsv", process->name, kind);
+    rundir_file(process->job->run_dir, name, path);
+    enum status status = access(path, F_OK) == 0 ? cut_table(path, step, err) : STATUS_OK;
+    return status == STATUS_OK ? open_table(path, file, headed, err) : status;
+}
+
+enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err)
+{
+    char path[PATH_MAX];
+    bool headed = false;
     const char *run = process->job->run_dir;
     enum status status =
         open_table(rundir_file(run, "refused.tsv", path), &process->refused, &headed, err);
@@ -70,27 +83,22 @@ enum status sink_tables_open(struct sink_process *process, uint64_t step, struct
     }
     if (status != STATUS_OK || !process->ordered)
         return status;
-    snprintf(name, sizeof name, "%s.tsv", process->name);
-    rundir_file(run, name, path);
-    if (access(path, F_OK) == 0)
-        status = cut_table(path, step, err);
+    status = open_steps(process, "", step, &process->table, &process->table_headed, err);
     if (status == STATUS_OK)
-        status = open_table(path, &process->table, &process->table_headed, err);
-    snprintf(name, sizeof name, "%s.waits.tsv", process->name);
-    rundir_file(run, name, path);
-    if (status == STATUS_OK && access(path, F_OK) == 0)
-        status = cut_table(path, step, err);
-    if (status == STATUS_OK)
-        status = open_table(path, &process->waits, &headed, err);
+        status = open_steps(process, ".waits", step, &process->waits, &headed, err);
     if (status == STATUS_OK && !headed)
         fputs(waits_head, process->waits);
+    if (status == STATUS_OK)
+        status = open_steps(process, ".skips", step, &process->skips, &headed, err);
+    if (status == STATUS_OK && !headed)
+        fputs(skips_head, process->skips);
     return status;
 }
 
 void sink_tables_close(struct sink_process *process)
 {
-    FILE *files[] = {process->table, process->waits, process->refused};
-    for (int i = 0; i < 3; i++)
+    FILE *files[] = {process->table, process->waits, process->skips, process->refused};
+    for (int i = 0; i < 4; i++)
         if (files[i])
             fclose(files[i]);
 }
@@ -124,12 +132,30 @@ static const struct sink_slot *find_last(const struct sink_process *process,
     return last;
 }
 
+static const char *const skip_names[] = {"", "padding", "empty", "refused", "set aside"};
+
+/* Which positions of the step had no data, by no pure function: whether a sample was refused
+ * depends on what was in the store then. What was set aside stands in the journal. */
+static void write_skips(struct sink_process *process, const struct sink_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct sink_item *item = &batch->items[i];
+        if (item->skip != SKIP_EMPTY && item->skip != SKIP_REFUSED)
+            continue;
+        struct span key = list_key(process->head->list, item->index);
+        fprintf(process->skips, "%llu\t%llu\t%.*s\t%s\n", (unsigned long long)batch->step,
+                (unsigned long long)item->seq, (int)key.size, key.data, skip_names[item->skip]);
+    }
+    fflush(process->skips);
+}
+
 void sink_tables_step(struct sink_process *process, const struct step_record *record)
 {
     const struct sink_batch *batch = record->batch;
     const struct page *page = process->life.page;
     if (!process->table_headed)
         write_head(process);
+    write_skips(process, batch); /* before the step's own row, which says that it was made */
     fprintf(process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f", (unsigned long long)batch->step,
             (unsigned long long)batch->epoch, (unsigned long long)record->digest, batch->recycles,
             record->waited_s, record->computed_s);
@@ -165,7 +191,6 @@ void sink_tables_skipped(void *memory, uint64_t seq, uint64_t index, enum skip s
     process->told[index / 8] |= (unsigned char)(1 << index % 8);
     if (skip == SKIP_ASIDE && text && strcmp(text, "set aside before") == 0)
         return; /* it stands there since it was */
-    static const char *const why[] = {"", "padding", "empty", "refused", "set aside"};
     struct span key = list_key(process->head->list, index);
     char clean[ERROR_TEXT_MAX];
     snprintf(clean, sizeof clean, "%s", text ? text : "");
@@ -173,10 +198,10 @@ void sink_tables_skipped(void *memory, uint64_t seq, uint64_t index, enum skip s
         if ((unsigned char)*c < 0x20)
             *c = ' ';
     fprintf(process->refused, "%s\t%.*s\t%s\t%s\n", process->name, (int)key.size, key.data,
-            why[skip], clean);
+            skip_names[skip], clean);
     fflush(process->refused);
     if (skip == SKIP_ASIDE)
         log_warn("%.*s is set aside: %s", (int)key.size, key.data, clean);
     else
-        log_info("%.*s is %s: %s", (int)key.size, key.data, why[skip], clean);
+        log_info("%.*s is %s: %s", (int)key.size, key.data, skip_names[skip], clean);
 }

@@ -17,6 +17,26 @@ struct user {
     uint64_t step[GRAPH_LINES_MAX], aside[GRAPH_LINES_MAX];
 };
 
+/* Takes the rows of that sample away. (Of more than SNAPSHOT_ASIDES_MAX, the oldest are not
+ * known by now, and stay counted.) */
+static void requeue(struct user *user, const struct durable_record *record)
+{
+    struct snapshot *s = user->snapshot;
+    int kept = 0;
+    for (int i = 0; i < s->aside_count; i++) {
+        bool same = strcmp(s->asides[i].line, job_line_name(user->job, record->line)) == 0 &&
+                    strcmp(s->asides[i].key, record->aside.key) == 0;
+        if (same) {
+            s->run.quarantined--;
+            s->run.requeued++;
+            user->aside[record->line]--;
+        } else {
+            s->asides[kept++] = s->asides[i];
+        }
+    }
+    s->aside_count = kept;
+}
+
 static enum status take(void *memory, struct span bytes, struct error *err)
 {
     struct user *user = memory;
@@ -27,6 +47,8 @@ static enum status take(void *memory, struct span bytes, struct error *err)
         return status;
     if (record.type == DURABLE_CHECKPOINT)
         user->step[record.line] = record.seq;
+    if (record.type == DURABLE_REQUEUE)
+        requeue(user, &record);
     if (record.type != DURABLE_ASIDE)
         return STATUS_OK;
     s->run.quarantined++;

@@ -117,6 +117,15 @@ struct store_want {
 enum status store_missing(struct store *store, const struct store_want *wants, size_t want_count,
                           bool *missing, size_t *count, struct error *err);
 
+/* Asks the next fill to make a refused sample again: puts key on the list AGAIN of the store's
+ * folder, durably; also while a run writes the store. STATUS_MISS: key is not refused there, or
+ * there is no store. */
+enum status store_requeue(const char *folder, const char *key, struct error *err);
+/* The writer's side: takes the refusals on that list away, durably, and the list; *count: how many
+ * there were. */
+enum status store_take_requeued(struct store *store, struct arena *arena, uint64_t *count,
+                                struct error *err);
+
 /* Puts key on the store's list of records that were found damaged; never fails. */
 void store_note_damage(const struct store *store, const char *key);
 

@@ -37,7 +37,7 @@ const struct command command_run = {
         "                directory that holds a run of the same graph goes on with that run\n"
         "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
         "  --programs D  folders of programs that stages may start (exec, search), colons between\n"
-        "  --metrics P   metrics for Prometheus on port P of 127.0.0.1 (0: any that is free, which\n"
+        "  --metrics P   metrics for Prometheus on port P of 127.0.0.1 (0: any that is free, as\n"
         "                status tells): http://127.0.0.1:P/metrics; names: engine/METRICS.md\n"
         "  --quiet       no progress and no table; warnings and errors alone\n\n"
         "DIR/ then holds: graph.yaml (resolved), summary.txt, log.txt, refused.tsv, metrics.tsv, "

@@ -25,7 +25,7 @@ Test(cli, help_stands_everywhere)
 {
     static const char *const commands[] = {"run",    "validate", "stages", "schema", "store",
                                            "replay", "why",      "doctor", "audit",  "status",
-                                           "top",    "scale",    "drain"};
+                                           "top",    "scale",    "drain",  "requeue"};
     cr_assert(run("") == 2 && strstr(output, "usage: foldmill COMMAND"));
     cr_assert(run("--help") == 0);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

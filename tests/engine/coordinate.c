@@ -261,3 +261,74 @@ Test(coordinate, records_that_cannot_be_are_refused)
     cr_assert(strstr(err.text, "graph has 2 lines"), "%s", err.text);
     arena_close(&rig.arena);
 }
+
+static uint32_t take_back(int line, const char *key, bool fills)
+{
+    struct durable_log log = {NULL, append};
+    struct error err;
+    uint32_t rows;
+    cr_assert(coordinate_requeue(rig.coordinate, line, span_of(key), fills, &log, &rows, &err) ==
+                  STATUS_OK,
+              "%s", err.text);
+    return rows;
+}
+
+Test(coordinate, a_requeued_sample_counts_no_more_and_its_history_stays)
+{
+    struct error err;
+    rig_open();
+    start(0, 1, 5, 6);
+    propose(1, 10, 3, "three");
+    propose(1, 40, 3, "three");
+    propose(1, 11, 4, "four");
+    propose(1, 12, 5, "five");
+    cr_assert(coordinate_health(rig.coordinate, &err) == STATUS_LIMIT, "three samples, two may be");
+    cr_assert(take_back(0, "nobody", false) == 0 && rig.log_count == 6, "nothing to take back");
+    cr_assert(take_back(0, "three", false) == 2 && rig.log_count == 7, "two positions, one record");
+    cr_assert(coordinate_health(rig.coordinate, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(take_back(0, "three", false) == 0 && rig.log_count == 7, "once");
+    propose(1, 70, 3, "three");
+    cr_assert(coordinate_health(rig.coordinate, &err) == STATUS_LIMIT, "it is bad again");
+    cr_assert(take_back(0, "four", false) == 1, "another");
+    for (int turn = 0; turn < 2; turn++) {
+        cr_assert(coordinate_aside_count(rig.coordinate, 0) == 5, "all positions stay");
+        int requeued = 0;
+        for (uint32_t i = 0; i < 5; i++)
+            requeued += coordinate_aside(rig.coordinate, 0, i).requeued;
+        cr_assert(requeued == 3, "%d of them are history", requeued);
+        start(0, 2 + (uint32_t)turn, 5, 6);
+        const struct message *said = mailbox_one(&rig.box, MESSAGE_STARTED);
+        struct span bytes = {said->payload, said->size};
+        int hidden = 0;
+        for (uint32_t i = 0; i < 5; i++)
+            hidden += started_row(bytes, i).index == UINT64_MAX;
+        cr_assert(hidden == 3, "the sink holds nothing against %d", hidden);
+        /* The same from a log that was compacted. */
+        rig.log_count = 0;
+        cr_assert(coordinate_dump(rig.coordinate, append, NULL, &err) == STATUS_OK, "%s", err.text);
+        restart(2 + (uint32_t)turn);
+        cr_assert(coordinate_health(rig.coordinate, &err) == STATUS_OK, "%s", err.text);
+    }
+}
+
+Test(coordinate, a_store_makes_a_requeued_sample_as_if_nothing_had_been)
+{
+    rig_open();
+    start(0, 1, 5, 6);
+    propose(1, 10, 3, "three");
+    propose(1, 11, 4, "four");
+    cr_assert(take_back(0, "three", true) == 1, "one position");
+    for (int turn = 0; turn < 2; turn++) {
+        cr_assert(coordinate_aside_count(rig.coordinate, 0) == 1, "one is left");
+        cr_assert(strcmp(coordinate_aside(rig.coordinate, 0, 0).key, "four") == 0, "the other");
+        restart(2);
+    }
+    rig.fail_at = rig.log_count;
+    struct durable_log log = {NULL, append};
+    struct error err;
+    uint32_t rows;
+    cr_assert(coordinate_requeue(rig.coordinate, 0, SPAN("four"), true, &log, &rows, &err) ==
+                  STATUS_FULL,
+              "not durable, so not done");
+    cr_assert(coordinate_aside_count(rig.coordinate, 0) == 1, "it is set aside still");
+}

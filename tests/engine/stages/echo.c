@@ -10,6 +10,7 @@
 
 struct echo_state {
     int64_t bytes, sleep_us, slow_every, slow_ms, poison_every, refuse_every, bare;
+    const char *cure;
 };
 
 enum { POISON_KINDS = 5 };
@@ -52,9 +53,10 @@ static enum status echo_feed(void *memory, const struct work *work, const struct
         usleep((useconds_t)state->sleep_us);
     if (state->slow_every && n % state->slow_every == 0)
         usleep((useconds_t)state->slow_ms * 1000);
-    if (state->refuse_every && n % state->refuse_every == 1)
+    bool cured = *state->cure && access(state->cure, F_OK) == 0;
+    if (!cured && state->refuse_every && n % state->refuse_every == 1)
         return error_set(err, STATUS_REFUSED, "number %d may not pass", (int)n);
-    if (state->poison_every && n % state->poison_every == 3)
+    if (!cured && state->poison_every && n % state->poison_every == 3)
         return poison(n / state->poison_every, err);
     status = sample_open(out, span_of(in->key), err);
     if (status != STATUS_OK)
@@ -92,13 +94,18 @@ static const struct param echo_params[] = {
     COUNT(poison_every, "0", "Every so many samples one ruins its process."),
     COUNT(refuse_every, "0", "Every so many samples one is refused."),
     COUNT(bare, "0", "1: without what samples are weighed by."),
+    {.name = "cure",
+     .type = PARAM_PATH,
+     .offset = offsetof(struct echo_state, cure),
+     .fallback = "",
+     .help = "Where this file is, nothing is poison or refused."},
     {0},
 };
 
 static const char *const echo_in[] = {"number:i32", NULL};
-static const char *const echo_out[] = {"number:i32",          "content:u8[N]", "cluster_size:i32?",
-                                       "length:i32?",         "split:u8[A]?",
-                                       "input_digest:u8[B]?", NULL};
+static const char *const echo_out[] = {"number:i32",  "content:u8[N]", "cluster_size:i32?",
+                                       "length:i32?", "split:u8[A]?",  "input_digest:u8[B]?",
+                                       NULL};
 
 const struct stage stage_echo = {
     .abi = STAGE_ABI,
