@@ -3,13 +3,16 @@
 
 #include "engine/curve.h"
 #include "engine/link_address.h"
+#include "engine/link_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct link {
     void *socket;
+    struct gate *gate; /* of a server over tcp */
     bool router;
     enum key_role server; /* of a DEALER over tcp: who the other end is, by its key */
     uint64_t malformed;
@@ -107,7 +110,11 @@ static enum status open_tcp(struct link *link, struct link_address *address,
     if (link->router) {
         status = link_address_listen(address, BACKLOG, &fd, err);
         if (status == STATUS_OK)
+            status = gate_open(&link->gate, context, link->socket, fd, err);
+        if (status == STATUS_OK)
             option(link->socket, ZMQ_USE_FD, fd); /* ZeroMQ owns it when the bind works */
+        else if (fd >= 0)
+            close(fd);
     }
     return status;
 }
@@ -153,9 +160,7 @@ static enum status link_open(struct link **link, const char *address, bool route
         *link = fresh;
         return STATUS_OK;
     }
-    if (fresh->socket)
-        zmq_close(fresh->socket);
-    free(fresh);
+    link_close(fresh, 0);
     return status;
 }
 
@@ -187,8 +192,11 @@ void link_close(struct link *link, int linger_ms)
 {
     if (!link)
         return;
-    option(link->socket, ZMQ_LINGER, linger_ms);
-    zmq_close(link->socket);
+    gate_close(link->gate);
+    if (link->socket) {
+        option(link->socket, ZMQ_LINGER, linger_ms);
+        zmq_close(link->socket);
+    }
     free(link);
 }
 
@@ -284,6 +292,11 @@ void link_message_close(struct link_message *message)
 {
     zmq_msg_close(&message->frame[0]);
     zmq_msg_close(&message->frame[1]);
+}
+
+struct gate_counts link_peers(const struct link *link)
+{
+    return link->gate ? gate_count(link->gate) : (struct gate_counts){0};
 }
 
 uint64_t link_malformed(const struct link *link)

@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/keys.h"
+#include "engine/link_gate.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ enum { LINK_HUB = 0 };
 
 struct link_message {
     uint32_t peer;
-    enum key_role role; /* by its key; KEY_NONE: came without one (ipc, insecure) */
+    enum key_role role;           /* by its key; KEY_NONE: came without one (ipc, insecure) */
     const void *header, *payload; /* live until link_message_close */
     size_t header_size, payload_size;
     zmq_msg_t frame[2];
@@ -80,6 +81,9 @@ enum status link_send(struct link *link, uint32_t peer, const void *header, size
  * Every STATUS_OK needs a link_message_close. */
 enum status link_receive(struct link *link, struct link_message *message);
 void link_message_close(struct link_message *message);
+
+/* The connections of a server over tcp; zeros for other links. */
+struct gate_counts link_peers(const struct link *link);
 
 /* Malformed messages dropped so far. */
 uint64_t link_malformed(const struct link *link);

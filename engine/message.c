@@ -60,14 +60,29 @@ bool message_allowed(const struct message *message, enum key_role role)
     return hello_decode(payload, &hello, NULL) == STATUS_OK && hello.role != PEER_SINK;
 }
 
+bool message_foreign_hello(const void *header, size_t header_size, uint16_t *version)
+{
+    const unsigned char *bytes = header;
+    if (header_size < 8 || get_u32(bytes) != MESSAGE_MAGIC || get_u16(bytes + 6) != MESSAGE_HELLO)
+        return false;
+    *version = get_u16(bytes + 4);
+    return *version != MESSAGE_VERSION;
+}
+
 void message_encode(const struct message *message, unsigned char header[MESSAGE_HEADER_BYTES])
+{
+    message_encode_as(message, MESSAGE_VERSION, header);
+}
+
+void message_encode_as(const struct message *message, uint16_t version,
+                       unsigned char header[MESSAGE_HEADER_BYTES])
 {
     ASSERT(message->type > MESSAGE_NONE && message->type < MESSAGE_TYPES);
     ASSERT_INT(message->size, <=, MESSAGE_PAYLOAD_MAX);
     ASSERT_INT(message->flags, <=, MESSAGE_FLAGS);
     ASSERT(message->payload || message->size == 0);
     put_u32(header, MESSAGE_MAGIC);
-    put_u16(header + 4, MESSAGE_VERSION);
+    put_u16(header + 4, version);
     put_u16(header + 6, (uint16_t)message->type);
     put_u64(header + 8, message->job);
     put_u32(header + 16, message->gen);

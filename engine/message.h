@@ -160,6 +160,13 @@ void message_encode(const struct message *message, unsigned char header[MESSAGE_
 enum status message_decode(const void *header, size_t header_size, const void *payload,
                            size_t payload_size, struct message *message, struct error *err);
 
+/* A HELLO of another protocol version, which message_decode refuses: gives the version. Magic,
+ * version and type (HELLO is 1, REFUSE 3) stand where they stand in all versions. */
+bool message_foreign_hello(const void *header, size_t header_size, uint16_t *version);
+/* The header of a message that says it is of that version, for the answer: a REFUSE. */
+void message_encode_as(const struct message *message, uint16_t version,
+                       unsigned char header[MESSAGE_HEADER_BYTES]);
+
 /* Whether who came with a key of this role may send this message (KEY_NONE: a process of this node
  * or of --insecure, which may send all). A worker's key says what workers and their agents say,
  * and does not say HELLO as a sink. */

@@ -53,7 +53,8 @@ enum status outgoing_add(struct outgoing *outgoing, const struct message *messag
 
 /* Sends up to PARCEL_BURST parts, the parcels in turn, none waiting for a peer that is busy.
  * What is short and due (a heartbeat) is to be sent before, in each turn until it is taken: parts
- * fill a queue. Parcels of a peer that has gone, or that took nothing for PARCEL_SILENT_MS, are dropped. */
+ * fill a queue. Parcels of a peer that has gone, or that took nothing for PARCEL_SILENT_MS, are
+ * dropped. */
 void outgoing_send(struct outgoing *outgoing, const struct parcel_way *way, int64_t now_ms);
 
 int outgoing_count(const struct outgoing *outgoing);

@@ -1,6 +1,7 @@
 /* Messages over links; see post.h. */
 #include "engine/post.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,24 @@ enum status post_send(struct link *link, const struct message *message)
     unsigned char header[MESSAGE_HEADER_BYTES];
     message_encode(message, header);
     return link_send(link, message->peer, header, sizeof header, message->payload, message->size);
+}
+
+/* Another version of the protocol is refused with both values, not left to wonder. What a REFUSE of
+ * ours says is read by those whose header has the same form. */
+static void refuse_version(struct link *link, const struct link_message *raw)
+{
+    uint16_t version;
+    char text[MESSAGE_TEXT_MAX];
+    unsigned char header[MESSAGE_HEADER_BYTES];
+    if (!message_foreign_hello(raw->header, raw->header_size, &version))
+        return;
+    int size = snprintf(text, sizeof text,
+                        "this run speaks protocol version %d, you speak %u: install the same "
+                        "foldmill on all nodes",
+                        MESSAGE_VERSION, version);
+    struct message refuse = {.type = MESSAGE_REFUSE, .size = (uint32_t)size, .payload = text};
+    message_encode_as(&refuse, version, header);
+    link_send(link, raw->peer, header, sizeof header, text, (size_t)size);
 }
 
 /* Takes the next message that decodes and that its sender may send. */
@@ -23,6 +42,7 @@ static enum status receive_good(struct link *link, struct link_message *raw,
             return STATUS_OK;
         }
         ++*bad;
+        refuse_version(link, raw);
         link_message_close(raw);
     }
     return STATUS_EMPTY;

@@ -14,7 +14,8 @@ enum status post_send(struct link *link, const struct message *message);
 
 /* Takes the next good message; raw must be closed after use (message.payload lies in it). Messages
  * that do not decode, or that the sender's key does not entitle to, are dropped and counted in
- * *bad, and so are parts of larger payloads. STATUS_EMPTY: none is there. */
+ * *bad, and so are parts of larger payloads. A HELLO of another protocol version is answered with
+ * REFUSE, which says both. STATUS_EMPTY: none is there. */
 enum status post_receive(struct link *link, struct link_message *raw, struct message *message,
                          uint64_t *bad);
 

@@ -280,3 +280,29 @@ Test(network, without_keys_on_loopback)
     link_close(peer, 0);
     end();
 }
+
+Test(network, another_version_is_refused_with_both_values)
+{
+    struct link *peer;
+    struct link_message raw;
+    struct message message;
+    uint64_t bad = 0;
+    unsigned char header[MESSAGE_HEADER_BYTES];
+    begin(KEY_HEAD);
+    cr_assert(link_connect(&peer, link_address(hub), options, &err) == STATUS_OK, "%s", err.text);
+    message_encode_as(&(struct message){.type = MESSAGE_HELLO, .size = 4, .payload = "body"}, 7,
+                      header);
+    cr_assert(send_soon(peer, header, sizeof header) == STATUS_OK, "send");
+    for (int i = 0; i < 200 && !bad; i++, usleep(5000))
+        cr_assert(post_receive(hub, &raw, &message, &bad) == STATUS_EMPTY, "it was taken");
+    cr_assert(bad == 1, "counted");
+    cr_assert(take(peer, &raw, 100) == STATUS_OK && raw.header_size == sizeof header, "an answer");
+    const unsigned char *bytes = raw.header;
+    cr_assert(bytes[4] == 7 && bytes[6] == MESSAGE_REFUSE, "a REFUSE that a version 7 reads");
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)raw.payload_size, (const char *)raw.payload);
+    cr_assert(strstr(text, "version 1, you speak 7") && strstr(text, "install"), "%s", text);
+    link_message_close(&raw);
+    link_close(peer, 0);
+    end();
+}
