@@ -1,5 +1,5 @@
-/* Items of fape: frame aligned point error (AF2 suppl. algorithm 28), pair after pair; the gradients
- * of frames and points are gathered, each by its own item. */
+/* Items of fape: frame aligned point error (AF2 suppl. algorithm 28), pair after pair; the
+ * gradients of frames and points are gathered, each by its own item. */
 #ifndef KERNELS_EACH_FAPE_H
 #define KERNELS_EACH_FAPE_H
 
