@@ -280,6 +280,25 @@ static enum doctor_verdict nccl(const struct doctor_facts *f, char *text)
                f->nccl_path);
 }
 
+static enum doctor_verdict job_keys(const struct doctor_facts *f, char *text)
+{
+    if (!f->keys_path)
+        return say(text, DOCTOR_SKIPPED, "one node needs none (--keys DIR looks at those of many)");
+    if (f->keys_bad)
+        return say(text, DOCTOR_FAILURE, "%s", f->keys_text);
+    return say(text, DOCTOR_GOOD, "nobody else can read or change those in %s", f->keys_path);
+}
+
+static enum doctor_verdict strangers(const struct doctor_facts *f, char *text)
+{
+    if (!f->keys_path)
+        return say(text, DOCTOR_SKIPPED, "one node opens no port");
+    if (f->curve_bad)
+        return say(text, DOCTOR_FAILURE, "%s", f->curve_text);
+    return say(text, DOCTOR_GOOD,
+               "a server let in its own key, not an unknown one, and not a peer without");
+}
+
 static const struct {
     const char *name;
     enum doctor_verdict (*judge)(const struct doctor_facts *facts, char *text);
@@ -304,6 +323,8 @@ static const struct {
     {"NCCL settings", nccl_settings},
     {"GPUs", gpu},
     {"NCCL", nccl},
+    {"keys", job_keys},
+    {"strangers", strangers},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };

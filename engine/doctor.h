@@ -67,6 +67,10 @@ struct doctor_facts {
     char gpu_error_text[96];
     int nccl_version;
     char nccl_path[DOCTOR_NAMES_MAX];
+    /* Keys of a job of many nodes; path NULL: none are used. */
+    const char *keys_path;
+    bool keys_bad, curve_bad;
+    char keys_text[DOCTOR_NAMES_MAX], curve_text[DOCTOR_NAMES_MAX];
     struct doctor_path paths[DOCTOR_PATHS_MAX];
     int path_count;
 };
@@ -78,6 +82,9 @@ struct plan;
 void doctor_need(struct doctor_facts *facts, const struct plan *plan);
 /* Adds a folder that will be written to; more than DOCTOR_PATHS_MAX are left out. */
 void doctor_add_path(struct doctor_facts *facts, const char *path, bool store);
+
+/* The keys' part, when facts->keys_path is given; opens and closes a ZeroMQ context. */
+void doctor_measure_keys(struct doctor_facts *facts);
 
 /* Measures everything, in under 3 s; root is put in front of /proc and /sys (tests: a folder of
  * their own; else ""). facts->needs and the paths' names are given, the rest is filled. */

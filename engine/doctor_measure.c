@@ -297,4 +297,5 @@ void doctor_measure(struct doctor_facts *facts, const char *root)
     for (int i = 0; i < facts->path_count; i++)
         measure_path(&facts->paths[i]);
     doctor_measure_gpu(facts);
+    doctor_measure_keys(facts);
 }

@@ -21,6 +21,7 @@ static int doctor_run(int argc, char **argv)
     struct graph_overrides overrides = {sets, command_sets(&argc, argv, sets, SETS_MAX)};
     const char *run_dir = command_option(&argc, argv, "run");
     const char *role = command_option(&argc, argv, "role");
+    const char *keys = command_option(&argc, argv, "keys");
     bool json = command_flag(&argc, argv, "json"), quiet = command_flag(&argc, argv, "quiet");
     if (!command_rest(&command_doctor, argc, argv, 0, 1))
         return EXIT_USAGE;
@@ -28,6 +29,7 @@ static int doctor_run(int argc, char **argv)
     struct arena arena;
     struct complaints complaints;
     int code;
+    facts.keys_path = keys;
     arena_open(&arena, 0);
     complaints_open(&complaints, &arena);
     const struct graph *graph =
@@ -54,12 +56,14 @@ const struct command command_doctor = {
     .summary = "says what on this machine would stop or slow a run, and the fix",
     .help =
         "usage: foldmill doctor [GRAPH] [--set STAGE.SETTING=VALUE]... [--role ROLE]\n"
-        "                       [--run DIR] [--json] [--quiet]\n\n"
+        "                       [--run DIR] [--keys DIR] [--json] [--quiet]\n\n"
         "Measures this machine in under 3 s: memory that can be locked, /dev/shm, limits,\n"
         "control groups, disks (kind, room, time of fdatasync), network, clock, devices and\n"
         "their libraries. With a graph, against what its plan asks for. `foldmill run` does the\n"
         "same when it starts, and stops on failures alone.\n\n"
         "  --run DIR   the folder of the run (its disk is looked at); default: here\n"
+        "  --keys DIR  the keys of a run of many nodes: whether others can read them, and whether\n"
+        "              a server on this machine keeps strangers out\n"
         "  --role gpu  only what the stages with `on: gpu`, and those without `on`, need\n"
         "  --json      an array of {check, verdict, text}\n"
         "  --quiet     warnings and failures alone\n\n"

@@ -2,6 +2,8 @@
  * the command. */
 #include "engine/doctor.h"
 
+#include "engine/keys.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,7 @@ static struct doctor_facts healthy(void)
         .clock_known = true,
         .driver_version = 13000,
         .gpu_count = 8,
+        .keys_path = "keys",
         .nccl_version = 22809,
         .nccl_path = "/lib/libnccl.so.2",
         .needs = {.workers = 16, .memory_bytes = (uint64_t)8 << 30, .gpu = true},
@@ -212,4 +215,37 @@ Test(doctor, the_command_prints_a_table_or_json)
         cr_assert(code != 127 && strstr(output, json ? "good" : "locked memory"), "%d: %s", code,
                   output);
     }
+}
+
+Test(doctor, keys_and_strangers)
+{
+    struct doctor_facts facts = healthy();
+    char folder[] = "/tmp/foldmill-doctor-XXXXXX", command[128], keys[64];
+    facts.keys_path = NULL;
+    cr_assert(finding(&facts, "keys")->verdict == DOCTOR_SKIPPED, "one node");
+    cr_assert(finding(&facts, "strangers")->verdict == DOCTOR_SKIPPED, "one node");
+    facts.keys_path = "keys";
+    facts.keys_bad = facts.curve_bad = true;
+    strcpy(facts.keys_text, "mode 0644: `chmod 600 keys/head.key`");
+    strcpy(facts.curve_text, "let in a peer with an unknown key");
+    cr_assert(finding(&facts, "keys")->verdict == DOCTOR_FAILURE, "read by others");
+    cr_assert(strstr(finding(&facts, "keys")->text, "chmod 600"), "the fix");
+    cr_assert(finding(&facts, "strangers")->verdict == DOCTOR_FAILURE, "an open door");
+    cr_assert(strstr(finding(&facts, "strangers")->text, "unknown key"), "what was found");
+    /* For real. */
+    cr_assert(mkdtemp(folder), "no folder");
+    snprintf(keys, sizeof keys, "%s/keys", folder);
+    struct error err;
+    cr_assert(keys_make(keys, false, &err) == STATUS_OK, "%s", err.text);
+    facts.keys_path = keys;
+    doctor_measure_keys(&facts);
+    cr_assert(finding(&facts, "keys")->verdict == DOCTOR_GOOD, "%s", facts.keys_text);
+    cr_assert(finding(&facts, "strangers")->verdict == DOCTOR_GOOD, "%s", facts.curve_text);
+    snprintf(command, sizeof command, "%s/worker.key", keys);
+    chmod(command, 0644);
+    doctor_measure_keys(&facts);
+    cr_assert(finding(&facts, "keys")->verdict == DOCTOR_FAILURE, "mode 0644");
+    cr_assert(strstr(finding(&facts, "keys")->text, "chmod 600"), "%s", facts.keys_text);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    cr_assert(system(command) == 0, "%s", command);
 }
