@@ -20,6 +20,7 @@
 #include "stages/bio/kalign.h"
 #include "stages/bio/residue.h"
 #include "stages/bio/template_walk.h"
+#include "stages/listing/dates.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -28,6 +29,8 @@
 #include <unistd.h>
 
 enum { KEPT_MAX = 64, OBSOLETE_BYTES_MAX = 1 << 24, MARGIN_DEFAULT = 60, INPUTS_MAX = 16 };
+
+enum { SEEN_MAX = 1 << 18 }; /* dates that a worker remembers */
 
 enum { COMPAT_CORRECTED, COMPAT_OPENFOLD };
 enum { OWN_DEFAULT, OWN_REFUSE, OWN_KEEP };
@@ -42,7 +45,7 @@ struct kept {
 };
 
 struct templates_state {
-    const char *structures, *obsolete, *date_max, *kalign;
+    const char *structures, *obsolete, *date_max, *kalign, *release_dates;
     int64_t candidates, hits, margin;
     uint64_t cache_bytes;
     int compat, own_entry;
@@ -50,6 +53,8 @@ struct templates_state {
     uint64_t opened;
     struct arena scratch, always; /* of the sample in hand; of the process */
     struct span obsolete_text;
+    struct dates dates;     /* known without opening structures */
+    struct dates seen;      /* of structures that were opened */
     char program[PATH_MAX]; /* of kalign; "": there is none */
 };
 
@@ -95,7 +100,11 @@ static enum status templates_open(void *memory, struct stage_context *context, s
                          "structures, 1abc.cif or ab/1abc.cif, also .gz",
                          state->structures);
     closedir(folder);
+    dates_open(&state->dates, &state->always);
+    dates_open(&state->seen, &state->always);
     enum status status = aligner_find(state, context, err);
+    if (status == STATUS_OK && *state->release_dates)
+        status = dates_read(&state->dates, state->release_dates, err);
     if (status != STATUS_OK)
         return status;
     return *state->obsolete ? file_read(state->obsolete, OBSOLETE_BYTES_MAX, &state->always,
@@ -186,9 +195,22 @@ static enum status library_open(void *memory, const char *entry, const struct st
     }
     found->used = ++state->opened;
     *structure = &found->structure;
+    struct span date = found->structure.release_date;
+    if (found->refusal.status == STATUS_OK && date.size == DATE_BYTES &&
+        state->seen.entries.count < SEEN_MAX)
+        dates_add(&state->seen, span_of(entry), date);
     if (found->refusal.status != STATUS_OK)
         *err = found->refusal;
     return found->refusal.status;
+}
+
+/* What the file of dates says; else, where it changes nothing but time, what the structure said
+ * when it was opened for another chain. */
+static struct span library_date(void *memory, const char *entry)
+{
+    const struct templates_state *state = memory;
+    struct span date = dates_find(&state->dates, entry);
+    return date.size || state->compat == COMPAT_OPENFOLD ? date : dates_find(&state->seen, entry);
 }
 
 /* obsolete.dat of the PDB: "OBSLTE  31-JUL-94 116L     216L". The last entry of a line counts. */
@@ -313,7 +335,7 @@ static enum status templates_feed(void *memory, const struct work *work, const s
     if (*state->program)
         settings.aligner = (struct template_aligner){state->program, kalign_pair};
     struct template_library library = {
-        state, library_open, state->obsolete_text.size ? library_replacement : NULL, NULL};
+        state, library_open, state->obsolete_text.size ? library_replacement : NULL, library_date};
     status = template_walk(&hhr, query, &settings, &library, &state->scratch, &list, err);
     if (status == STATUS_OK)
         fields_add(&list, (int64_t)query.size, out, arena);
@@ -375,6 +397,16 @@ static const struct param templates_params[] = {
      .offset = AT(hits),
      .help = "Different templates that a sample takes: where the best hits give fewer, the walk "
              "goes on behind them."},
+    {.name = "release_dates",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(release_dates),
+     .free = true,
+     .help =
+         "JSON of release dates, {\"1abc\": {\"release_date\": \"2001-02-03\"}, ...} (OpenFold's "
+         "caches of mmCIF files or chains), so that structures which are too young are not "
+         "opened; what it lacks, the structures say. With compat: openfold, where it also "
+         "frees their places among the candidates, fill a new store after changing it."},
     {.name = "obsolete",
      .type = PARAM_PATH,
      .fallback = "",
@@ -411,7 +443,7 @@ static const char *const templates_out[] = {"template_sequence:u8[T,L]",
 
 const struct stage stage_templates = {
     .abi = STAGE_ABI,
-    .version = 1,
+    .version = 2,
     .flags = STAGE_PASS,
     .name = "templates",
     .summary = "Makes template features of the hits of a chain's template search.",

@@ -47,6 +47,21 @@ static bool is_later(struct span date, struct span limit)
            memcmp(date.data, limit.data, TEMPLATE_DATE_BYTES) > 0;
 }
 
+static enum status age_check(const struct walk *walk, struct span date, struct error *err)
+{
+    struct span limit = walk->settings->date_max;
+    return is_later(date, limit) ? error_set(err, STATUS_REFUSED, "released %.*s, later than %.*s",
+                                             (int)date.size, date.data, (int)limit.size, limit.data)
+                                 : STATUS_OK;
+}
+
+/* What the library knows; empty: nothing. */
+static struct span known_date(const struct walk *walk, const char *entry)
+{
+    const struct template_library *library = walk->library;
+    return library->date ? library->date(library->user, entry) : (struct span){"", 0};
+}
+
 /* Section 5.2, and the target's own entry. */
 static enum status filter(struct walk *walk, const struct hhr_hit *hit, struct passed *passed,
                           struct error *err)
@@ -65,17 +80,37 @@ static enum status filter(struct walk *walk, const struct hhr_hit *hit, struct p
     const char *own = walk->settings->own_entry;
     if (own && *own && strcmp(own, passed->entry) == 0)
         return error_set(err, STATUS_REFUSED, "it is the chain's own entry");
-    struct span date =
-        library->date ? library->date(library->user, passed->entry) : (struct span){"", 0};
-    if (is_later(date, walk->settings->date_max))
-        return error_set(err, STATUS_REFUSED, "released %.*s, later than %.*s", (int)date.size,
-                         date.data, (int)walk->settings->date_max.size,
-                         walk->settings->date_max.data);
-    return template_worthwhile(hit, walk->query, err);
+    if (walk->settings->reference)
+        status = age_check(walk, known_date(walk, passed->entry), err);
+    return status != STATUS_OK ? status : template_worthwhile(hit, walk->query, err);
+}
+
+/* Opens the hit's structure, unless it is known to be too young. */
+static enum status open_structure(struct walk *walk, const struct passed *passed,
+                                  const struct structure **structure, bool *young,
+                                  struct error *err)
+{
+    const struct template_settings *settings = walk->settings;
+    struct span known = known_date(walk, passed->entry);
+    enum status status = age_check(walk, known, err);
+    *young = status != STATUS_OK;
+    if (*young)
+        return status;
+    status = walk->library->open(walk->library->user, passed->entry, structure, err);
+    if (status != STATUS_OK)
+        return status;
+    struct span date = (*structure)->release_date;
+    if (settings->date_max.size && date.size == 0 && (known.size == 0 || settings->reference))
+        return error_set(err, STATUS_REFUSED, "%s has no release date, and a limit is set",
+                         passed->entry);
+    status = age_check(walk, date, err);
+    *young = status != STATUS_OK;
+    return status;
 }
 
 /* One hit on its structure; a candidate more, or a line of the report. */
-static enum status make(struct walk *walk, const struct passed *passed, struct error *err)
+static enum status make(struct walk *walk, const struct passed *passed, bool *young,
+                        struct error *err)
 {
     const struct structure *structure;
     const struct template_settings *settings = walk->settings;
@@ -84,14 +119,7 @@ static enum status make(struct walk *walk, const struct passed *passed, struct e
                                  .chain = passed->chain,
                                  .reference = settings->reference,
                                  .aligner = settings->aligner};
-    enum status status = walk->library->open(walk->library->user, passed->entry, &structure, err);
-    if (status == STATUS_OK && settings->date_max.size && structure->release_date.size == 0)
-        status = error_set(err, STATUS_REFUSED, "%s has no release date, and a limit is set",
-                           passed->entry);
-    if (status == STATUS_OK && is_later(structure->release_date, settings->date_max))
-        status = error_set(err, STATUS_REFUSED, "released %.*s, later than %.*s",
-                           (int)structure->release_date.size, structure->release_date.data,
-                           (int)settings->date_max.size, settings->date_max.data);
+    enum status status = open_structure(walk, passed, &structure, young, err);
     struct arena_mark mark = arena_mark(walk->arena);
     if (status == STATUS_OK)
         status =
@@ -149,12 +177,14 @@ enum status template_walk(const struct hhr *hhr, struct span query,
     }
     template_order(row, count, order);
     enum status status = STATUS_OK;
-    for (int i = 0; i < count && status == STATUS_OK; i++) {
-        if (i >= settings->shuffled && different(list, settings->hits) >= settings->hits)
+    for (int i = 0, first = 0; i < count && status == STATUS_OK; i++) {
+        bool young;
+        if (first >= settings->shuffled && different(list, settings->hits) >= settings->hits)
             break;
-        status = make(&walk, &passed[order[i]], err);
-        if (i < settings->shuffled)
+        status = make(&walk, &passed[order[i]], &young, err);
+        if (first < settings->shuffled)
             list->shuffled = list->count;
+        first += !young || settings->reference;
     }
     return status;
 }

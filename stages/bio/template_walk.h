@@ -16,7 +16,8 @@ struct template_library {
                         struct error *err);
     /* May be NULL. The entry that stands in place of an obsolete one, or NULL. */
     const char *(*replacement)(void *user, const char *entry);
-    /* May be NULL. The release date of an entry, known without opening it; empty: unknown. */
+    /* May be NULL. The release date of an entry, known without opening it; empty: unknown. What it
+     * knows must not change what the walk gives but by sparing it structures: see template_walk. */
     struct span (*date)(void *user, const char *entry);
 };
 
@@ -44,7 +45,9 @@ struct template_list {
 };
 
 /* Walks the hits of one file. The first `shuffled` that pass the filter are all made; those behind
- * them in order, until `hits` different strings are there. STATUS_LIMIT: no memory; errors of
+ * them in order, until `hits` different strings are there. A hit that is too young is none of the
+ * first ones, whoever knows its date, the library or its structure; as the reference, only where
+ * the library knows it. STATUS_LIMIT: no memory; errors of
  * single hits stand in the report. */
 enum status template_walk(const struct hhr *hhr, struct span query,
                           const struct template_settings *settings,

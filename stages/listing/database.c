@@ -2,18 +2,16 @@
 #include "stages/listing/database.h"
 
 #include "stages/bio/input.h"
-#include "stages/listing/folder.h"
+#include "stages/listing/json.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <yajl/yajl_parse.h>
 
-enum { BLOCK = 1 << 16, FIRST_ROOM = 64 };
+enum { FIRST_ROOM = 64 };
 
 /* Where in the index's shape the stream stands. */
 enum place {
@@ -55,7 +53,6 @@ struct reader {
     int size_room;
     struct database_file file;
     struct error *err;
-    bool failed;
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(struct reader *r, const char *format, ...)
@@ -65,9 +62,7 @@ __attribute__((format(printf, 2, 3))) static int fail(struct reader *r, const ch
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (!r->failed)
-        error_set(r->err, STATUS_INVALID, "%s", text);
-    r->failed = true;
+    error_set(r->err, STATUS_INVALID, "%s", text);
     return 0;
 }
 
@@ -284,36 +279,18 @@ void database_open(struct database *database, struct arena *arena)
     names_open(&database->paths, arena);
 }
 
-/* Feeds the file to yajl; *line is where it stands. */
-static enum status feed(yajl_handle parser, FILE *file, struct reader *r, int64_t *line)
+static const char *wanted_now(const void *user)
 {
-    static unsigned char block[BLOCK];
-    for (;;) {
-        size_t size = fread(block, 1, sizeof block, file);
-        yajl_status status = size ? yajl_parse(parser, block, size) : yajl_complete_parse(parser);
-        size_t used = status == yajl_status_ok ? size : yajl_get_bytes_consumed(parser);
-        for (size_t i = 0; i < used && i < size; i++)
-            *line += block[i] == '\n';
-        if (status != yajl_status_ok && !r->failed)
-            return error_set(r->err, STATUS_INVALID, "no JSON, or it ends too early: %s is wanted",
-                             wanted[r->place]);
-        if (status != yajl_status_ok)
-            return r->err->status;
-        if (size == 0)
-            return ferror(file) ? error_set(r->err, STATUS_IO, "%s", strerror(errno)) : STATUS_OK;
-    }
+    const struct reader *r = user;
+    return r->place == PLACE_DONE ? NULL : wanted[r->place];
 }
 
 enum status database_read(struct database *database, const char *path, struct error *err)
 {
     char folder[PATH_MAX];
-    int64_t line = 1;
     struct reader r = {.database = database, .folder = folder, .err = err};
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
     /* Sizes of databases that an index before this one named. */
     for (int i = 0; i < database->paths.count; i++) {
         struct stat info = {0};
@@ -322,14 +299,7 @@ enum status database_read(struct database *database, const char *path, struct er
         stat(known.data, &info);
         r.sizes[i] = info.st_size;
     }
-    yajl_handle parser = yajl_alloc(&events, NULL, &r);
-    ASSERT(parser);
-    enum status status = feed(parser, file, &r, &line);
-    if (status == STATUS_OK && r.place != PLACE_DONE)
-        status = error_set(err, STATUS_INVALID, "it ends too early: %s is wanted", wanted[r.place]);
-    yajl_free(parser);
-    fclose(file);
-    return status == STATUS_OK ? status : error_prefix(err, "%s: line %lld", path, (long long)line);
+    return json_read(path, &events, &r, wanted_now, err);
 }
 
 /* A file of a chain with the name that orders it. */
