@@ -102,7 +102,7 @@ static void chain_add(struct scan *scan, const char *path, const struct memo_str
         .chain_name = span_of(arena_text(&scan->list, chain->name.data, chain->name.size)),
     };
     struct chain_inputs own;
-    inputs_find(&scan->inputs, key, &own);
+    inputs_find(&scan->inputs, key, file->stem, &own);
     found.alignment = span_of(*own.alignment ? own.alignment : family);
     found.template_hits = span_of(own.template_hits);
     if (!*own.alignment && *family)

@@ -6,10 +6,14 @@
 #include "stages/bio/input.h"
 #include "stages/listing/folder.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+enum { ENTRY_LETTERS = 4 };
 
 #define TWINS_BYTES_MAX ((size_t)1 << 30)
 
@@ -154,19 +158,40 @@ static bool find_own(struct inputs *inputs, const char *key, struct chain_inputs
     return *found->alignment || *found->template_hits;
 }
 
-void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found)
+/* Of the chain, or of the first of its twins that has some. */
+static bool find_named(struct inputs *inputs, const char *key, struct chain_inputs *found)
 {
-    int number = find_own(inputs, key, found) ? -1 : names_find(&inputs->twins, span_of(key));
+    if (find_own(inputs, key, found))
+        return true;
+    int number = names_find(&inputs->twins, span_of(key));
     if (number < 0)
-        return;
+        return false;
     struct span line = inputs->twins_line[number], word;
     while (span_word(&line, &word)) {
         char twin[NAME_MAX + 1];
         if (word.size <= NAME_MAX && !span_is(word, key)) {
             snprintf(twin, sizeof twin, "%.*s", (int)word.size, word.data);
             if (find_own(inputs, twin, found))
-                return;
+                return true;
         }
+    }
+    return false;
+}
+
+void inputs_find(struct inputs *inputs, const char *key, struct span stem,
+                 struct chain_inputs *found)
+{
+    size_t size = strlen(key);
+    if (find_named(inputs, key, found))
+        return;
+    if (stem.size == size && strncasecmp(stem.data, key, size) == 0 &&
+        find_named(inputs, arena_text(inputs->arena, stem.data, size), found))
+        return;
+    if (size > ENTRY_LETTERS && key[ENTRY_LETTERS] == '_') {
+        char *capitals = arena_text(inputs->arena, key, size);
+        for (int i = 0; i < ENTRY_LETTERS; i++)
+            capitals[i] = (char)toupper((unsigned char)capitals[i]);
+        find_named(inputs, capitals, found);
     }
 }
 

@@ -53,10 +53,13 @@ enum status inputs_twins(struct inputs *inputs, const char *path, struct error *
 
 /* What the folders hold of the chain: files KEY.a3m (.sto, ..., .hhr), and those of the folder KEY
  * and of its subfolders a3m, sto and hhr, in the order of the files' names. uniprot_hits,
- * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Behind
- * them, what the databases hold. A chain that has neither alignments nor hits takes those of
- * the first of its twins that has some. Texts in the arena. */
-void inputs_find(struct inputs *inputs, const char *key, struct chain_inputs *found);
+ * hmm_output and hmmsearch_output are no alignments of the chain, and left out. Behind them, what
+ * the databases hold. A chain that has neither alignments nor hits takes those of the first of its
+ * twins that has some. Keys have entries in lower case: where there is nothing, KEY is also tried
+ * as stem, the name of the chain's file, writes it, and with the entry in capitals. Texts in the
+ * arena. */
+void inputs_find(struct inputs *inputs, const char *key, struct span stem,
+                 struct chain_inputs *found);
 
 /* Adds the indices of alignment databases. STATUS as database_read. */
 enum status inputs_index(struct inputs *inputs, const struct param_paths *indices,

@@ -153,6 +153,13 @@ Test(layouts, a_chain_takes_the_alignments_of_its_twins)
                              "2abc_B ali/2abc_B/a3m/one.a3m -\n"
                              "3xyz_C - ali/3xyz_C/hhr/hits.hhr\n4xyz_D - -\n") == 0,
               "the first twin that has something: %s", listed);
+    /* Entries in capitals, as some name their folders, are those of the keys in lower case. */
+    put("ali/1ABC_A/two.a3m", ">q\nACDEFGHIKLMN\n");
+    put("ali/4XYZ_d/two.a3m", ">q\nWWWWWWYYYYYY\n");
+    cr_assert(scanned(settings) == STATUS_OK, "%s", err.text);
+    cr_assert(strcmp(listed, "1abc_A ali/1ABC_A/two.a3m -\n2abc_B ali/2abc_B/a3m/one.a3m -\n"
+                             "3xyz_C - ali/3xyz_C/hhr/hits.hhr\n4xyz_D - -\n") == 0,
+              "chain names keep their case: %s", listed);
     put("twins.txt", "1abc_A 2abc_B\n3xyz_C\n2abc_B 4xyz_D\n");
     cr_assert(scanned(with) == STATUS_INVALID && strstr(err.text, "line 3: chain 2abc_B"), "%s",
               err.text);
@@ -160,4 +167,26 @@ Test(layouts, a_chain_takes_the_alignments_of_its_twins)
                                    folder)) == STATUS_IO &&
                   strstr(err.text, "/al: "),
               "a folder of alignments that is not there: %s", err.text);
+}
+
+Test(layouts, predictions_have_the_names_of_their_folders)
+{
+    static const char atoms[] =
+        "ATOM      1  N   ALA A   1       0.000   0.000   0.000  1.00 90.00           N\n"
+        "ATOM      2  CA  ALA A   1       1.460   0.000   0.000  1.00 90.00           C\n"
+        "ATOM      3  C   ALA A   1       2.000   1.400   0.000  1.00 90.00           C\n";
+    static const char *const names[] = {"A0A009F", "6KWC_1"};
+    for (int i = 0; i < 2; i++) {
+        put(arena_printf(&arena, "uc/%s/pdb/%s.pdb", names[i], names[i]), atoms);
+        put(arena_printf(&arena, "uc/%s/a3m/uniclust30.a3m", names[i]), ">q\nA\n");
+    }
+    cr_assert(
+        scanned(arena_printf(&arena, "{structures: %s/uc, alignments: %s/uc, source: distilled}",
+                             folder, folder)) == STATUS_OK,
+        "%s", err.text);
+    cr_assert(strcmp(listed, "A0A009F uc/A0A009F/a3m/uniclust30.a3m -\n"
+                             "6kwc_1 uc/6KWC_1/a3m/uniclust30.a3m -\n") == 0 ||
+                  strcmp(listed, "6kwc_1 uc/6KWC_1/a3m/uniclust30.a3m -\n"
+                                 "A0A009F uc/A0A009F/a3m/uniclust30.a3m -\n") == 0,
+              "%s", listed);
 }
