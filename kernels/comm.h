@@ -1,25 +1,28 @@
-/* The sum of one flat buffer over the ranks of a node, through shared memory. Rank r adds slice r
- * of all ranks, in the order of the ranks, so that the result is the same bits on every rank and
- * in every run. A rank that dies or does not come makes the others fail with its number, and the
- * group is of no use afterwards. One rank alone: nothing is shared, nothing happens.
- *
- * The shared memory is a file whose path all ranks know, best on /dev/shm or in the run's
- * directory on it; rank 0 makes it, and removes the name as soon as all have come. */
+/* Sums over ranks, for a model of which every rank holds a replica. One table of functions a way of
+ * travel (`none`: one rank alone; `shm`: ranks of one host, over a meeting's memory), so that the
+ * trainer is the same for all. Sums are taken in the order of the ranks in fixed buckets: the same
+ * bits on every rank and in every run. When a rank fails, all calls fail with its number, and the
+ * ranks have to be started again. */
 #ifndef FOLDMILL_KERNELS_COMM_H
 #define FOLDMILL_KERNELS_COMM_H
 
+#include "engine/base/meet.h"
 #include "kernels/backend.h"
 
-enum { COMM_RANKS_MAX = 64, COMM_EXTRA_MAX = 64 };
+enum {
+    COMM_RANKS_MAX = MEET_MAX,
+    COMM_SHARE_MAX = 512,        /* bytes that a rank may share at once */
+    COMM_EXTRA_MAX = COMM_SHARE_MAX / 8 - 1,
+    COMM_BUCKET_BYTES = 1 << 20, /* of a region that has room for whole buckets */
+};
+/* Bytes of a rank's region that comm_open is best given: two buckets and what is shared. */
+#define COMM_REGION_BYTES ((size_t)2 * COMM_BUCKET_BYTES + 2 * COMM_SHARE_MAX)
 
 struct comm;
 
-/* Joins the group `token` (a number of this run and start, so that a file left by another is not
- * taken for ours) as rank of ranks, for buffers of up to bytes bytes. Waits until all have come.
- * STATUS_IO: the file; STATUS_BUSY: not all came within timeout_ms; STATUS_INVALID: numbers out of
- * range, or the ranks do not agree on them. */
-enum status comm_open(const char *path, uint64_t token, int rank, int ranks, size_t bytes,
-                      int timeout_ms, struct comm **comm, struct error *err);
+/* Over the members of the meeting, with bytes [from, from + bytes) of their regions, 64-byte
+ * aligned; all ranks give the same. NULL: one rank alone. Neither waits nor fails. */
+struct comm *comm_open(struct meet *meet, size_t from, size_t bytes);
 void comm_close(struct comm *comm);
 
 int comm_rank(const struct comm *comm);
@@ -27,11 +30,12 @@ int comm_ranks(const struct comm *comm);
 
 /* data[count] (reals in backend memory) and extra[extra_count] (doubles on the host: losses,
  * numbers of samples) become their sums over the ranks. All ranks call it with the same counts.
- * STATUS_BUSY: a rank has exited or did not come in time; data may then be half done. */
+ * STATUS_BUSY: as meet_wait; data may then be half done. */
 enum status comm_sum(struct comm *comm, struct backend *backend, void *data, int64_t count,
                      double *extra, int extra_count, struct error *err);
 
-/* Waits until all ranks are here. */
-enum status comm_barrier(struct comm *comm, struct error *err);
+/* own[bytes] of each rank, in order, into all[ranks * bytes]; at most COMM_SHARE_MAX bytes. */
+enum status comm_share(struct comm *comm, const void *own, size_t bytes, void *all,
+                       struct error *err);
 
 #endif
