@@ -322,6 +322,15 @@ enum status journal_add(struct journal *journal, struct span record, struct erro
     return status;
 }
 
+/* Room for records on a disk that fills up: without them nothing could be set aside or saved, and
+ * the run would end. A file system that cannot do it is taken as it is. */
+static void reserve(const struct journal *journal)
+{
+    struct stat file;
+    if (fstat(journal->fd, &file) == 0)
+        (void)!fallocate(journal->fd, FALLOC_FL_KEEP_SIZE, file.st_size, JOURNAL_AHEAD);
+}
+
 enum status journal_compact(struct journal *journal,
                             enum status (*dump)(void *user, struct journal *journal,
                                                 struct error *err),
@@ -357,6 +366,7 @@ enum status journal_compact(struct journal *journal,
         return status;
     }
     journal->found = journal->epoch;
+    reserve(journal);
     return folder_look(journal, true, err);
 }
 

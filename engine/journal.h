@@ -15,6 +15,7 @@
 enum {
     JOURNAL_RECORD_MAX = 65536,   /* bytes of one record */
     JOURNAL_RECORDS_MAX = 1 << 22,
+    JOURNAL_AHEAD = 256 << 10, /* bytes kept free behind its end */
     JOURNAL_HEADER_BYTES = 16,
     JOURNAL_FRAME_BYTES = 16,     /* before each record: length, number, checksum */
 };

@@ -52,6 +52,9 @@ static enum status hear(struct lifeline *lifeline, struct agent_message *message
         shm_receive_fds(lifeline->socket, message, sizeof *message, fds, timeout_ms, err);
     if (status == STATUS_OK && message->type == TALK_DRAIN)
         lifeline->drain = true;
+    else if (status == STATUS_OK &&
+             (message->type == TALK_PAUSE || message->type == TALK_RESUME))
+        lifeline->paused = message->type == TALK_PAUSE;
     else if (status == STATUS_OK && message->type == TALK_FINISH)
         lifeline->finish = true;
     return status;

@@ -16,6 +16,7 @@ enum { LIFELINE_VIEWS_MAX = 256 }; /* one for each process of the node */
 struct lifeline {
     int socket;   /* to be waited for: readable when the agent says something */
     bool drain;   /* the agent asked to finish */
+    bool paused;  /* a disk has little room: sinks wait */
     bool finish;  /* all other lines have ended */
     uint64_t inc; /* of this process */
     struct page *page;

@@ -52,6 +52,7 @@ enum process_state {
     PROCESS_WORKING,
     PROCESS_DRAINING,
     PROCESS_FINISHED, /* a sink: nothing more to do */
+    PROCESS_PAUSED,   /* a sink: waits for room on a disk */
 };
 
 /* Why the agent killed a process: written before it kills. */

@@ -238,6 +238,7 @@ static void wait_turn(struct run *run)
     agent_turn(&run->agent);
     control_step(run->control);
     http_step(run->http);
+    run_room_turn(run);
     run_report_turn(run);
 }
 

@@ -142,6 +142,10 @@ static void add_run(struct run *run, struct snapshot *s)
     SNAPSHOT_COPY(s->run.state, run->stopping   ? "stopping"
                                 : run->draining ? "draining"
                                                 : "running");
+    if (run->paused && !run->draining && !run->stopping)
+        SNAPSHOT_COPY(s->run.state, "paused");
+    s->run.paused = run->paused;
+    SNAPSHOT_COPY(s->run.notice, run->notice);
     s->run.pid = getpid();
     s->run.metrics_port = run->http ? http_port(run->http) : 0;
     s->run.seconds = (double)(clock_ns() - run->begin_ns) * 1e-9;
@@ -242,11 +246,12 @@ static void add_edges(struct run *run, int line, struct snapshot *s)
 
 static const char *sink_state(const struct run_child *child, const struct child_info *info)
 {
-    static const char *const names[] = {"starting", "working", "draining", "finished"};
+    static const char *const names[] = {"starting", "working", "draining", "finished",
+                                        "paused"};
     int64_t state = gauge_get(info->page, GAUGE_STATE);
     if (child->finished)
         return "finished";
-    return !info->pid || state < 0 || state > PROCESS_FINISHED ? "absent" : names[state];
+    return !info->pid || state < 0 || state > PROCESS_PAUSED ? "absent" : names[state];
 }
 
 static void add_sink(struct run *run, int number, struct snapshot *s)

@@ -173,7 +173,7 @@ static void draw(struct run *run)
     }
     snprintf(title, sizeof title, "%s  %s%s", graph->name,
              text_show_duration(time, sizeof time, (double)(clock_ns() - run->begin_ns) * 1e-9),
-             run->draining ? "  stopping" : "");
+             run->draining ? "  stopping" : run->paused ? "  paused, no room on a disk" : "");
     progress_draw(&run->progress, title, rows, count, clock_ms());
 }
 

@@ -21,6 +21,7 @@
 enum {
     RUN_TICK_MS = 50,
     RUN_METRICS_MS = 2000, /* between two rows of metrics.tsv */
+    RUN_ROOM_MS = 500,     /* between two looks at the room on disks */
     RUN_SCRAPE_MS = 100,   /* metrics that are not older are told again */
     RUN_GIVE_UP = 6,       /* ends in a row of a process that never works stop the run */
     RUN_END_MS = 15000,    /* for the last processes to end by themselves */
@@ -34,6 +35,7 @@ struct run_child {
     int stage, line; /* of a worker; of a sink */
     int index;       /* of a worker in its stage */
     uint64_t starts; /* that stand in processes.tsv */
+    bool paused;     /* a sink: it was told to wait for room on a disk */
     bool finished;   /* a sink: all done */
     int failures;    /* of a sink in a row without a step */
     int64_t step;
@@ -59,6 +61,9 @@ struct run {
     struct agent agent; /* to the dispatcher */
     struct ledger ledger;
     bool draining, stopping, finishing, failed;
+    bool paused;      /* some sink waits for room on a disk: */
+    char notice[256]; /* which, in words */
+    int64_t room_ms;
     bool drain_asked; /* over the control socket */
     char failure[ERROR_TEXT_MAX];
 
@@ -92,6 +97,9 @@ void run_agent_close(struct run *run);
 
 /* run_control.c: what people ask of a running engine. */
 enum status run_control_open(struct run *run, struct error *err);
+
+/* run_room.c */
+void run_room_turn(struct run *run);
 
 /* run_report.c */
 enum status run_report_open(struct run *run, struct error *err);

@@ -258,7 +258,17 @@ static enum status save(struct sink_process *process, uint64_t step, uint64_t di
     uint64_t seq = step * process->batch, positions = process->head->positions;
     struct sink_position position = {
         .step = step, .epoch = seq / positions, .position = seq % positions};
-    enum status status = process->runner.stage->save(process->runner.state, &position, err);
+    enum status status = STATUS_FULL;
+    for (bool more = true; status == STATUS_FULL && more;) {
+        status = process->runner.stage->save(process->runner.state, &position, err);
+        more = status == STATUS_FULL && sink_wait_room(process, err->text);
+    }
+    if (status == STATUS_FULL) {
+        log_warn("the checkpoint of step %llu is not saved; the run can go on from the one before",
+                 (unsigned long long)step);
+        return STATUS_OK;
+    }
+    sink_room_found(process);
     if (status != STATUS_OK)
         return error_prefix(err, "the checkpoint of step %llu", (unsigned long long)step), status;
     struct outbox out = sink_outbox(process);
@@ -292,6 +302,10 @@ static bool wait_step(struct sink_process *process, struct sink_batch *batch, ui
     struct error err;
     pthread_mutex_lock(&process->lock);
     while (more && !sink_is_over(process) && !process->drain) {
+        if (sink_is_paused(process)) {
+            sink_wait_change(process);
+            continue;
+        }
         found = sink_batch(process->sink, batch, clock_ms(), &out);
         if (found)
             break;
@@ -364,6 +378,10 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
         metric_add(process->life.page, METRIC_DONE, batch.count);
         from = done;
         sink_tables_step(process, &record);
+        while (!sink_tables_flush(process))
+            if (!sink_wait_room(process, "the table of its steps cannot be written"))
+                return STATUS_OK; /* the run ends, and makes again what no checkpoint has */
+        sink_room_found(process);
         digest = digest * 0x9e3779b97f4a7c15U ^ record.digest;
         step = batch.step + 1;
         show_step(process, step);

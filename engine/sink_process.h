@@ -10,6 +10,7 @@
 #include "engine/lifeline.h"
 #include "engine/link.h"
 #include "engine/post.h"
+#include "engine/rows.h"
 #include "engine/runner.h"
 #include "engine/sink.h"
 
@@ -21,6 +22,7 @@ enum {
     SINK_GROUP_MAX = 256,   /* records of one commit of a store */
     SINK_OPEN_MS = 5000,    /* longest wait for a store that another process has */
     SINK_DRAIN_MS = 10000,  /* longest wait for what is in flight when the run ends */
+    SINK_ROOM_MS = 500,     /* between two tries on a full disk */
     SINK_COMMIT_MS = 10000, /* longest wait for the coordinator at the end */
 };
 
@@ -59,7 +61,7 @@ struct sink_process {
     struct arena step_arena;
     struct store *store; /* of a filling sink */
     uint32_t *needs;     /* filling sinks: position -> index, in order of need */
-    FILE *table, *waits, *skips, *refused;
+    struct rows table, waits, skips, refused;
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
     bool ordered;
@@ -78,6 +80,9 @@ struct sink_process {
     struct backlog to_hub, to_coordinator;
     unsigned char *told; /* bits by index: its refusal stands in the table */
     bool drain, finishing, ending, lost_agent;
+    bool shows_pause;
+
+    bool starved; /* the main thread's: a disk was full at the last try */
 };
 
 /* Runs to the end of the sink's work; returns the exit code of the process. gen: the generation
@@ -88,6 +93,14 @@ int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc);
 void sink_wait_change(struct sink_process *process);
 /* What ends every loop: a newer generation, or the agent's death. With the lock held. */
 bool sink_is_over(const struct sink_process *process);
+
+/* sink_room.c. True while the agent lets sinks wait because a disk has little room; with the lock
+ * held. */
+bool sink_is_paused(struct sink_process *process);
+/* A write found no room: waits a while, without the lock. False: the run ends, it is not to be tried
+ * again. When it worked, sink_room_found. */
+bool sink_wait_room(struct sink_process *process, const char *why);
+void sink_room_found(struct sink_process *process);
 
 /* sink_store.c: before the beginning, what the store holds is marked as done; then everything that
  * comes is stored, to the end. */
@@ -103,6 +116,8 @@ struct outbox sink_outbox(struct sink_process *process);
  * refused.tsv. Rows of steps from `step`
  * on are removed first: they will be made again. */
 enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err);
+/* Writes what found no room before; true when nothing waits. */
+bool sink_tables_flush(struct sink_process *process);
 void sink_tables_close(struct sink_process *process);
 struct step_record {
     const struct sink_batch *batch;

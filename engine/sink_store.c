@@ -113,8 +113,22 @@ static enum status store_one(struct sink_process *process, const struct sink_ite
         snprintf(reason, sizeof reason, "%s", err->text);
         status = bury(process, item, reason, err);
     }
-    let_go(process, slot);
+    if (status != STATUS_FULL) /* then it is put again */
+        let_go(process, slot);
     return status;
+}
+
+/* After a write that failed: true when the disk was full, and it is to be tried again now. */
+static bool wait_disk(struct sink_process *process, enum status *status, const struct error *err)
+{
+    if (*status == STATUS_OK)
+        sink_room_found(process);
+    if (*status != STATUS_FULL || !store_disk_full(process->store))
+        return false;
+    if (sink_wait_room(process, err->text))
+        return true;
+    *status = STATUS_BUSY; /* the run ends: what was not stored is made again by the next */
+    return false;
 }
 
 /* True while something that was asked for may still come. */
@@ -132,7 +146,8 @@ static int wait_group(struct sink_process *process, struct sink_item *items)
     int64_t drain_end = 0;
     pthread_mutex_lock(&process->lock);
     while (!sink_is_over(process)) {
-        while (count < SINK_GROUP_MAX && sink_take(process->sink, &items[count]))
+        while (!sink_is_paused(process) && count < SINK_GROUP_MAX &&
+               sink_take(process->sink, &items[count]))
             count++;
         if (count || sink_done(process->sink))
             break;
@@ -162,9 +177,14 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
         metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         arena_reset(&process->step_arena);
         for (int i = 0; i < count && status == STATUS_OK; i++)
-            status = store_one(process, &items[i], err);
+            do
+                status = store_one(process, &items[i], err);
+            while (wait_disk(process, &status, err));
         if (status == STATUS_OK && stage->drain)
-            status = stage->drain(process->runner.state, &work, NULL, &process->step_arena, err);
+            do
+                status =
+                    stage->drain(process->runner.state, &work, NULL, &process->step_arena, err);
+            while (wait_disk(process, &status, err));
         if (status != STATUS_OK)
             break;
         pthread_mutex_lock(&process->lock);
@@ -177,5 +197,5 @@ enum status sink_store_run(struct sink_process *process, struct error *err)
         from = done;
         gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
     }
-    return status;
+    return status == STATUS_BUSY ? STATUS_OK : status;
 }

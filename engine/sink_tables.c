@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROW_MAX = 4096 };
 #define TABLE_BYTES_MAX ((size_t)4 << 30)
 
 static const char waits_head[] = "step\twaited_s\tseq\tkey\tprocess\tattempt\tasked_to_came_ms\n";
@@ -45,29 +44,16 @@ static enum status cut_table(const char *path, uint64_t step, struct error *err)
     return status;
 }
 
-/* Opens a table for appending. headed: it has its first line already. */
-static enum status open_table(const char *path, FILE **file, bool *headed, struct error *err)
-{
-    *file = fopen(path, "ae");
-    if (!*file)
-        return error_set(err, errno == ENOSPC ? STATUS_FULL : STATUS_IO, "%s: %s", path,
-                         strerror(errno));
-    fseek(*file, 0, SEEK_END);
-    *headed = ftell(*file) > 0;
-    setvbuf(*file, NULL, _IOFBF, ROW_MAX);
-    return STATUS_OK;
-}
-
 /* Opens RUN/SINKkind.tsv, a table with a step in its first column, without the rows from `step` on.
  */
 static enum status open_steps(struct sink_process *process, const char *kind, uint64_t step,
-                              FILE **file, bool *headed, struct error *err)
+                              struct rows *rows, bool *headed, struct error *err)
 {
     char path[PATH_MAX], name[128];
     snprintf(name, sizeof name, "%s%s.tsv", process->name, kind);
     rundir_file(process->job->run_dir, name, path);
     enum status status = access(path, F_OK) == 0 ? cut_table(path, step, err) : STATUS_OK;
-    return status == STATUS_OK ? open_table(path, file, headed, err) : status;
+    return status == STATUS_OK ? rows_open(rows, path, headed, err) : status;
 }
 
 enum status sink_tables_open(struct sink_process *process, uint64_t step, struct error *err)
@@ -76,10 +62,10 @@ enum status sink_tables_open(struct sink_process *process, uint64_t step, struct
     bool headed = false;
     const char *run = process->job->run_dir;
     enum status status =
-        open_table(rundir_file(run, "refused.tsv", path), &process->refused, &headed, err);
+        rows_open(&process->refused, rundir_file(run, "refused.tsv", path), &headed, err);
     if (status == STATUS_OK && !headed) {
-        fputs(refused_head, process->refused);
-        fflush(process->refused);
+        rows_put(&process->refused, "%s", refused_head);
+        rows_end(&process->refused);
     }
     if (status != STATUS_OK || !process->ordered)
         return status;
@@ -87,30 +73,40 @@ enum status sink_tables_open(struct sink_process *process, uint64_t step, struct
     if (status == STATUS_OK)
         status = open_steps(process, ".waits", step, &process->waits, &headed, err);
     if (status == STATUS_OK && !headed)
-        fputs(waits_head, process->waits);
+        rows_put(&process->waits, "%s", waits_head);
     if (status == STATUS_OK)
         status = open_steps(process, ".skips", step, &process->skips, &headed, err);
     if (status == STATUS_OK && !headed)
-        fputs(skips_head, process->skips);
+        rows_put(&process->skips, "%s", skips_head);
     return status;
 }
 
 void sink_tables_close(struct sink_process *process)
 {
-    FILE *files[] = {process->table, process->waits, process->skips, process->refused};
+    struct rows *tables[] = {&process->table, &process->waits, &process->skips, &process->refused};
     for (int i = 0; i < 4; i++)
-        if (files[i])
-            fclose(files[i]);
+        rows_close(tables[i]);
+}
+
+bool sink_tables_flush(struct sink_process *process)
+{
+    struct rows *tables[] = {&process->skips, &process->table, &process->waits};
+    pthread_mutex_lock(&process->lock); /* the protocol's step writes refusals */
+    bool all = rows_flush(&process->refused);
+    pthread_mutex_unlock(&process->lock);
+    for (int i = 0; i < 3; i++) /* in this order: a step's row says that the others are there */
+        all = all && rows_flush(tables[i]);
+    return all;
 }
 
 static void write_head(struct sink_process *process)
 {
     const struct page *page = process->life.page;
     uint32_t count = atomic_load(&page->report_count);
-    fputs("step\tepoch\tdigest\trecycles\twaited_s\tcomputed_s", process->table);
+    rows_put(&process->table, "step\tepoch\tdigest\trecycles\twaited_s\tcomputed_s");
     for (uint32_t i = 0; i < count; i++)
-        fprintf(process->table, "\t%s", page->report[i].name);
-    fputc('\n', process->table);
+        rows_put(&process->table, "\t%s", page->report[i].name);
+    rows_put(&process->table, "\n");
     process->table_headed = true;
 }
 
@@ -143,10 +139,10 @@ static void write_skips(struct sink_process *process, const struct sink_batch *b
         if (item->skip != SKIP_EMPTY && item->skip != SKIP_REFUSED)
             continue;
         struct span key = list_key(process->head->list, item->index);
-        fprintf(process->skips, "%llu\t%llu\t%.*s\t%s\n", (unsigned long long)batch->step,
-                (unsigned long long)item->seq, (int)key.size, key.data, skip_names[item->skip]);
+        rows_put(&process->skips, "%llu\t%llu\t%.*s\t%s\n", (unsigned long long)batch->step,
+                 (unsigned long long)item->seq, (int)key.size, key.data, skip_names[item->skip]);
     }
-    fflush(process->skips);
+    rows_end(&process->skips);
 }
 
 void sink_tables_step(struct sink_process *process, const struct step_record *record)
@@ -156,27 +152,28 @@ void sink_tables_step(struct sink_process *process, const struct step_record *re
     if (!process->table_headed)
         write_head(process);
     write_skips(process, batch); /* before the step's own row, which says that it was made */
-    fprintf(process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f", (unsigned long long)batch->step,
-            (unsigned long long)batch->epoch, (unsigned long long)record->digest, batch->recycles,
-            record->waited_s, record->computed_s);
+    rows_put(&process->table, "%llu\t%llu\t%016llx\t%u\t%.6f\t%.6f",
+             (unsigned long long)batch->step, (unsigned long long)batch->epoch,
+             (unsigned long long)record->digest, batch->recycles, record->waited_s,
+             record->computed_s);
     uint32_t count = atomic_load(&page->report_count);
     for (uint32_t i = 0; i < count; i++) {
         double value = 0;
         report_get(page, page->report[i].name, &value);
-        fprintf(process->table, "\t%.9g", value);
+        rows_put(&process->table, "\t%.9g", value);
     }
-    fputc('\n', process->table);
-    fflush(process->table);
+    rows_put(&process->table, "\n");
+    rows_end(&process->table);
     uint64_t index = 0;
     const struct sink_slot *last = find_last(process, batch, &index);
     if (!last)
         return;
     struct span key = list_key(process->head->list, index);
-    fprintf(process->waits, "%llu\t%.6f\t%llu\t%.*s\t%016llx\t%u\t%lld\n",
-            (unsigned long long)batch->step, record->waited_s, (unsigned long long)last->seq,
-            (int)key.size, key.data, (unsigned long long)last->inc, last->attempt,
-            (long long)(last->came_ms - last->asked_ms));
-    fflush(process->waits);
+    rows_put(&process->waits, "%llu\t%.6f\t%llu\t%.*s\t%016llx\t%u\t%lld\n",
+             (unsigned long long)batch->step, record->waited_s, (unsigned long long)last->seq,
+             (int)key.size, key.data, (unsigned long long)last->inc, last->attempt,
+             (long long)(last->came_ms - last->asked_ms));
+    rows_end(&process->waits);
 }
 
 /* Once for a sample, however many epochs it is refused in. */
@@ -197,9 +194,9 @@ void sink_tables_skipped(void *memory, uint64_t seq, uint64_t index, enum skip s
     for (char *c = clean; *c; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
-    fprintf(process->refused, "%s\t%.*s\t%s\t%s\n", process->name, (int)key.size, key.data,
-            skip_names[skip], clean);
-    fflush(process->refused);
+    rows_put(&process->refused, "%s\t%.*s\t%s\t%s\n", process->name, (int)key.size, key.data,
+             skip_names[skip], clean);
+    rows_end(&process->refused);
     if (skip == SKIP_ASIDE)
         log_warn("%.*s is set aside: %s", (int)key.size, key.data, clean);
     else

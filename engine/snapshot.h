@@ -61,7 +61,7 @@ struct snapshot_sink {
     char node[SNAPSHOT_NAME_MAX + 1], line[SNAPSHOT_NAME_MAX + 1];
     int64_t rank;
     char kind[SNAPSHOT_NAME_MAX + 1];  /* steps, store */
-    char state[SNAPSHOT_NAME_MAX + 1]; /* starting, working, draining, finished, absent */
+    char state[SNAPSHOT_NAME_MAX + 1]; /* starting, working, paused, draining, finished, absent */
     int64_t step, steps, epoch, position, positions, ready, wanted, quarantined, checkpoint;
     uint64_t done, samples, resent, dropped, bytes_in, started;
     double rate, busy_seconds, wait_seconds, utilisation; /* utilisation: share of time, lately */

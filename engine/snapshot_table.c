@@ -22,7 +22,7 @@ static const struct snapshot_field run_fields[] = {
     FIELD(run, deaths, U64, COUNTER, "processes that ended by themselves and were replaced"),
     FIELD(run, quarantined, U64, GAUGE, "positions set aside after three strikes, all lines"),
     FIELD(run, requeued, U64, GAUGE, "samples taken out of quarantine again"),
-    FIELD(run, paused, U64, GAUGE, "1 while filling waits for room on a disk"),
+    FIELD(run, paused, U64, GAUGE, "1 while filling and steps wait for room on a disk"),
 };
 
 static const struct snapshot_field node_fields[] = {
@@ -74,7 +74,7 @@ static const struct snapshot_field sink_fields[] = {
     FIELD(sink, line, TEXT, LABEL, "name of the line: its sink's"),
     FIELD(sink, rank, I64, LABEL, "rank of the sink in its line"),
     FIELD(sink, kind, TEXT, HIDDEN, "steps or store"),
-    FIELD(sink, state, TEXT, HIDDEN, "starting, working, draining, finished or absent"),
+    FIELD(sink, state, TEXT, HIDDEN, "starting, working, paused, draining, finished or absent"),
     FIELD(sink, step, I64, GAUGE, "steps done"),
     FIELD(sink, steps, I64, GAUGE, "steps until the end; 0: not known"),
     FIELD(sink, epoch, I64, GAUGE, "epoch of the next step"),

@@ -87,6 +87,8 @@ enum status store_forget(struct store *store, const char *key, struct error *err
  * disk has room, is enough. STATUS_FULL: disk or bytes_max; STATUS_IO. Also frees the slots of dead
  * readers and warns of stopped ones, every 10 s. */
 enum status store_commit(struct store *store, struct error *err);
+/* True when the last commit failed for want of room on the disk, not in the store's bytes_max. */
+bool store_disk_full(const struct store *store);
 
 /* Reads the record of key into arena (nothing points into the store). fields as in record_options:
  * NULL for all. made: NULL, or what the record must have been made from. STATUS_MISS: not there, or

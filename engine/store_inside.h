@@ -37,6 +37,7 @@ struct store {
     uint64_t oldest_txn;     /* what the oldest reader held then, since when, */
     int64_t oldest_since_ms; /* and whether it was told */
     bool oldest_told;
+    bool disk_full; /* the last commit found no room */
 };
 
 /* LMDB's or the system's error code as a status, "store PATH: doing: why, and what to do". */

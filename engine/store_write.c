@@ -252,6 +252,11 @@ static bool disk_is_full(const struct store *store)
            (uint64_t)disk.f_bavail * disk.f_frsize <= store->group.used_bytes;
 }
 
+bool store_disk_full(const struct store *store)
+{
+    return store->disk_full;
+}
+
 enum status store_commit(struct store *store, struct error *err)
 {
     ASSERT(store->writing);
@@ -268,6 +273,7 @@ enum status store_commit(struct store *store, struct error *err)
     }
     if (code == EIO && disk_is_full(store))
         code = ENOSPC;
+    store->disk_full = code == ENOSPC || code == EDQUOT;
     if (code != 0)
         return store_error(store, code, "writing", err);
     store->first = NULL;

@@ -435,6 +435,11 @@ void supervise_resume(struct supervisor *supervisor, int number)
         child->restart_ms = clock_ms();
 }
 
+void supervise_pause(struct supervisor *supervisor, int number, bool pause)
+{
+    say(supervisor->child[number], pause ? TALK_PAUSE : TALK_RESUME);
+}
+
 void supervise_finish(struct supervisor *supervisor, int number)
 {
     say(supervisor->child[number], TALK_FINISH);

@@ -29,6 +29,8 @@ enum {
 enum agent_talk {
     TALK_POOL = 1, /* child: descriptors of inc's pool?  agent: here (with descriptors) / gone */
     TALK_DRAIN,    /* agent: finish what is in hand, then exit 0 */
+    TALK_PAUSE,    /* agent, to a sink: a disk has little room, ask for no more and make no step ... */
+    TALK_RESUME,   /* ... go on */
     TALK_FINISH,   /* agent, to a sink that waits for others: the other lines have ended */
 };
 
@@ -111,6 +113,7 @@ void supervise_drain(struct supervisor *supervisor,
                      int child); /* tells it, and restarts it no more */
 /* Takes a drain back: the child is started (again), when it has ended at the latest. */
 void supervise_resume(struct supervisor *supervisor, int child);
+void supervise_pause(struct supervisor *supervisor, int child, bool pause); /* TALK_PAUSE, RESUME */
 void supervise_finish(struct supervisor *supervisor, int child); /* says TALK_FINISH */
 void supervise_kill(struct supervisor *supervisor, int child);   /* SIGKILL, no restart */
 
