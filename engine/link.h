@@ -76,6 +76,10 @@ void link_close(struct link *link, int linger_ms);
 enum status link_send(struct link *link, uint32_t peer, const void *header, size_t header_size,
                       const void *payload, size_t payload_size);
 
+/* Memory for the payload of the next link_send, which sends it without a copy when payload and size
+ * are those of the frame; valid until then or until the next link_frame. */
+void *link_frame(struct link *link, size_t bytes);
+
 /* Takes the next message, without waiting; STATUS_EMPTY when there is none. Messages that do not
  * have exactly two frames, or a header longer than LINK_HEADER_BYTES_MAX, are dropped and counted.
  * Every STATUS_OK needs a link_message_close. */
@@ -92,6 +96,7 @@ uint64_t link_malformed(const struct link *link);
 struct link_wait {
     struct link *link;
     int fd;
+    bool send;  /* also wait for room to send: of a DEALER's queue (a ROUTER has many) */
     bool ready; /* result: something can be received or read, or the other end has gone */
 };
 

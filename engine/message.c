@@ -23,11 +23,10 @@ const char *cause_name(enum cause cause)
 const char *message_type_name(enum message_type type)
 {
     static const char *const names[MESSAGE_TYPES] = {
-        "NONE", "HELLO", "WELCOME", "REFUSE", "CHALLENGE", "REQ",    "WORK",
-        "OUT",  "ERR",   "REFUSED", "MISS",   "LOST",      "DATA",   "FAIL",
-        "FREE", "HB",    "DIED",    "DIEDOK", "URGENT",    "COMMIT", "QPROP",
-        "QOK",  "START", "STARTED", "CKPT",   "CKOK",      "DRAIN",  "BYE",
-        "JOIN", "JOINED", "FILE",
+        "NONE", "HELLO",   "WELCOME", "REFUSE", "CHALLENGE", "REQ",    "WORK",  "OUT",
+        "ERR",  "REFUSED", "MISS",    "LOST",   "DATA",      "FAIL",   "FREE",  "HB",
+        "DIED", "DIEDOK",  "URGENT",  "COMMIT", "QPROP",     "QOK",    "START", "STARTED",
+        "CKPT", "CKOK",    "DRAIN",   "BYE",    "JOIN",      "JOINED", "FILE",
     };
     return (unsigned)type < MESSAGE_TYPES ? names[type] : "unknown";
 }
@@ -58,6 +57,13 @@ bool message_allowed(const struct message *message, enum key_role role)
                !(message->type == MESSAGE_BYE && message->flags & MESSAGE_FINAL);
     struct span payload = {message->payload, message->size};
     return hello_decode(payload, &hello, NULL) == STATUS_OK && hello.role != PEER_SINK;
+}
+
+/* What the checksum of a payload covers: of a part, what stands in front of its bytes. */
+static size_t checked_bytes(unsigned flags, size_t payload_size)
+{
+    return flags & MESSAGE_PART && payload_size > MESSAGE_PART_CHECKED ? MESSAGE_PART_CHECKED
+                                                                       : payload_size;
 }
 
 bool message_foreign_hello(const void *header, size_t header_size, uint16_t *version)
@@ -94,7 +100,8 @@ void message_encode_as(const struct message *message, uint16_t version,
     put_u32(header + 44, message->size);
     put_u32(header + 48, message->arg);
     put_u32(header + 52, message->offset);
-    put_u64(header + 56, XXH3_64bits(message->payload, message->size));
+    put_u64(header + 56,
+            XXH3_64bits(message->payload, checked_bytes(message->flags, message->size)));
     put_u16(header + 64, message->line);
     put_u16(header + 66, 0);
     put_u32(header + 68, (uint32_t)XXH3_64bits(header, CHECKED_BYTES));
@@ -123,7 +130,7 @@ enum status message_decode(const void *header, size_t header_size, const void *p
     if (payload_size > MESSAGE_PAYLOAD_MAX || get_u32(bytes + 44) != payload_size)
         return error_set(err, STATUS_INVALID, "a payload of %zu bytes where %u were announced",
                          payload_size, get_u32(bytes + 44));
-    if (get_u64(bytes + 56) != XXH3_64bits(payload, payload_size))
+    if (get_u64(bytes + 56) != XXH3_64bits(payload, checked_bytes(flags, payload_size)))
         return error_set(err, STATUS_CORRUPT, "the payload's checksum is wrong");
     *message = (struct message){
         .type = (enum message_type)type,

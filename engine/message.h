@@ -64,6 +64,7 @@ enum {
     MESSAGE_VERSION = 1,
     MESSAGE_HEADER_BYTES = 72,
     MESSAGE_INLINE_MAX = 4096,       /* of an item that travels in the message */
+    MESSAGE_PART_CHECKED = 16,       /* bytes of a part that its own checksum covers */
     MESSAGE_PAYLOAD_MAX = 1 << 20,   /* of any message */
     MESSAGE_TEXT_MAX = 1024,         /* of a reason */
     MESSAGE_KEY_MAX = 255,

@@ -5,7 +5,8 @@
  * are given from outside.
  *
  * A part's payload: total u32, id u32 (of this sending: parts of two never mix), XXH3-64 of the
- * whole u64 (in the last part; else 0), then the bytes. */
+ * whole u64 (in the last part; else 0), then the bytes. The header's checksum of the payload covers
+ * those 16 bytes, the digest of the whole the rest: each byte is read once at both ends. */
 #ifndef FOLDMILL_PARCEL_H
 #define FOLDMILL_PARCEL_H
 
@@ -24,10 +25,12 @@ enum {
 /* ---- sending ---- */
 
 /* Where parts go. Status as link_send: STATUS_BUSY, the peer's queue is full; STATUS_MISS, it has
- * gone. The payload is copied or sent before it returns. */
+ * gone. The payload is copied or sent before it returns. frame gives the memory that the next
+ * part is written to (NULL: outgoing's own). */
 struct parcel_way {
     void *user;
     enum status (*send)(void *user, const struct message *part);
+    void *(*frame)(void *user, size_t bytes);
 };
 
 /* The bytes of a parcel: borrowed until done is called, exactly once, with whether all was sent

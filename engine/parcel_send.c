@@ -85,19 +85,21 @@ static enum status send_part(struct outgoing *outgoing, struct sending *sending,
     const unsigned char *data = sending->source.data;
     size_t left = sending->source.bytes - sending->sent;
     size_t size = left < PARCEL_PART_BYTES ? left : PARCEL_PART_BYTES;
-    memcpy(outgoing->part + PARCEL_HEAD_BYTES, data + sending->sent, size);
+    unsigned char *bytes =
+        way->frame ? way->frame(way->user, PARCEL_HEAD_BYTES + size) : outgoing->part;
+    memcpy(bytes + PARCEL_HEAD_BYTES, data + sending->sent, size);
     if (sending->digested == sending->sent) {
-        XXH3_64bits_update(sending->digest, outgoing->part + PARCEL_HEAD_BYTES, size);
+        XXH3_64bits_update(sending->digest, bytes + PARCEL_HEAD_BYTES, size);
         sending->digested += size;
     }
-    put_u32(outgoing->part, (uint32_t)sending->source.bytes);
-    put_u32(outgoing->part + 4, sending->id);
-    put_u64(outgoing->part + 8, left == size ? XXH3_64bits_digest(sending->digest) : 0);
+    put_u32(bytes, (uint32_t)sending->source.bytes);
+    put_u32(bytes + 4, sending->id);
+    put_u64(bytes + 8, left == size ? XXH3_64bits_digest(sending->digest) : 0);
     struct message part = sending->message;
     part.flags |= MESSAGE_PART;
     part.offset = (uint32_t)sending->sent;
     part.size = (uint32_t)(PARCEL_HEAD_BYTES + size);
-    part.payload = outgoing->part;
+    part.payload = bytes;
     enum status status = way->send(way->user, &part);
     if (status == STATUS_OK)
         sending->sent += size;

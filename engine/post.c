@@ -81,9 +81,14 @@ static enum status send_on(void *user, const struct message *part)
     return post_send(user, part);
 }
 
+static void *frame_of(void *user, size_t bytes)
+{
+    return link_frame(user, bytes);
+}
+
 struct parcel_way post_way(struct link *link)
 {
-    return (struct parcel_way){link, send_on};
+    return (struct parcel_way){link, send_on, frame_of};
 }
 
 /* A message in the backlog: its host form, then its payload. */

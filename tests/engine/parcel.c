@@ -42,7 +42,7 @@ static enum status put(void *user, const struct message *part)
     return STATUS_OK;
 }
 
-static const struct parcel_way way = {&wire, put};
+static const struct parcel_way way = {&wire, put, NULL};
 
 static void on_done(void *user, bool sent)
 {
