@@ -21,9 +21,8 @@ struct command {
 };
 
 extern const struct command command_run, command_validate, command_stages, command_schema,
-    command_store, command_replay, command_why, command_audit,
-    command_doctor, command_status, command_keys, command_scale, command_drain, command_top, command_requeue,
-    command_work;
+    command_store, command_replay, command_why, command_audit, command_doctor, command_status,
+    command_keys, command_scale, command_drain, command_top, command_requeue, command_work;
 
 /* True when an argument is -h or --help: the command's help was printed. */
 bool command_help(const struct command *command, int argc, char **argv);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static char output[65536];
@@ -23,9 +24,9 @@ static int run(const char *arguments)
 
 Test(cli, help_stands_everywhere)
 {
-    static const char *const commands[] = {"run",    "validate", "stages", "schema", "store",
-                                           "replay", "why",      "doctor", "audit",  "status",
-                                           "top",    "scale",    "drain",  "requeue"};
+    static const char *const commands[] = {"run",    "validate", "stages", "schema",  "store",
+                                           "replay", "why",      "doctor", "audit",   "status",
+                                           "top",    "scale",    "drain",  "requeue", "keys"};
     cr_assert(run("") == 2 && strstr(output, "usage: foldmill COMMAND"));
     cr_assert(run("--help") == 0);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -77,4 +78,25 @@ Test(cli, good_use_exits_0)
     cr_assert(run("stages") == 0 && strstr(output, "evaluate"));
     cr_assert(run("stages crop") == 0 && strstr(output, "default 0.15"), "%s", output);
     cr_assert(run("schema") == 0 && output[0] == '{');
+}
+
+Test(cli, keys)
+{
+    char folder[] = "/tmp/foldmill-cli-keys-XXXXXX", arguments[128];
+    cr_assert(mkdtemp(folder), "no folder");
+    snprintf(arguments, sizeof arguments, "keys %s/k", folder);
+    cr_assert(run(arguments) == 0 && strstr(output, "head, sink and worker"), "%s", output);
+    cr_assert(run(arguments) == 2 && strstr(output, "--force"), "%s", output);
+    snprintf(arguments, sizeof arguments, "keys --check %s/k", folder);
+    cr_assert(run(arguments) == 0, "%s", output);
+    snprintf(arguments, sizeof arguments, "%s/k/head.key", folder);
+    cr_assert(chmod(arguments, 0644) == 0, "chmod");
+    snprintf(arguments, sizeof arguments, "keys --check %s/k", folder);
+    cr_assert(run(arguments) == 1 && strstr(output, "chmod 600"), "%s", output);
+    cr_assert(!strstr(output, "secret"), "%s", output);
+    snprintf(arguments, sizeof arguments, "keys --force %s/k", folder);
+    cr_assert(run(arguments) == 0, "%s", output);
+    cr_assert(run("keys") == 2 && strstr(output, "an argument is missing"), "%s", output);
+    snprintf(arguments, sizeof arguments, "rm -r %s", folder);
+    cr_assert(system(arguments) == 0, "%s", arguments);
 }
