@@ -3,6 +3,7 @@
 
 #include "engine/base/file.h"
 #include "engine/coordinate.h"
+#include "engine/delivery.h"
 #include "engine/head.h"
 #include "engine/journal.h"
 #include "engine/replay.h"
@@ -12,6 +13,11 @@
 #include <string.h>
 
 #define TABLE_BYTES_MAX ((size_t)4 << 30)
+
+struct skipped {
+    uint64_t seq;
+    bool empty; /* a filter dropped it; else it was refused */
+};
 
 /* What the audit of one line works with. Arrays over the list are indexed by its positions. */
 struct auditor {
@@ -23,11 +29,11 @@ struct auditor {
     unsigned char *refused; /* [count] 1 refused, 2 empty: as refused.tsv says */
     unsigned char *aside;   /* [count] 1: the sample was set aside at some position */
     uint64_t *aside_seq, aside_count;
-    uint64_t *skip_seq, skip_count; /* positions of steps that had no data */
-    bool *skip_empty;               /* of those: a filter dropped it; else it was refused */
-    uint64_t *digest, *epoch;       /* [steps] as logged */
-    bool *there;                    /* [steps] the table has a row for it */
-    uint64_t steps;                 /* one past the last row's step */
+    struct skipped *skip;     /* positions of steps that had no data, ascending */
+    size_t skip_count;
+    uint64_t *digest, *epoch; /* [steps] as logged */
+    bool *there;              /* [steps] the table has a row for it */
+    uint64_t steps;           /* one past the last row's step */
     struct audit_line *audit;
 };
 
@@ -203,8 +209,13 @@ static bool is_aside(const struct auditor *a, uint64_t seq)
     return false;
 }
 
-/* The positions of steps that had no data: refused or empty when they were asked for. Ascending, as
- * the steps were made. */
+static int by_seq(const void *a, const void *b)
+{
+    const struct skipped *x = a, *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* The positions of steps that had no data: refused or empty when they were asked for. */
 static enum status read_skips(struct auditor *a, struct error *err)
 {
     char path[PATH_MAX], name[GRAPH_NAME_MAX + 16];
@@ -215,48 +226,101 @@ static enum status read_skips(struct auditor *a, struct error *err)
                                    &a->arena, &table, err);
     for (size_t i = 0; status == STATUS_OK && i < table.size; i++)
         rows += table.data[i] == '\n';
-    a->skip_seq = arena_zero(&a->arena, rows + 1, sizeof *a->skip_seq);
-    a->skip_empty = arena_zero(&a->arena, rows + 1, sizeof *a->skip_empty);
+    a->skip = arena_zero(&a->arena, rows + 1, sizeof *a->skip);
     if (status == STATUS_OK)
         span_line(&table, &row); /* the names of the columns */
     while (status == STATUS_OK && span_line(&table, &row)) {
         int64_t seq;
         take_column(&row);
-        if (!text_int(take_column(&row), 0, INT64_MAX, &seq) ||
-            (a->skip_count && (uint64_t)seq <= a->skip_seq[a->skip_count - 1])) {
+        if (!text_int(take_column(&row), 0, INT64_MAX, &seq)) {
             a->audit->damaged++;
             continue;
         }
         take_column(&row);
-        a->skip_seq[a->skip_count] = (uint64_t)seq;
-        a->skip_empty[a->skip_count++] = span_is(take_column(&row), "empty");
+        a->skip[a->skip_count++] =
+            (struct skipped){(uint64_t)seq, span_is(take_column(&row), "empty")};
     }
+    qsort(a->skip, a->skip_count, sizeof *a->skip, by_seq);
+    for (size_t i = 1; i < a->skip_count; i++)
+        a->audit->damaged += a->skip[i].seq == a->skip[i - 1].seq;
     return status;
 }
 
-/* Every position of the steps that were made, and whether the step's epoch is the order's. */
-static void count_steps(struct auditor *a)
+static void count_position(struct auditor *a, uint64_t seq)
 {
     struct audit_line *audit = a->audit;
-    uint64_t group = a->job->batch[a->line], skip = 0;
-    audit->positions = a->steps * group;
-    for (uint64_t seq = 0; seq < audit->positions; seq++) {
-        uint64_t index = order_index(&a->order, seq), step = seq / group;
-        while (skip < a->skip_count && a->skip_seq[skip] < seq)
-            skip++;
-        if (!a->there[step])
-            continue;
-        if (seq % group == 0 && a->epoch[step] != order_epoch(&a->order, seq))
+    uint64_t index = order_index(&a->order, seq);
+    const struct skipped *skip = bsearch(&(struct skipped){.seq = seq}, a->skip, a->skip_count,
+                                         sizeof *a->skip, by_seq);
+    if (index == ORDER_EMPTY)
+        audit->padding++;
+    else if (is_aside(a, seq))
+        audit->aside++;
+    else if (skip)
+        *(skip->empty ? &audit->empty : &audit->refused) += 1;
+    else
+        audit->delivered++;
+}
+
+/* What each step took, out of the journals: every position at most once, none overtaken by more
+ * than the graph allows. */
+static enum status count_journals(struct auditor *a, struct error *err)
+{
+    struct audit_line *audit = a->audit;
+    uint64_t group = a->job->batch[a->line], base = 0, ranks = 0, *seqs;
+    uint64_t most = (a->steps + 3) * group + (PLAN_WINDOW_MAX + audit->overtake) * UINT64_C(64);
+    struct deliveries all;
+    enum status status =
+        deliveries_open(&all, a->job->run_dir, job_line_name(a->job, a->line), err);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < DELIVERY_RANKS_MAX; i++)
+        ranks += all.of[i] != NULL;
+    unsigned char *taken = arena_zero(&a->arena, most / 8 + 1, 1);
+    seqs = arena_alloc(&a->arena, group * sizeof *seqs);
+    for (uint64_t step = 0; step < a->steps; step++) {
+        uint64_t count = deliveries_read(&all, step, seqs, group);
+        if (count != group)
             audit->damaged++;
-        if (index == ORDER_EMPTY)
-            audit->padding++;
-        else if (is_aside(a, seq))
-            audit->aside++;
-        else if (skip < a->skip_count && a->skip_seq[skip] == seq)
-            *(a->skip_empty[skip] ? &audit->empty : &audit->refused) += 1;
-        else
-            audit->delivered++;
+        for (uint64_t i = 0; i < count && count == group; i++) {
+            uint64_t seq = seqs[i];
+            if (seq >= most || (taken[seq / 8] & 1 << seq % 8)) {
+                *(seq >= most ? &audit->damaged : &audit->doubles) += 1;
+                continue;
+            }
+            taken[seq / 8] |= (unsigned char)(1 << seq % 8);
+            if (a->there[step])
+                count_position(a, seq);
+            audit->overtaken += seq / group < step;
+        }
+        while (base < most && (taken[base / 8] & 1 << base % 8))
+            base++;
+        uint64_t behind = (step + 1) * group - base;
+        audit->overtaken_by = behind > audit->overtaken_by ? behind : audit->overtaken_by;
     }
+    deliveries_close(&all);
+    /* Positions of all ranks are counted: a rank's bound allows as many for each, and a step. */
+    if (audit->overtaken_by > ranks * audit->overtake + (ranks > 1 ? group : 0))
+        audit->damaged++;
+    return STATUS_OK;
+}
+
+/* Every position of the steps that were made, and whether the step's epoch is the order's. */
+static enum status count_steps(struct auditor *a, struct error *err)
+{
+    struct audit_line *audit = a->audit;
+    uint64_t group = a->job->batch[a->line];
+    audit->positions = a->steps * group;
+    audit->overtake = graph_line_overtake(a->job->graph, &a->job->graph->lines[a->line]);
+    for (uint64_t seq = 0; seq < audit->positions; seq++) {
+        if (!a->there[seq / group])
+            continue;
+        if (seq % group == 0 && a->epoch[seq / group] != order_epoch(&a->order, seq))
+            audit->damaged++;
+        if (!audit->overtake)
+            count_position(a, seq);
+    }
+    return audit->overtake ? count_journals(a, err) : STATUS_OK;
 }
 
 /* The order of the line's positions, which its sink fixes when it is opened. */
@@ -292,7 +356,7 @@ enum status audit_line(struct job *job, int line, struct audit_line *audit, stru
     if (status == STATUS_OK && !fills)
         status = make_order(&a, err);
     if (status == STATUS_OK && !fills)
-        count_steps(&a);
+        status = count_steps(&a, err);
     auditor_close(&a);
     return status;
 }
@@ -349,6 +413,10 @@ void audit_print(const struct audit_line *audit, FILE *out)
     row(out, "padding", audit->padding, "places that only fill the last batch of an epoch");
     row(out, "missing", audit->missing, "not made yet: the same run, started again, makes them");
     row(out, "damaged", audit->damaged, "cannot be read: foldmill store verify --forget, and fill");
+    if (audit->overtake)
+        fprintf(out, "  %-12s %10llu  by at most %llu positions; the graph allows %u in a rank\n",
+                "overtaken", (unsigned long long)audit->overtaken,
+                (unsigned long long)audit->overtaken_by, audit->overtake);
     fprintf(out, "  %-12s %10llu\n  %-12s %10llu\n", "holes", (unsigned long long)audit->holes,
             "doubles", (unsigned long long)audit->doubles);
     if (audit->checked)

@@ -21,6 +21,9 @@ struct audit_line {
     uint64_t missing;        /* fills: not made yet (the run goes on and makes them), or lost */
     uint64_t steps, committed;   /* rows of the step table; of the last checkpoint */
     uint64_t damaged;            /* rows or entries that cannot be read */
+    uint32_t overtake;           /* positions of a rank that may overtake one; 0: strict order */
+    uint64_t overtaken;          /* taken later than in their turn, */
+    uint64_t overtaken_by;       /* by so many positions at most */
     uint64_t checked, different; /* steps that were made again; with another digest than logged */
 };
 

@@ -179,6 +179,24 @@ static void stage_read(struct graph_reader *reader, const struct yaml_node *valu
     graph->stage_count++;
 }
 
+/* order: strict, or {overtake: POSITIONS}. */
+static void order_read(struct graph_reader *reader, const struct yaml_node *root)
+{
+    static const char *const keys[] = {"overtake", NULL};
+    const struct yaml_node *order = yaml_get(root, "order");
+    if (!order || (order->kind == YAML_SCALAR && strcmp(order->text, "strict") == 0))
+        return;
+    if (order->kind != YAML_MAP || !yaml_get(order, "overtake")) {
+        complain(reader->complaints, order->place,
+                 "order wants strict, or {overtake: 64}, say: by how many positions a slow sample "
+                 "may be overtaken");
+        return;
+    }
+    keys_check(reader, order, keys, "of order");
+    reader->graph->overtake =
+        (uint32_t)int_read(reader, order, "overtake", 1, GRAPH_OVERTAKE_MAX, 0);
+}
+
 /* The top level. */
 static void graph_read(struct graph_reader *reader, const struct yaml_node *root)
 {
@@ -193,10 +211,7 @@ static void graph_read(struct graph_reader *reader, const struct yaml_node *root
     graph->name = word_read(reader, root, "graph", "");
     graph->seed = (uint64_t)int_read(reader, root, "seed", 0, INT64_MAX, 1);
     graph->max_bad = int_read(reader, root, "max_bad", 0, INT64_MAX, -1);
-    const char *order = word_read(reader, root, "order", "strict");
-    if (strcmp(order, "strict") != 0)
-        complain(reader->complaints, yaml_get(root, "order")->place,
-                 "order wants strict, the only order of this version");
+    order_read(reader, root);
     const struct yaml_node *stages = yaml_get(root, "stages");
     if (!*graph->name && !yaml_get(root, "graph"))
         complain(reader->complaints, root->place, "key 'graph' is missing: the graph's name");
@@ -369,6 +384,8 @@ void graph_write(const struct graph *graph, FILE *out)
     fprintf(out, "graph: %s\nseed: %llu\n", graph->name, (unsigned long long)graph->seed);
     if (graph->max_bad >= 0)
         fprintf(out, "max_bad: %lld\n", (long long)graph->max_bad);
+    if (graph->overtake)
+        fprintf(out, "order: {overtake: %u}\n", graph->overtake);
     fputs("stages:\n", out);
     for (int i = 0; i < graph->stage_count; i++) {
         const struct graph_stage *stage = &graph->stages[i];

@@ -17,6 +17,7 @@ enum {
     GRAPH_MIX_MAX = 8,        /* data sets of one line */
     GRAPH_WORKERS_MAX = 1024, /* of one stage */
     GRAPH_NAME_MAX = 47,
+    GRAPH_OVERTAKE_MAX = 16384, /* positions by which one may be overtaken */
     GRAPH_MEMORY_MIN = 1 << 20, /* bytes of `memory:`; no process lives on less */
 };
 
@@ -60,6 +61,7 @@ struct graph {
     const char *name, *path;
     uint64_t seed;
     int64_t max_bad;             /* -1: the larger of 10 and 0.1 % of the positions */
+    uint32_t overtake;           /* `order`: 0 strict, else {overtake: so many} */
     int stage_count, line_count;
     struct graph_stage stages[GRAPH_STAGES_MAX];
     struct graph_line lines[GRAPH_LINES_MAX];
@@ -93,6 +95,10 @@ int graph_line_find(const struct graph *graph, const char *sink);
  * opening the sink (`epoch_length`, `weights`); fallback: it has no such setting. */
 int64_t graph_sink_setting(const struct graph *graph, const struct graph_line *line,
                            const char *name, int64_t fallback);
+
+/* By how many positions of its rank one of the line may be overtaken: as the graph says where the
+ * sink keeps checkpoints; 0 of other lines, which take samples in order or fill a store. */
+uint32_t graph_line_overtake(const struct graph *graph, const struct graph_line *line);
 
 /* Samples that one step of a line takes (its gather stage's setting "size"; 1 without one). */
 int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line);

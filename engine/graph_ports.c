@@ -179,7 +179,8 @@ static uint64_t line_hash(struct graph *graph, const struct graph_line *line)
     if (line->gather >= 0)
         graph->stages[line->gather].recipe = above =
             stage_hash(&graph->stages[line->gather], above);
-    return (sink->recipe = stage_hash(sink, above)) ^ hash_name(sink->name);
+    uint64_t order = graph_line_overtake(graph, line) * UINT64_C(0x9e3779b97f4a7c15);
+    return (sink->recipe = stage_hash(sink, above)) ^ hash_name(sink->name) ^ order;
 }
 
 void graph_hash(struct graph_reader *reader)
@@ -212,6 +213,13 @@ int64_t graph_sink_setting(const struct graph *graph, const struct graph_line *l
         }
     }
     return fallback;
+}
+
+uint32_t graph_line_overtake(const struct graph *graph, const struct graph_line *line)
+{
+    const struct stage *sink = graph->stages[line->sink].kind;
+    bool keeps = sink->save && sink->load && !sink->next && !(sink->flags & STAGE_STORE);
+    return keeps ? graph->overtake : 0;
 }
 
 int64_t graph_line_batch(const struct graph *graph, const struct graph_line *line)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The larger of three batches and twice the slots of the line's workers, rounded up to whole
- * batches (delivery protocol, rule 1). */
+ * batches (delivery protocol, rule 1); and what may be overtaken, which holds places back. */
 static uint64_t window_of(const struct graph *graph, const struct graph_line *line)
 {
     uint64_t batch = (uint64_t)graph_line_batch(graph, line), slots = 0;
@@ -15,6 +15,7 @@ static uint64_t window_of(const struct graph *graph, const struct graph_line *li
         window = PLAN_WINDOW_MIN;
     if (window > PLAN_WINDOW_MAX && window > 3 * batch)
         window = PLAN_WINDOW_MAX > 3 * batch ? PLAN_WINDOW_MAX : 3 * batch;
+    window += graph_line_overtake(graph, line);
     return (window + batch - 1) / batch * batch;
 }
 

@@ -3,6 +3,7 @@
 
 #include "engine/base/file.h"
 #include "engine/coordinate.h"
+#include "engine/delivery.h"
 #include "engine/head.h"
 #include "engine/journal.h"
 #include "engine/rundir.h"
@@ -128,18 +129,44 @@ static enum status make_sample(struct replayer *r, uint64_t seq, uint32_t recycl
     return status;
 }
 
+/* Which positions the step took: in strict order its own, else what the run's journals say. */
+static enum status take_seqs(struct replayer *r, uint64_t step, uint64_t *seqs, uint64_t size,
+                             struct error *err)
+{
+    struct deliveries all;
+    for (uint64_t i = 0; i < size; i++)
+        seqs[i] = step * size + i;
+    if (!graph_line_overtake(r->job->graph, &r->job->graph->lines[r->line]))
+        return STATUS_OK;
+    const char *name = job_line_name(r->job, r->line);
+    enum status status = deliveries_open(&all, r->job->run_dir, name, err);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t count = deliveries_read(&all, step, seqs, size);
+    deliveries_close(&all);
+    if (count == size)
+        return STATUS_OK;
+    return error_set(err, count ? STATUS_CORRUPT : STATUS_MISS,
+                     "%s.order.*.tsv name %llu samples that step %llu took, not %llu: slow samples "
+                     "may be overtaken in this run, so only steps that it has made can be made "
+                     "again",
+                     name, (unsigned long long)count, (unsigned long long)step,
+                     (unsigned long long)size);
+}
+
 static enum status make_batch(struct replayer *r, uint64_t step, struct replay *replay,
                               struct error *err)
 {
     uint64_t size = r->job->batch[r->line], first = step * size;
     const struct sample **samples = arena_zero(r->arena, size, sizeof *samples);
+    uint64_t *seqs = arena_alloc(r->arena, size * sizeof *seqs);
     replay->epoch = order_epoch(&r->order, first);
     replay->position = order_position(&r->order, first);
     replay->recycles =
         order_recycles(r->job->graph->seed, step, r->sink.context->terms.recycles_max);
-    enum status status = STATUS_OK;
+    enum status status = take_seqs(r, step, seqs, size, err);
     for (uint64_t i = 0; i < size && status == STATUS_OK; i++) {
-        status = make_sample(r, first + i, replay->recycles, &samples[i], err);
+        status = make_sample(r, seqs[i], replay->recycles, &samples[i], err);
         *(samples[i] ? &replay->samples : &replay->skipped) += 1;
     }
     struct work work = {r->job->graph->seed, replay->epoch, replay->position, replay->recycles,

@@ -4,6 +4,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/delivery.h"
 #include "engine/step.h"
 #include "engine/supervise.h"
 
@@ -130,8 +131,11 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
         .start = {job->graph->hash, list_hash(head->list), order.positions},
         .graph_hash = job->graph->hash,
         .order = order,
-        .rank_count = 1,
+        .rank = process->rank,
+        .rank_count = process->rank_count,
         .window = process->window,
+        .overtake = process->overtake,
+        .planned = sink_journal_planned,
         .ordered = process->ordered,
         .retries_first = process->ordered,
         .seq_end = end,
@@ -177,6 +181,7 @@ static enum status process_open(struct sink_process *process, struct job *job, i
     process->name = job_line_name(job, line);
     process->batch = (uint32_t)job->batch[line];
     process->window = (uint32_t)job->plan.lines[line].window;
+    process->rank_count = 1;
     process->ordered = !(job->graph->stages[process->plan->sink].kind->flags & STAGE_STORE);
     arena_open(&process->arena, 0);
     arena_open(&process->step_arena, 0);
@@ -190,6 +195,8 @@ static enum status process_open(struct sink_process *process, struct job *job, i
         status = head_open(&process->head, job, line, err);
     if (status == STATUS_OK)
         status = open_stages(process, err);
+    if (status == STATUS_OK)
+        status = sink_journal_open(process, err);
     if (status == STATUS_OK)
         status = open_sink(process, gen, inc, err);
     if (status == STATUS_OK)
@@ -219,7 +226,10 @@ static enum status load_position(struct sink_process *process, uint64_t *step, s
                  (unsigned long long)*step, (unsigned long long)committed);
     else if (*step)
         log_info("going on from the checkpoint of step %llu", (unsigned long long)*step);
-    return STATUS_OK;
+    pthread_mutex_lock(&process->lock);
+    status = sink_journal_resume(process, &position, err);
+    pthread_mutex_unlock(&process->lock);
+    return status;
 }
 
 /* Waits for the generation, then begins at *step. STATUS_BUSY: the run ended meanwhile. */
@@ -260,7 +270,9 @@ static enum status save(struct sink_process *process, uint64_t step, uint64_t di
         .step = step, .epoch = seq / positions, .position = seq % positions};
     enum status status = STATUS_FULL;
     for (bool more = true; status == STATUS_FULL && more;) {
-        status = process->runner.stage->save(process->runner.state, &position, err);
+        status = sink_journal_sync(process, &position, err);
+        if (status == STATUS_OK)
+            status = process->runner.stage->save(process->runner.state, &position, err);
         more = status == STATUS_FULL && sink_wait_room(process, err->text);
     }
     if (status == STATUS_FULL) {
@@ -368,7 +380,11 @@ static enum status run_steps(struct sink_process *process, uint64_t step, struct
         gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
         metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
         struct step_record record = {.batch = &batch};
-        status = do_step(process, &batch, &record.digest, err);
+        status = sink_journal_step(process, &batch, err);
+        if (status == STATUS_OK)
+            status = do_step(process, &batch, &record.digest, err);
+        if (status == STATUS_BUSY)
+            return STATUS_OK;
         if (status != STATUS_OK)
             return status;
         int64_t done = clock_ns();
@@ -451,6 +467,7 @@ int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc)
     runner_close(&process.gather);
     runner_close(&process.runner);
     sink_tables_close(&process);
+    delivery_close(process.journal);
     link_close(process.hub, 200);
     link_close(process.coordinator, 200);
     link_context_close();

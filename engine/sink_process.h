@@ -64,6 +64,9 @@ struct sink_process {
     struct rows table, waits, skips, refused;
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
+    uint32_t rank, rank_count;
+    uint32_t overtake;        /* 0: strict order */
+    struct delivery *journal; /* of what steps took; NULL in strict order */
     bool ordered;
     size_t held_max;     /* filling sinks: bytes of payloads at a time */
     size_t keep_bytes;   /* of a slot's memory, between payloads */
@@ -106,6 +109,22 @@ void sink_room_found(struct sink_process *process);
  * comes is stored, to the end. */
 enum status sink_store_mark(struct sink_process *process, struct error *err);
 enum status sink_store_run(struct sink_process *process, struct error *err);
+
+/* sink_journal.c: in the order overtake, what steps take; in strict order nothing. Opened before
+ * the sink is, whose window it may widen. */
+enum status sink_journal_open(struct sink_process *process, struct error *err);
+/* sink_config.planned: what a step that is made again has taken. */
+bool sink_journal_planned(void *process, uint64_t step, uint64_t *seqs, uint32_t count);
+/* Tells the started sink what the steps of the checkpoint took. STATUS_CORRUPT: the journal is not
+ * that of the checkpoint, or of other ranks. */
+enum status sink_journal_resume(struct sink_process *process, const struct sink_position *position,
+                                struct error *err);
+/* Before the step is made. STATUS_BUSY: the disk is full, and the run ends meanwhile. */
+enum status sink_journal_step(struct sink_process *process, const struct sink_batch *batch,
+                              struct error *err);
+/* Before the checkpoint is saved, which keeps what is put into position. */
+enum status sink_journal_sync(struct sink_process *process, struct sink_position *position,
+                              struct error *err);
 
 /* sink_pump.c */
 void *sink_pump(void *process);

@@ -91,6 +91,10 @@ Test(graph, keys_and_kinds)
     one("seed: 1\nstages:\n" FILL, "g.yaml:1:1:", "key 'graph' is missing");
     one("graph: x\n", "g.yaml:1:1:", "key 'stages' is missing");
     one("graph: x\norder: overtake\nstages:\n" FILL, "g.yaml:2:8:", "order wants strict");
+    one("graph: x\norder: {overtake: 0}\nstages:\n" FILL, "g.yaml:2:19:", "number from 1 to 16384");
+    one("graph: x\norder: {overtake: 4, most: 2}\nstages:\n" FILL, "g.yaml:2:22:",
+        "unknown key 'most' of order");
+    one("graph: x\norder: {most: 2}\nstages:\n" FILL, "g.yaml:2:8:", "order wants strict");
 }
 
 Test(graph, values)
