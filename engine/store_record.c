@@ -261,6 +261,19 @@ static void sort_rows(const struct record_field *field, const int32_t *rows, siz
         order[first[(uint32_t)rows[i] / field->chunk_rows + 1]++] = (uint32_t)i;
 }
 
+/* All of a chunk's rows are wanted, one behind the other: they need not be copied. */
+static bool is_run(const struct record_field *field, uint32_t c, const int32_t *rows,
+                   const uint32_t *order, size_t count)
+{
+    uint32_t begin = c * field->chunk_rows;
+    if (count != chunk_rows(field, c))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (order[i] != order[0] + i || (uint32_t)rows[order[i]] != begin + i)
+            return false;
+    return true;
+}
+
 enum status record_rows(struct span record, const struct record_field *field, const int32_t *rows,
                         size_t count, void *to, struct arena *scratch, struct error *err)
 {
@@ -286,10 +299,13 @@ enum status record_rows(struct span record, const struct record_field *field, co
     size_t table = field->table_at;
     const char *stored = record.data + field->data_at;
     for (uint32_t c = 0; c < field->chunk_count && status == STATUS_OK; c++) {
-        if (first[c] < first[c + 1])
-            status = load_chunk(record, field, table, stored, buffer,
+        size_t wanted = first[c + 1] - first[c];
+        bool run = wanted && is_run(field, c, rows, order + first[c], wanted);
+        char *into = run ? (char *)to + order[first[c]] * field->row_bytes : buffer;
+        if (wanted)
+            status = load_chunk(record, field, table, stored, into,
                                 chunk_rows(field, c) * field->row_bytes, five, err);
-        for (uint32_t i = first[c]; i < first[c + 1] && status == STATUS_OK; i++) {
+        for (uint32_t i = first[c]; !run && i < first[c + 1] && status == STATUS_OK; i++) {
             size_t row = (uint32_t)rows[order[i]] - (size_t)c * field->chunk_rows;
             memcpy((char *)to + order[i] * field->row_bytes, buffer + row * field->row_bytes,
                    field->row_bytes);

@@ -170,14 +170,17 @@ static enum status templates_put(const struct crop_state *crop, const struct dra
                : status;
 }
 
-/* The recycling passes, each with draws of its own. */
-static enum status passes_put(const struct crop_state *crop, const struct draws *draws,
-                              const struct record *record, const struct crop_numbers *n,
-                              struct arena *arena, struct compact_writer *writer,
-                              struct compact *compact, struct error *err)
+/* A pass: its rows are drawn before any row is read. */
+struct pass {
+    struct rng rng;
+    struct msa_choice choice;
+};
+
+static struct msa_settings settings_of(const struct crop_state *crop, const struct draws *draws,
+                                       const struct crop_numbers *n)
 {
     bool train = crop->mode == MODE_TRAIN;
-    const struct msa_settings settings = {
+    return (struct msa_settings){
         .clusters = (uint32_t)n->clusters,
         .extra = (uint32_t)n->extra,
         .mask_fraction = (float)crop->mask,
@@ -188,18 +191,41 @@ static enum status passes_put(const struct crop_state *crop, const struct draws 
         .rows = draws->rows,
         .row_count = draws->row_count,
     };
-    for (uint32_t pass = 0; pass < compact_size(compact, 'P'); pass++) {
-        struct rng rng = stream_open(crop, draws, DRAW_PASS + pass);
-        struct msa_choice choice = msa_choose(&record->source, &settings,
-                                              record->chain.is_distillation > 0, &rng, arena);
-        uint32_t *assignment = arena_alloc(arena, (size_t)choice.extra * sizeof *assignment);
-        msa_assign(&record->source, &choice, arena, assignment);
-        if (!compact_put_pass(compact, writer, pass, &record->source, &choice, assignment))
-            return error_set(err, STATUS_LIMIT, "the lists of %u passes take more than %zu MB",
-                             (unsigned)compact_size(compact, 'P'), SUMMARY_BYTES_MAX >> 20);
+}
+
+/* The recycling passes, each with draws of its own. Every row that block deletion and the limits
+ * leave is read, not those of the two stacks alone: each of them counts in a cluster's profile. */
+static enum status passes_put(const struct crop_state *crop, const struct draws *draws,
+                              const struct sample *in, struct record *record,
+                              const struct crop_numbers *n, struct arena *arena,
+                              struct compact_writer *writer, struct compact *compact,
+                              struct error *err)
+{
+    const struct msa_settings settings = settings_of(crop, draws, n);
+    const struct msa_source *source = &record->source;
+    uint32_t passes = (uint32_t)compact_size(compact, 'P');
+    struct pass *pass = arena_alloc(arena, passes * sizeof *pass);
+    uint8_t *used = arena_zero(arena, source->rows, 1);
+    for (uint32_t p = 0; p < passes; p++) {
+        pass[p].rng = stream_open(crop, draws, DRAW_PASS + p);
+        pass[p].choice = msa_choose_rows(source, &settings, record->chain.is_distillation > 0,
+                                         &pass[p].rng, arena);
+        for (uint32_t r = 0; r < pass[p].choice.clusters + pass[p].choice.extra; r++)
+            used[pass[p].choice.cluster_row[r]] = 1; /* the extra rows come right behind */
     }
-    compact_end(compact, writer);
-    return STATUS_OK;
+    enum status status = record_alignment(in, record, used, arena, err);
+    for (uint32_t p = 0; p < passes && status == STATUS_OK; p++) {
+        struct msa_choice *choice = &pass[p].choice;
+        msa_choose_mask(source, &settings, &pass[p].rng, arena, choice);
+        uint32_t *assignment = arena_alloc(arena, (size_t)choice->extra * sizeof *assignment);
+        msa_assign(source, choice, arena, assignment);
+        if (!compact_put_pass(compact, writer, p, source, choice, assignment))
+            return error_set(err, STATUS_LIMIT, "the lists of %u passes take more than %zu MB",
+                             passes, SUMMARY_BYTES_MAX >> 20);
+    }
+    if (status == STATUS_OK)
+        compact_end(compact, writer);
+    return status;
 }
 
 /* Whether the chain can be taken as it is. */
@@ -257,7 +283,7 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     status = templates_put(crop, &draws, in, &record, sizes.templates, arena, &writer, &compact,
                            err);
     if (status == STATUS_OK)
-        status = passes_put(crop, &draws, &record, &n, arena, &writer, &compact, err);
+        status = passes_put(crop, &draws, in, &record, &n, arena, &writer, &compact, err);
     return status == STATUS_OK ? view_put(&compact, out, err) : status;
 }
 
@@ -337,7 +363,7 @@ static const struct param crop_params[] = {
 
 static const char *const crop_in[] = {
     "aatype:u8[L]", "residue_index:i32[L]", "all_atom_positions:f32[L,37,3]?",
-    "all_atom_mask:u8[L,37]?", "resolution:f32?", "is_distillation:f32?", "msa:u8[N,L]",
+    "all_atom_mask:u8[L,37]?", "resolution:f32?", "is_distillation:f32?", "msa:u8[N,L]~",
     "deletion_start:i32[S]", "deletion_column:i32[D]", "deletion_count:i32[D]",
     "hhblits_profile:i32[L,22]", "template_sequence:u8[T,L]?",
     "template_all_atom_positions:f32[T,L,37,3]?~", "template_all_atom_mask:u8[T,L,37]?~",

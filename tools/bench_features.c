@@ -4,6 +4,7 @@
  * goes. Works on golden cases when FOLDMILL_GOLDEN names their folder, else on made-up files of the
  * same sizes. The reference is OpenFold ce0029e (Biopython 1.80, torch 1.13.1), one thread, on a
  * machine of this class (AVX-512, 2 cores): so the ratios are rough where this one is another. */
+#include "engine/port.h"
 #include "engine/store.h"
 #include "engine/wire.h"
 #include "stages/bio/compact_write.h"
@@ -135,7 +136,7 @@ static void msa_feed(void *state, struct span paths, struct span query, struct s
     }
 }
 
-static void msa_row(struct span paths, struct span query, const char *work, double reference,
+static void file_row(struct span paths, struct span query, const char *work, double reference,
                     double goal)
 {
     struct arena keep, arena;
@@ -163,6 +164,7 @@ struct stored {
     struct store *store;
     struct sample chain;
     struct msa_source source; /* of the chain */
+    struct port_table ports;  /* of crop: what it reads by rows */
     struct arena arena;
     const char *path;
 };
@@ -170,13 +172,13 @@ struct stored {
 static struct msa_source source_of(const struct sample *chain)
 {
     const struct field *msa = sample_find(chain, "msa");
-    return (struct msa_source){(uint32_t)msa->size[0],
-                               (uint32_t)msa->size[1],
-                               msa->data,
-                               sample_find(chain, "deletion_start")->data,
-                               sample_find(chain, "deletion_column")->data,
-                               sample_find(chain, "deletion_count")->data,
-                               sample_find(chain, "hhblits_profile")->data};
+    return (struct msa_source){.rows = (uint32_t)msa->size[0],
+                               .length = (uint32_t)msa->size[1],
+                               .msa = msa->data,
+                               .deletion_start = sample_find(chain, "deletion_start")->data,
+                               .deletion_column = sample_find(chain, "deletion_column")->data,
+                               .deletion_count = sample_find(chain, "deletion_count")->data,
+                               .profile = sample_find(chain, "hhblits_profile")->data};
 }
 
 static void chain_store(struct stored *stored, const char *name, enum store_codec codec,
@@ -207,6 +209,7 @@ static void chain_open(struct stored *stored, struct span paths, struct span que
     input_templates(&stored->chain, query, arena);
     stage_msa.close(state);
     stored->source = source_of(&stored->chain);
+    ASSERT(port_open(&stage_crop.in, &stored->ports, &err) == STATUS_OK);
 }
 
 /* Shares of a training sample's time, and what it touches, each over all runs. */
@@ -257,7 +260,8 @@ static double sample_time(struct stored *stored, void *crop, uint64_t position, 
     struct work work = {.seed = 1, .position = position, .recycles = recycles};
     arena_reset(arena);
     double begin = thread_ms();
-    ASSERT(store_get(stored->store, stored->chain.key, NULL, NULL, arena, &in, &err) == STATUS_OK);
+    ASSERT(store_get_lazy(stored->store, stored->chain.key, stored->ports.lazy, NULL, arena, &in,
+                          &err) == STATUS_OK);
     double decoded = thread_ms();
     ASSERT(sample_open(&out, SPAN("1tst_A"), &err) == STATUS_OK);
     ASSERT(stage_crop.feed(crop, &work, &in, &out, arena, &err) == STATUS_OK);
@@ -451,9 +455,9 @@ int main(int argc, char **argv)
     mmcif_row(&inputs, "2xhe", 650, 1, "mmCIF 2xhe, 650 residues", 277, 3);
     mmcif_row(&inputs, "2crb", 97, 20, "mmCIF 2crb, NMR", 1430, 5);
     paths = input_alignment(&inputs, "heavy_1000_10000", ".a3m", 10000, 1000, &query);
-    msa_row(paths, query, "A3M 10,000 x 1000, file to features", 1835, 40);
+    file_row(paths, query, "A3M 10,000 x 1000, file to features", 1835, 40);
     paths = input_alignment(&inputs, "6KWC_1", ".sto", 1698, 191, &query);
-    msa_row(paths, query, "Stockholm 1,698 x 191, file to features", 92, 0);
+    file_row(paths, query, "Stockholm 1,698 x 191, file to features", 92, 0);
     processed_rows(&inputs);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

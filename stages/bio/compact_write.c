@@ -157,7 +157,7 @@ static bool put_extra(struct compact *compact, struct compact_writer *writer, ui
         if (e >= choice->extra_kept_count)
             continue;
         uint32_t row = choice->extra_row[choice->extra_kept[e]];
-        memcpy(msa + e * k, source->msa + (size_t)row * source->length + start, width);
+        memcpy(msa + e * k, msa_row(source, row) + start, width);
         if (!msa_deletions(source, row, start, width, &writer->extra_deletions))
             return false;
     }
@@ -187,7 +187,7 @@ bool compact_put_pass(struct compact *compact, struct compact_writer *writer, ui
         size_t row = pass * m_max + c, from = c * length + start;
         uint32_t own = choice->cluster_row[c];
         memcpy(compact->msa + row * k, choice->masked + from, width);
-        memcpy(compact->true_msa + row * k, source->msa + own * length + start, width);
+        memcpy(compact->true_msa + row * k, msa_row(source, own) + start, width);
         bits_put(choice->mask + from, width, compact->bert_mask + row * words);
         if (!msa_deletions(source, own, start, width, &writer->deletions))
             return false;

@@ -97,7 +97,7 @@ static void assign_bytes(score_quad_fn *score_quad, const struct msa_source *sou
     memset(row, NEVER_ROW, padded);
     for (size_t e = 0; e < choice->extra; e++) {
         uint32_t best = 0, best_score = 0;
-        memcpy(row, source->msa + choice->extra_row[e] * length, length);
+        memcpy(row, msa_row(source, choice->extra_row[e]), length);
         for (size_t q = 0; q < quads; q++) {
             uint32_t score[QUAD];
             score_quad(row, clusters + q * QUAD * padded, padded, score);
@@ -201,13 +201,13 @@ BITS_TARGET static void assign_bits(const struct msa_source *source,
             best[r] = _mm512_setzero_si512();
         for (size_t r = 0; r < count; r++)
             for (size_t k = 0; k < chunks; k++)
-                planes_of(source->msa + choice->extra_row[begin + r] * length + k * 64,
+                planes_of(msa_row(source, choice->extra_row[begin + r]) + k * 64,
                           length - k * 64, 0, false, STEP,
                           rows + r / STEP * step_words + k * PLANES * STEP + r % STEP);
         /* Rows lie anywhere in a matrix that fits no cache: the next ones are fetched meanwhile. */
         for (size_t e = begin + BLOCK; e < choice->extra && e < begin + 2 * BLOCK; e++)
             for (size_t j = 0; j < length; j += 64)
-                _mm_prefetch(source->msa + choice->extra_row[e] * length + j, _MM_HINT_T1);
+                _mm_prefetch(msa_row(source, choice->extra_row[e]) + j, _MM_HINT_T1);
         for (size_t t = 0; t < tiles; t++)
             for (size_t r = 0; r < count; r += STEP)
                 tile_score(rows + r / STEP * step_words, tile + t * tile_words, chunks,

@@ -67,7 +67,7 @@ void msa_apply_mask(const struct msa_source *source, const uint32_t *rows, uint3
 {
     size_t length = source->length;
     for (uint32_t r = 0; r < count; r++) {
-        const uint8_t *row = source->msa + rows[r] * length;
+        const uint8_t *row = msa_row(source, rows[r]);
         for (size_t j = 0; j < length; j++)
             masked[r * length + j] = mask[r * length + j] ? drawn[r * length + j] : row[j];
     }
@@ -113,7 +113,7 @@ static void draw_mask(const struct msa_source *source, const struct msa_settings
     uint8_t *mask = arena_alloc(arena, cells), *masked = arena_alloc(arena, cells);
     draw_positions(settings->mask_fraction, cells, rng, mask);
     for (uint32_t r = 0; r < choice->clusters; r++) {
-        const uint8_t *row = source->msa + choice->cluster_row[r] * length;
+        const uint8_t *row = msa_row(source, choice->cluster_row[r]);
         uint8_t *to = masked + r * length;
         memcpy(to, row, length);
         for (size_t j = 0; j < length; j++)
@@ -125,15 +125,15 @@ static void draw_mask(const struct msa_source *source, const struct msa_settings
     choice->masked = masked;
 }
 
-struct msa_choice msa_choose(const struct msa_source *source, const struct msa_settings *settings,
-                             bool distillation, struct rng *rng, struct arena *arena)
+struct msa_choice msa_choose_rows(const struct msa_source *source,
+                                  const struct msa_settings *settings, bool distillation,
+                                  struct rng *rng, struct arena *arena)
 {
     uint32_t count = settings->rows ? settings->row_count : source->rows, starts[MSA_BLOCKS_MAX];
     uint32_t *rows = arena_alloc(arena, (size_t)count * sizeof *rows);
     uint32_t *order = arena_alloc(arena, (size_t)count * sizeof *order);
-    uint32_t block = settings->block_delete && count > 1
-                         ? msa_block_rows(count, settings->block_fraction)
-                         : 0;
+    uint32_t block =
+        settings->block_delete && count > 1 ? msa_block_rows(count, settings->block_fraction) : 0;
     ASSERT_INT(settings->blocks, <=, MSA_BLOCKS_MAX);
     for (uint32_t b = 0; block && b < settings->blocks; b++)
         starts[b] = 1 + rng_below(rng, count - 1);
@@ -151,10 +151,23 @@ struct msa_choice msa_choose(const struct msa_source *source, const struct msa_s
     choice.clusters = count < settings->clusters ? count : settings->clusters;
     choice.extra = count - choice.clusters;
     choice.extra_row = rows + choice.clusters;
-    draw_mask(source, settings, rng, arena, &choice);
-    uint32_t *kept = arena_alloc(arena, (size_t)choice.extra * sizeof *kept);
-    rng_permutation(rng, kept, choice.extra);
-    choice.extra_kept = kept;
-    choice.extra_kept_count = choice.extra < settings->extra ? choice.extra : settings->extra;
+    return choice;
+}
+
+void msa_choose_mask(const struct msa_source *source, const struct msa_settings *settings,
+                     struct rng *rng, struct arena *arena, struct msa_choice *choice)
+{
+    draw_mask(source, settings, rng, arena, choice);
+    uint32_t *kept = arena_alloc(arena, (size_t)choice->extra * sizeof *kept);
+    rng_permutation(rng, kept, choice->extra);
+    choice->extra_kept = kept;
+    choice->extra_kept_count = choice->extra < settings->extra ? choice->extra : settings->extra;
+}
+
+struct msa_choice msa_choose(const struct msa_source *source, const struct msa_settings *settings,
+                             bool distillation, struct rng *rng, struct arena *arena)
+{
+    struct msa_choice choice = msa_choose_rows(source, settings, distillation, rng, arena);
+    msa_choose_mask(source, settings, rng, arena, &choice);
     return choice;
 }

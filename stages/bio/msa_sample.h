@@ -22,12 +22,19 @@ enum {
 /* A chain's alignment, as the msa stage stores it: N rows, L columns, symbols in restype order. */
 struct msa_source {
     uint32_t rows, length;
-    const uint8_t *msa;             /* [N,L] 0..21 */
+    const uint8_t *msa;             /* [N,L] 0..21, or the rows that place knows */
+    const uint32_t *place;          /* [N] where in msa a row is; NULL: at its own number */
     const int32_t *deletion_start;  /* [N+1] */
     const int32_t *deletion_column; /* [D], rising within a row */
     const int32_t *deletion_count;  /* [D] */
     const int32_t *profile;         /* [L,22] rows with each symbol: a column sums to N */
 };
+
+/* The symbols of a row, [L]. */
+static inline const uint8_t *msa_row(const struct msa_source *source, uint32_t row)
+{
+    return source->msa + (size_t)(source->place ? source->place[row] : row) * source->length;
+}
 
 struct msa_settings {
     uint32_t clusters, extra; /* most rows of each kind */
@@ -74,7 +81,14 @@ uint32_t *msa_rows_cut(uint32_t rows, uint32_t limit, struct rng *rng, struct ar
  * 20 amino acids, 0.1 by the column's profile, 0.1 the symbol itself, each + 1e-10. */
 uint8_t msa_replacement(const int32_t *profile, uint32_t rows, uint8_t symbol, double u);
 
-/* Makes all draws of a pass from rng, in the order of the steps. distillation: is_distillation. */
+/* Makes the draws of a pass from rng, in the order of the steps: first which rows it has (of source
+ * only the number of rows is looked at; distillation: is_distillation), then what is masked in them
+ * and which extra rows are kept. msa_choose: both. */
+struct msa_choice msa_choose_rows(const struct msa_source *source,
+                                  const struct msa_settings *settings, bool distillation,
+                                  struct rng *rng, struct arena *arena);
+void msa_choose_mask(const struct msa_source *source, const struct msa_settings *settings,
+                     struct rng *rng, struct arena *arena, struct msa_choice *choice);
 struct msa_choice msa_choose(const struct msa_source *source, const struct msa_settings *settings,
                              bool distillation, struct rng *rng, struct arena *arena);
 

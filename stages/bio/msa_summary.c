@@ -175,7 +175,7 @@ bool msa_summarize(const struct msa_source *source, const struct msa_choice *cho
     for (uint32_t e = 0; e < choice->extra; e++) {
         uint32_t place = end[assignment[e]]++;
         row[place] = choice->extra_row[e];
-        symbols[place] = source->msa + row[place] * length;
+        symbols[place] = msa_row(source, row[place]);
     }
     for (uint32_t c = 0; c < choice->clusters; c++) {
         uint32_t count = (uint32_t)sizes[c] + 1, first = end[c] - count;

@@ -5,16 +5,19 @@
 
 #include <string.h>
 
-/* Whether what the arrays say can be relied on: symbols are symbols, profile counts are of N rows,
- * and each row's deletions are its own, in rising columns, at least 1. */
+static bool symbols_good(const uint8_t *symbols, size_t count)
+{
+    uint8_t largest = 0; /* no early end: so the loop is one of vectors */
+    for (size_t i = 0; i < count; i++)
+        largest = symbols[i] > largest ? symbols[i] : largest;
+    return largest <= MSA_GAP;
+}
+
+/* Whether what the arrays say can be relied on: profile counts are of N rows, and each row's
+ * deletions are its own, in rising columns, at least 1. */
 static bool source_good(const struct msa_source *source, int64_t deletions)
 {
-    size_t cells = (size_t)source->rows * source->length;
-    uint8_t largest = 0; /* no early end: so the loop is one of vectors */
-    for (size_t i = 0; i < cells; i++)
-        largest = source->msa[i] > largest ? source->msa[i] : largest;
-    bool good = largest <= MSA_GAP && source->deletion_start[0] == 0 &&
-                source->deletion_start[source->rows] == deletions;
+    bool good = source->deletion_start[0] == 0 && source->deletion_start[source->rows] == deletions;
     for (uint32_t j = 0; j < source->length; j++) {
         int64_t sum = 0;
         for (uint32_t s = 0; s < MSA_PROFILE; s++) {
@@ -79,6 +82,36 @@ static enum status source_read(const struct sample *in, struct msa_source *sourc
                 profile->size[0] == length && profile->size[1] == MSA_PROFILE &&
                 source_good(source, column->size[0]);
     return good ? STATUS_OK : contradiction(in, "alignment", err);
+}
+
+enum status record_alignment(const struct sample *in, struct record *record, const uint8_t *used,
+                             struct arena *arena, struct error *err)
+{
+    struct msa_source *source = &record->source;
+    size_t length = source->length, count = 0;
+    bool good = true;
+    if (source->msa) { /* all is there: nothing is copied */
+        for (uint32_t row = 0; row < source->rows; row++)
+            good &= !used[row] || symbols_good(source->msa + row * length, length);
+        return good ? STATUS_OK : contradiction(in, "alignment", err);
+    }
+    int32_t *rows = arena_alloc(arena, source->rows * sizeof *rows);
+    uint32_t *place = arena_alloc(arena, source->rows * sizeof *place);
+    for (uint32_t row = 0; row < source->rows; row++) {
+        rows[count] = (int32_t)row;
+        place[row] = (uint32_t)count;
+        count += used[row] != 0;
+    }
+    uint8_t *symbols = arena_try(arena, count, length);
+    if (!symbols)
+        return error_set(err, STATUS_LIMIT, "sample %s: no memory for %zu rows of its alignment",
+                         in->key, count);
+    enum status status = sample_rows(in, sample_find(in, "msa"), rows, count, symbols, err);
+    if (status != STATUS_OK)
+        return status;
+    source->msa = symbols;
+    source->place = count < source->rows ? place : NULL;
+    return symbols_good(symbols, count * length) ? STATUS_OK : contradiction(in, "alignment", err);
 }
 
 static float scalar_of(const struct field *field)
@@ -159,13 +192,16 @@ enum status record_templates(const struct sample *in, const struct record *recor
         memcpy(sequence + (size_t)t * all->length, all->sequence + (size_t)picked[t] * all->length,
                all->length);
     }
-    *templates = (struct compact_templates){.count = count, .length = all->length,
-                                            .sequence = sequence, .positions = xyz, .mask = mask,
+    *templates = (struct compact_templates){.count = count,
+                                            .length = all->length,
+                                            .sequence = sequence,
+                                            .positions = xyz,
+                                            .mask = mask,
                                             .sum_probs = sum_probs};
     enum status status = STATUS_OK;
     if (count)
-        status = sample_rows(in, sample_find(in, "template_all_atom_positions"), rows, count, xyz,
-                             err);
+        status =
+            sample_rows(in, sample_find(in, "template_all_atom_positions"), rows, count, xyz, err);
     if (count && status == STATUS_OK)
         status = sample_rows(in, sample_find(in, "template_all_atom_mask"), rows, count, mask, err);
     return status;

@@ -17,6 +17,12 @@ struct record {
  * may be missing. */
 enum status record_read(const struct sample *in, struct record *record, struct error *err);
 
+/* The rows of the alignment that used[N] marks, in arena: `msa` is a lazy field, and record_read
+ * looks at its sizes alone where it comes without data. Any other row must not be looked at then.
+ * STATUS_INVALID: symbols that are none; else as sample_rows. */
+enum status record_alignment(const struct sample *in, struct record *record, const uint8_t *used,
+                             struct arena *arena, struct error *err);
+
 /* The candidates picked[count] alone, in that order, in arena: their atoms are lazy fields, which
  * record_read leaves out (NULL). Status as sample_rows. */
 enum status record_templates(const struct sample *in, const struct record *record,

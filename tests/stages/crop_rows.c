@@ -202,7 +202,8 @@ Test(crop_rows, wide_crops_and_large_clusters)
         for (int j = 0; j < WIDE; j++)
             msa[i * WIDE + j] = (uint8_t)(i < j ? 3 : 4);
     }
-    struct msa_source source = {MANY, WIDE, msa, start, at, count, NULL};
+    struct msa_source source = {.rows = MANY, .length = WIDE, .msa = msa, .deletion_start = start,
+                                .deletion_column = at, .deletion_count = count};
     struct msa_choice choice = {.clusters = 1, .extra = MANY - 1, .cluster_row = order,
                                 .extra_row = order + 1, .masked = msa};
     struct byte_list cells = {.arena = &arena};
