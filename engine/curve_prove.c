@@ -173,13 +173,10 @@ static enum status judge(const char *address, const struct knock *own, const str
     return STATUS_OK;
 }
 
-enum status curve_prove(void *context, const char *endpoint, struct error *err)
+static enum status prove_once(void *context, const char *address, struct error *err)
 {
-    char address[ADDRESS_MAX];
     struct knock own = {.bare = -1}, strange = {.bare = -1}, bare = {.bare = -1};
     enum status status;
-    own_address(endpoint, address);
-    curve_quiet(true);
     if (open_knock(context, address, false, &own) && open_knock(context, address, true, &strange) &&
         open_bare(address, &bare)) {
         wait_verdicts(&own, &strange, &bare);
@@ -191,6 +188,17 @@ enum status curve_prove(void *context, const char *endpoint, struct error *err)
     close_knock(&own);
     close_knock(&strange);
     close_knock(&bare);
+    return status;
+}
+
+enum status curve_prove(void *context, const char *endpoint, struct error *err)
+{
+    char address[ADDRESS_MAX];
+    enum status status = STATUS_IO;
+    own_address(endpoint, address);
+    curve_quiet(true);
+    for (int i = 0; i < CURVE_PROOF_TRIES && status == STATUS_IO; i++)
+        status = prove_once(context, address, err);
     curve_quiet(false);
     return status;
 }

@@ -50,6 +50,10 @@ void link_context_close(void)
 enum status link_secure(const struct keys *keys, struct error *err)
 {
     ASSERT(context);
+    if (keys->role != KEY_WORKER) { /* a server encrypts for many: a thread for each four cores */
+        long cores = sysconf(_SC_NPROCESSORS_ONLN) / 4;
+        zmq_ctx_set(context, ZMQ_IO_THREADS, cores < 1 ? 1 : cores > 8 ? 8 : (int)cores);
+    }
     return curve_open(context, keys, err);
 }
 
@@ -123,6 +127,7 @@ static enum status open_tcp(struct link *link, struct link_address *address,
         curve_join(link->socket, link->server);
     }
     if (link->router) {
+        ASSERT(!link->gate); /* one network address is enough */
         status = link_address_listen(address, BACKLOG, &fd, err);
         if (status == STATUS_OK)
             status = gate_open(&link->gate, context, link->socket, fd, err);
@@ -132,6 +137,13 @@ static enum status open_tcp(struct link *link, struct link_address *address,
             close(fd);
     }
     return status;
+}
+
+/* What a tcp address had beside its socket. */
+static void leave_tcp(struct link *link)
+{
+    gate_close(link->gate);
+    link->gate = NULL;
 }
 
 /* Binds or connects a socket; what it does at an earlier address stays as it is. */
@@ -149,14 +161,23 @@ static enum status open_address(struct link *link, const char *text, struct link
         status = open_tcp(link, &address, &options, err);
     if (status != STATUS_OK)
         return status;
-    if (link->router ? zmq_bind(link->socket, text) : zmq_connect(link->socket, text))
-        return error_set(err, STATUS_IO, "cannot %s %s: %s",
-                         link->router ? "listen at" : "connect to", text, zmq_strerror(errno));
+    if (link->router ? zmq_bind(link->socket, text) : zmq_connect(link->socket, text)) {
+        error_set(err, STATUS_IO, "cannot %s %s: %s", link->router ? "listen at" : "connect to",
+                  text, zmq_strerror(errno));
+        if (address.tcp)
+            leave_tcp(link);
+        return STATUS_IO;
+    }
     size_t size = sizeof link->address;
-    if (zmq_getsockopt(link->socket, ZMQ_LAST_ENDPOINT, link->address, &size) != 0)
-        return error_set(err, STATUS_IO, "%s: %s", text, zmq_strerror(errno));
-    bool prove = address.tcp && link->router && !options.insecure;
-    return prove ? curve_prove(context, link->address, err) : STATUS_OK;
+    int code = zmq_getsockopt(link->socket, ZMQ_LAST_ENDPOINT, link->address, &size);
+    ASSERT_INT(code, ==, 0);
+    if (address.tcp && link->router && !options.insecure)
+        status = curve_prove(context, link->address, err);
+    if (status != STATUS_OK) { /* nobody may come in by a door that is not known to be shut */
+        zmq_unbind(link->socket, link->address);
+        leave_tcp(link);
+    }
+    return status;
 }
 
 static enum status link_open(struct link **link, const char *address, bool router,

@@ -214,9 +214,9 @@ static void take_gone(struct gate *gate, int fd)
 static void take_accepted(struct gate *gate, int fd)
 {
     take_gone(gate, fd); /* the number is used again: its end was not reported */
-    if (gate->count == GATE_PEERS_MAX)
-        return;
     struct gate_peer peer = {fd, origin_of(fd)};
+    if (peer.origin.family == 0 || gate->count == GATE_PEERS_MAX)
+        return; /* gone already, or of this node: the socket may have an ipc address as well */
     gate->peer[gate->count++] = peer;
     review(gate, peer.origin);
 }

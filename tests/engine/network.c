@@ -265,6 +265,41 @@ Test(network, addresses)
     link_context_close();
 }
 
+Test(network, one_server_at_two_addresses)
+{
+    enum { NEAR = 20 };
+    char folder[] = "/tmp/foldmill-network-XXXXXX", near[64];
+    struct link *far, *close[NEAR];
+    struct link_message message;
+    cr_assert(mkdtemp(folder), "no folder");
+    snprintf(near, sizeof near, "ipc://%s/hub", folder);
+    cr_assert(link_context_open(&err) == STATUS_OK, "%s", err.text);
+    make_keys(&keys, KEY_HEAD);
+    cr_assert(link_secure(&keys, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(link_listen(&hub, near, options, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(link_also(hub, "tcp://256.0.0.1:0", options, &err) == STATUS_INVALID, "a name");
+    cr_assert(link_also(hub, "tcp://192.0.2.1:0", options, &err) == STATUS_IO, "not ours");
+    cr_assert(link_also(hub, "tcp://127.0.0.1:0", options, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(link_connect(&far, link_address(hub), options, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(send_soon(far, "far", 3) == STATUS_OK, "send");
+    cr_assert(take(hub, &message, 100) == STATUS_OK && message.role == KEY_HEAD, "by its key");
+    link_message_close(&message);
+    for (int i = 0; i < NEAR; i++) {
+        cr_assert(link_connect(&close[i], near, options, &err) == STATUS_OK, "%s", err.text);
+        cr_assert(send_soon(close[i], "near", 4) == STATUS_OK, "send");
+        cr_assert(take(hub, &message, 100) == STATUS_OK && message.role == KEY_NONE,
+                  "of this node");
+        link_message_close(&message);
+    }
+    cr_assert(link_peers(hub).peers == 1, "%d came over the network", link_peers(hub).peers);
+    for (int i = 0; i < NEAR; i++)
+        link_close(close[i], 0);
+    link_close(far, 0);
+    end();
+    unlink(near + 6);
+    rmdir(folder);
+}
+
 Test(network, without_keys_on_loopback)
 {
     struct link *peer;
