@@ -84,7 +84,9 @@ static enum status preflight(struct run *run, struct error *err)
 static enum status run_open(struct run *run, struct graph *graph, struct error *err)
 {
     raise_file_limit();
-    enum status status = settle_graph(run, graph, err);
+    enum status status = run_nodes_plan(run, err);
+    if (status == STATUS_OK)
+        status = settle_graph(run, graph, err);
     if (status == STATUS_OK)
         status = run_report_open(run, err);
     if (status == STATUS_OK)

@@ -12,6 +12,10 @@ struct run_options {
     const char *sets[RUN_SETS_MAX]; /* "stage.key=value" */
     int set_count;
     bool quiet;
+    bool head;          /* other engines may join */
+    const char *listen; /* ADDR:PORT; NULL: all addresses, any port */
+    const char *keys;   /* folder; NULL: RUN/keys */
+    bool insecure;      /* no keys, this machine alone */
     int metrics_port; /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
 };
 

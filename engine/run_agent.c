@@ -29,6 +29,8 @@ static enum status open_coordinator(struct run *run, struct error *err)
     if (status == STATUS_OK)
         status = link_context_open(err);
     if (status == STATUS_OK)
+        status = network_secure(&run->job.net, err);
+    if (status == STATUS_OK)
         status = link_listen(&run->coordinator,
                              job_address(&run->job, "coordinate", address, sizeof address), options,
                              err);
@@ -47,7 +49,8 @@ static void coordinator_turn(struct run *run)
     struct message message;
     uint64_t bad = 0;
     while (post_receive(run->coordinator, &raw, &message, &bad) == STATUS_OK) {
-        coordinate_step(run->ledger.coordinate, &message, clock_ms(), &log, &out);
+        if (!run_nodes_take(run, &message))
+            coordinate_step(run->ledger.coordinate, &message, clock_ms(), &log, &out);
         link_message_close(&raw);
     }
 }
@@ -193,6 +196,8 @@ enum status run_agent_open(struct run *run, struct error *err)
     if (status == STATUS_OK)
         status = open_coordinator(run, err);
     if (status == STATUS_OK)
+        status = run_nodes_open(run, err);
+    if (status == STATUS_OK)
         status = start_all(run, err);
     if (status == STATUS_OK)
         status = run_control_open(run, err);
@@ -236,6 +241,7 @@ static void wait_turn(struct run *run)
     supervise_step(run->supervisor);
     coordinator_turn(run);
     agent_turn(&run->agent);
+    run_nodes_turn(run);
     control_step(run->control);
     http_step(run->http);
     run_room_turn(run);
@@ -248,6 +254,15 @@ static int running_sinks(const struct run *run)
     for (int i = 0; i < supervise_count(run->supervisor); i++)
         count += run->children[i].kind == CHILD_SINK && supervise_info(run->supervisor, i).pid;
     return count;
+}
+
+/* Engines that joined hear that the run is over, and leave. */
+static void dismiss_nodes(struct run *run)
+{
+    int64_t end = clock_ms() + RUN_NODES_END_MS;
+    while (!run_nodes_dismiss(run) && clock_ms() < end &&
+           supervise_interrupts(run->supervisor) < 2)
+        wait_turn(run);
 }
 
 bool run_agent_loop(struct run *run)
@@ -275,6 +290,7 @@ bool run_agent_loop(struct run *run)
             wait_turn(run);
     }
     drain_kind(run, false);
+    dismiss_nodes(run);
     int64_t end = clock_ms() + RUN_END_MS;
     while (supervise_running(run->supervisor) && clock_ms() < end &&
            supervise_interrupts(run->supervisor) < 2)

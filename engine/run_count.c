@@ -40,6 +40,14 @@ struct run_sums run_sum_stage(const struct run *run, int stage)
         for (int m = 0; m < METRIC_COUNT; m++)
             sums.counter[m] += metric_get(info.page, (enum metric)m);
     }
+    struct join_row joined = run_nodes_sum(run, stage);
+    sums.running += joined.workers;
+    sums.held += joined.held;
+    sums.counter[METRIC_DONE] += joined.done;
+    sums.counter[METRIC_REFUSED] += joined.refused;
+    sums.counter[METRIC_FAILED] += joined.failed;
+    sums.counter[METRIC_REUSED] += joined.reused;
+    sums.counter[METRIC_BUSY_NS] += joined.busy_ns;
     return sums;
 }
 

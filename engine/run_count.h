@@ -12,7 +12,7 @@ struct run_sums {
     int64_t held;
 };
 
-/* Of all workers of a stage, those that have gone included. */
+/* Of all workers of a stage, those that have gone and those of engines that joined included. */
 struct run_sums run_sum_stage(const struct run *run, int stage);
 /* The number of the first sink of a line at the supervisor. */
 int run_find_sink(const struct run *run, int line);

@@ -162,8 +162,8 @@ static void draw(struct run *run)
 {
     static struct progress_row rows[PROGRESS_ROWS_MAX];
     const struct graph *graph = run->job.graph;
-    char title[256], time[32];
-    int count = 0;
+    char title[256], time[32], joined[64] = "";
+    int count = 0, nodes = run_nodes_count(run);
     for (int l = 0; l < graph->line_count; l++) {
         const struct graph_line *line = &graph->lines[l];
         for (int k = 0; k < line->work_count && count < PROGRESS_ROWS_MAX; k++)
@@ -171,9 +171,14 @@ static void draw(struct run *run)
         if (count < PROGRESS_ROWS_MAX)
             sink_row(run, l, &rows[count++]);
     }
-    snprintf(title, sizeof title, "%s  %s%s", graph->name,
+    if (nodes)
+        snprintf(joined, sizeof joined, "  %d engine%s joined", nodes, nodes == 1 ? "" : "s");
+    snprintf(title, sizeof title, "%s  %s%s%s", graph->name,
              text_show_duration(time, sizeof time, (double)(clock_ns() - run->begin_ns) * 1e-9),
-             run->draining ? "  stopping" : run->paused ? "  paused, no room on a disk" : "");
+             joined,
+             run->draining ? "  stopping"
+             : run->paused ? "  paused, no room on a disk"
+                           : "");
     progress_draw(&run->progress, title, rows, count, clock_ms());
 }
 

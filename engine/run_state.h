@@ -13,6 +13,7 @@
 #include "engine/link.h"
 #include "engine/progress.h"
 #include "engine/run.h"
+#include "engine/run_nodes.h"
 #include "engine/rundir.h"
 #include "engine/supervise.h"
 
@@ -59,6 +60,8 @@ struct run {
     struct run_child children[SUPERVISE_CHILDREN_MAX];
     struct link *coordinator;
     struct agent agent; /* to the dispatcher */
+    struct run_nodes nodes;
+    char listen[LINK_ADDRESS_MAX]; /* of the coordinator, for other engines */
     struct ledger ledger;
     bool draining, stopping, finishing, failed;
     bool paused;      /* some sink waits for room on a disk: */
