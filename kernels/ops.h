@@ -146,8 +146,22 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(MASK, frame_mask, "F") F(MASK, point_mask, "P") F(OUT, loss, "1") F(AUX, part, "B,F") \
         F(NUM, unit, "0.5,2") F(NUM, length, "1,10") F(NUM, clamp, "1,10") \
         F(NUM, clamped, "0,1")) \
-    /* How far atoms are from what chemistry allows (AF2 suppl. 1.9.11), atom[n] being 14 of a \
-       residue. bond[n] = weight[n] * max(0, |x - true| - tolerance * deviation) of the bond C-N to \
+    /* Torsions (AF2 suppl. algorithm 27). part[n] = sum over b of: for k < 4, chi_weight[n,k] \
+       times the square of the distance of angle[b,n,3+k] to truth[n,k] or to other[n,k], \
+       whichever is nearer; norm_weight[n] * sum over all seven of | |raw| - 1 |. */ \
+    DIFF(chi, F(IN, angle, "B,N,7,2*") F(IN, raw, "B,N,7,2*") F(VAL, truth, "N,4,2") \
+        F(VAL, other, "N,4,2") F(VAL, chi_weight, "N,4") F(VAL, norm_weight, "N") \
+        F(OUT, part, "N")) \
+    /* y[n] = weight[n] * (log(1 + exp x[n]) - target[n] x[n]): cross entropy with sigmoid x. */ \
+    DIFF(binary_xent, F(IN, x, "N") F(VAL, target, "N") F(VAL, weight, "N") F(OUT, y, "N")) \
+    /* y[n] = 1 where the other names of residue n's ambiguous atoms fit atom better, else 0: \
+       compared are distances to all atoms that are not ambiguous (AF2 suppl. algorithm 26). */ \
+    PLAIN(rename, F(VAL, atom, "N,14,3*") F(VAL, truth, "N,14,3") F(VAL, other, "N,14,3") \
+        F(VAL, exists, "N,14") F(VAL, ambiguous, "N,14") F(OUT, y, "N")) \
+    /* y[n,:] = choice[n] > 0 ? b[n,:] : a[n,:]. */ \
+    PLAIN(choose, F(VAL, choice, "N") F(VAL, a, "N,C") F(VAL, b, "N,C") F(OUT, y, "N,C")) \
+    /* How far atoms are from what chemistry allows (AF2 suppl. 1.9.11), atom[n] being 14 of \
+       a residue. bond[n] = weight[n] * max(0, |x - true| - tolerance * deviation) of the bond C-N to \
        residue n + 1 and of the cosines of the angles CA-C-N and C-N-CA. between[n,a]: overlap, \
        beyond 1.5 A, of the radii of atom a and of every atom of other residues; within[n,a]: how \
        far its distances to the residue's other atoms b are outside lower..upper of (a, b) and of \

@@ -1,5 +1,6 @@
 /* A sample's way from the host to the tensors of a pass. */
 #include "kernels/net/inside.h"
+#include "kernels/net/targets.h"
 
 #include <stdlib.h>
 

@@ -299,13 +299,6 @@ struct tensor distogram_run(struct tape *t, const struct heads *h, const struct 
 /* m -> logits[S*L,23]. */
 struct tensor masked_msa_run(struct tape *t, const struct heads *h, const struct tape_stream *m);
 
-/* Targets of the distogram loss, on the host: bin[L*L] of the distance between pseudo beta atoms
- * xyz[L,3] (64 bins, 2.3125 to 21.6875 A), and weight[L*L] = mask_i mask_j / (1e-6 + their sum). */
-void distogram_targets(int64_t length, const float *xyz, const float *mask, int32_t *bin,
-                       float *weight);
-/* weight[n] = mask[n] / (1e-8 + sum of mask): for the masked-MSA loss, n over [S*L]. */
-void masked_msa_weights(int64_t count, const float *mask, float *weight);
-
 /* Sum of weighted cross entropies of logits[N,K]: a tensor [1]. */
 struct tensor loss_run(struct tape *t, struct tensor logits, struct tensor target,
                        struct tensor weight);

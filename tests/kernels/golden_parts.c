@@ -1,5 +1,6 @@
 /* Primitives, embedder, heads and losses against the reference: outputs and all gradients, in
  * float and in double. */
+#include "kernels/net/targets.h"
 #include "tests/kernels/golden.h"
 
 typedef void case_run(struct golden *g, struct backend *b);

@@ -6,7 +6,8 @@ enum { LENGTH = 24, SLOTS = 14, TYPES = 21, ATOMS = LENGTH * SLOTS };
 /* Each bond's share of the mean over all that are there: weight[L,3]. */
 static void weights_make(struct golden *g, double *weight)
 {
-    const double *exists = golden_values(g, "in.ex", NULL), *index = golden_values(g, "in.ri", NULL);
+    const double *exists = golden_values(g, "in.ex", NULL);
+    const double *index = golden_values(g, "in.ri", NULL);
     double sum[3] = {0};
     for (int n = 0; n + 1 < LENGTH; n++) {
         const double *here = exists + n * SLOTS, *next = here + SLOTS;
