@@ -7,7 +7,7 @@ source=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
-for part in CMakeLists.txt engine stages kernels tests; do
+for part in CMakeLists.txt engine stages kernels tests tools; do
     cp -r "$source/$part" "$work/tree/"
 done
 
