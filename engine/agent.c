@@ -105,17 +105,20 @@ void agent_tell(struct agent *agent, const struct death *death, const char *text
 
 void agent_describe(const struct death *death, char *text, size_t size)
 {
+    int used;
     if (death->verdict == VERDICT_TIMEOUT)
-        snprintf(text, size, "took longer than its timeout in %s", death->name);
+        used = snprintf(text, size, "took longer than its timeout");
     else if (death->verdict == VERDICT_MEMORY)
-        snprintf(text, size, "needed more than its memory limit in %s", death->name);
+        used = snprintf(text, size, "needed more than its memory limit");
     else if (death->out_of_memory)
-        snprintf(text, size, "ended for want of memory in %s", death->name);
+        used = snprintf(text, size, "ended for want of memory");
     else if (death->signal)
-        snprintf(text, size, "killed by signal %d (%s) in %s", death->signal,
-                 strsignal(death->signal), death->name);
+        used = snprintf(text, size, "killed by signal %d (%s)", death->signal,
+                        strsignal(death->signal));
     else
-        snprintf(text, size, "exit code %d in %s", death->exit_code, death->name);
+        used = snprintf(text, size, "exit code %d", death->exit_code);
+    if (used > 0 && (size_t)used < size)
+        snprintf(text + used, size - (size_t)used, " in %s on %s", death->name, host_name());
 }
 
 const char *agent_last_words(const char *tail, char words[512])

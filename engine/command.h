@@ -20,9 +20,9 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_run, command_validate, command_stages, command_schema,
-    command_store, command_replay, command_why, command_audit, command_doctor, command_status,
-    command_keys, command_scale, command_drain, command_top, command_requeue, command_work;
+extern const struct command command_audit, command_doctor, command_drain, command_keys,
+    command_replay, command_requeue, command_run, command_scale, command_schema, command_stages,
+    command_status, command_store, command_top, command_validate, command_why, command_work;
 
 /* True when an argument is -h or --help: the command's help was printed. */
 bool command_help(const struct command *command, int argc, char **argv);

@@ -7,6 +7,7 @@
 #include "engine/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ struct peer {
 };
 
 struct control {
-    int listener;
+    int listener, spare; /* spare: given up for a moment where no descriptor is left */
     control_fn *handle;
     void *user;
     struct sockaddr_un address;
@@ -52,7 +53,11 @@ enum status control_open(struct control **control, const char *sockets, control_
     }
     struct control *made = calloc(1, sizeof *made);
     ASSERT(made);
-    *made = (struct control){.listener = fd, .handle = handle, .user = user, .address = address};
+    *made = (struct control){.listener = fd,
+                             .spare = open("/dev/null", O_RDONLY | O_CLOEXEC),
+                             .handle = handle,
+                             .user = user,
+                             .address = address};
     for (int i = 0; i < CONTROL_PEERS_MAX; i++)
         made->peers[i].fd = -1;
     *control = made;
@@ -75,6 +80,8 @@ void control_close(struct control *control)
         if (control->peers[i].fd >= 0)
             peer_close(&control->peers[i]);
     close(control->listener);
+    if (control->spare >= 0)
+        close(control->spare);
     unlink(control->address.sun_path);
     free(control);
 }
@@ -93,6 +100,26 @@ void control_wait(const struct control *control, struct link_wait *waits, int *c
         waits[(*count)++] = (struct link_wait){.fd = control->listener};
 }
 
+/* No descriptor is left: a peer that is not taken would keep the listener ready for ever. */
+static void turn_away(struct control *control)
+{
+    if (control->spare < 0)
+        return;
+    close(control->spare);
+    int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        char text[128], request[CONTROL_REQUEST_MAX];
+        (void)!recv(fd, request, sizeof request, 0); /* what is unread would reset the answer */
+        int size = snprintf(text, sizeof text,
+                            "%d\nthe engine has no file descriptor left: raise `ulimit -n`",
+                            (int)STATUS_BUSY);
+        send(fd, text, (size_t)size, MSG_NOSIGNAL);
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    control->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void take_peer(struct control *control)
 {
     struct ucred who;
@@ -102,8 +129,11 @@ static void take_peer(struct control *control)
         if (peer->fd >= 0)
             continue;
         int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                turn_away(control);
             return;
+        }
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) ||
             (who.uid != geteuid() && who.uid != 0)) {
             close(fd); /* the folder lets nobody else come so far */

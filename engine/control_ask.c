@@ -126,7 +126,8 @@ static enum status read_answer(int fd, struct arena *arena, struct span *answer,
         if (got == 0)
             break;
         if (got < 0)
-            status = error_set(err, STATUS_BUSY, "the engine does not answer: %s", strerror(errno));
+            status = error_set(err, STATUS_BUSY, "the engine does not answer: %s",
+                               errno == EAGAIN ? "it is busy, or stopped" : strerror(errno));
         else if ((all += (size_t)got) > CONTROL_ANSWER_MAX + 64)
             status =
                 error_set(err, STATUS_LIMIT, "an answer of more than %d bytes", CONTROL_ANSWER_MAX);
@@ -159,7 +160,7 @@ enum status control_ask(const char *run_path, const char *const *words, int coun
     enum status status = connect_to(run_path, arena, &fd, err);
     if (status != STATUS_OK)
         return status;
-    if (send(fd, request, used, MSG_NOSIGNAL) != (ssize_t)used)
+    if (send(fd, request, used, MSG_NOSIGNAL) != (ssize_t)used && errno != EPIPE)
         status = error_set(err, STATUS_BUSY, "the engine does not listen: %s", strerror(errno));
     else
         status = read_answer(fd, arena, answer, err);

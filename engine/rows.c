@@ -32,6 +32,8 @@ void rows_put(struct rows *rows, const char *format, ...)
 
 static void keep(struct rows *rows, const char *text, size_t size)
 {
+    if (size == 0)
+        return;
     if (rows->waiting_size + size > ROWS_WAITING_MAX) {
         if (rows->dropped == 0)
             log_error("a table's rows are dropped: the disk has been full for too long");

@@ -6,11 +6,11 @@
 #include "engine/command.h"
 #include "engine/doctor.h"
 #include "engine/run_state.h"
+#include "engine/spawn.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static enum status write_graph(const struct graph *graph, const char *path, struct error *err)
@@ -51,16 +51,6 @@ static enum status settle_graph(struct run *run, struct graph *graph, struct err
 
 /* ---- the run ---- */
 
-/* Every process has several sockets, every agent several descriptors a child. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* Stops on what would stop the run later; the rest goes to the log. */
 static enum status preflight(struct run *run, struct error *err)
 {
@@ -83,7 +73,7 @@ static enum status preflight(struct run *run, struct error *err)
 
 static enum status run_open(struct run *run, struct graph *graph, struct error *err)
 {
-    raise_file_limit();
+    file_limit_raise();
     enum status status = run_nodes_plan(run, err);
     if (status == STATUS_OK)
         status = settle_graph(run, graph, err);

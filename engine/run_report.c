@@ -49,7 +49,7 @@ enum status run_report_open(struct run *run, struct error *err)
 {
     cpu_set_t set;
     run->cpus = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    gethostname(run->node, sizeof run->node - 1);
+    snprintf(run->node, sizeof run->node, "%s", host_name());
     run->begin_ns = run->metrics_ns = run->rate_ns = clock_ns();
     enum status status = open_file(run, "log.txt", &run->log, err);
     if (status == STATUS_OK)

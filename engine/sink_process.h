@@ -100,8 +100,8 @@ bool sink_is_over(const struct sink_process *process);
 /* sink_room.c. True while the agent lets sinks wait because a disk has little room; with the lock
  * held. */
 bool sink_is_paused(struct sink_process *process);
-/* A write found no room: waits a while, without the lock. False: the run ends, it is not to be tried
- * again. When it worked, sink_room_found. */
+/* A write found no room: waits a while, without the lock. False: the run ends, do not
+ * try again. When it worked, sink_room_found. */
 bool sink_wait_room(struct sink_process *process, const char *why);
 void sink_room_found(struct sink_process *process);
 

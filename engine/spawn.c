@@ -15,6 +15,24 @@ enum { MOVED_FD_MIN = 32 }; /* descriptors are moved above this before they get 
 
 extern char **environ;
 
+/* Closes everything but those: so that there is room for their copies, however few descriptors the
+ * agent had left. */
+static void close_others(const int source[CHILD_FD_END])
+{
+    int next = 0;
+    for (;;) {
+        int kept = -1; /* the lowest from next on */
+        for (int i = 0; i < CHILD_FD_END; i++)
+            if (source[i] >= next && (kept < 0 || source[i] < kept))
+                kept = source[i];
+        if (kept != next)
+            close_range((unsigned)next, kept < 0 ? ~0U : (unsigned)kept - 1, 0);
+        if (kept < 0)
+            return;
+        next = kept + 1;
+    }
+}
+
 /* In the child, between fork and exec: only calls that are safe there. */
 __attribute__((noreturn)) static void become(const char *program, char **argv, pid_t parent,
                                              const int source[CHILD_FD_END])
@@ -23,6 +41,7 @@ __attribute__((noreturn)) static void become(const char *program, char **argv, p
     if (getppid() != parent)
         _exit(1); /* the agent died before the line above */
     int from[CHILD_FD_END];
+    close_others(source);
     for (int i = 0; i < CHILD_FD_END; i++)
         from[i] = source[i] >= 0 ? fcntl(source[i], F_DUPFD, MOVED_FD_MIN) : -1;
     for (int i = 0; i < CHILD_FD_END; i++)
@@ -78,6 +97,23 @@ enum status spawn(const char *program, char **argv, int page, struct shm_fds poo
     close(output[1]);
     *spawned = (struct spawned){pid, pair[0], output[0]};
     return STATUS_OK;
+}
+
+void file_limit_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+const char *host_name(void)
+{
+    static char name[64];
+    if (!*name && gethostname(name, sizeof name - 1))
+        snprintf(name, sizeof name, "this host");
+    return name;
 }
 
 uint64_t kernel_oom_kills(void)

@@ -27,6 +27,13 @@ struct spawned {
 enum status spawn(const char *program, char **argv, int page, struct shm_fds pool,
                   struct spawned *spawned, struct error *err);
 
+/* Lets this process have as many descriptors as its hard limit allows: it has several sockets, an
+ * agent several descriptors a child. */
+void file_limit_raise(void);
+
+/* The name of this machine, cut to 63 bytes. */
+const char *host_name(void);
+
 /* Kills by the kernel for want of memory since boot. */
 uint64_t kernel_oom_kills(void);
 /* True where the process has been stopped by a signal, or is no more. */

@@ -29,8 +29,8 @@ enum {
 enum agent_talk {
     TALK_POOL = 1, /* child: descriptors of inc's pool?  agent: here (with descriptors) / gone */
     TALK_DRAIN,    /* agent: finish what is in hand, then exit 0 */
-    TALK_PAUSE,    /* agent, to a sink: a disk has little room, ask for no more and make no step ... */
-    TALK_RESUME,   /* ... go on */
+    TALK_PAUSE,    /* agent, to a sink: a disk has little room, take nothing and make no step */
+    TALK_RESUME,   /* agent, to a sink: go on */
     TALK_FINISH,   /* agent, to a sink that waits for others: the other lines have ended */
 };
 

@@ -1,5 +1,6 @@
 /* What a worker sends for each piece of work: a result in the message, in a block of its pool, or
  * in parts to another engine; or the reason why there is none. See worker.h. */
+#include "engine/spawn.h"
 #include "engine/worker.h"
 
 #include "engine/base/clock.h"
@@ -149,6 +150,9 @@ void worker_send(struct worker *worker, const struct message *work, struct worke
     message.attempt = work->attempt;
     message.arg = work->arg;
     message.flags = outcome->flags;
+    if (outcome->type == MESSAGE_ERR)
+        error_prefix(&outcome->err, "%s.%u on %s", worker->job->graph->stages[worker->stage].name,
+                     worker->index, host_name());
     bool words = outcome->type == MESSAGE_ERR || outcome->type == MESSAGE_REFUSED;
     if (words) {
         message.payload = outcome->err.text;

@@ -62,6 +62,6 @@ const struct command command_requeue = {
         "more for max_bad.\n\n"
         "(A changed setting or a changed input file needs none of this: what depends on it is\n"
         "made again by itself.)\n\n"
-        "Exit code 0: done, durably; 1: nothing holds it back; 2: there is no such sample or run.\n",
+        "Exit code 0: done, durably; 1: nothing holds it back; 2: no such sample or run.\n",
     .run = requeue_run,
 };

@@ -4,6 +4,7 @@
 #include "engine/hub.h"
 #include "engine/job.h"
 #include "engine/sink_process.h"
+#include "engine/spawn.h"
 #include "engine/supervise.h"
 #include "engine/worker.h"
 
@@ -59,6 +60,7 @@ static int command_work_main(int argc, char **argv)
         return EXIT_USAGE;
     uint64_t inc = inc_text ? strtoull(inc_text, NULL, 16) : 0;
     log_open("work", LOG_INFO, 2);
+    file_limit_raise(); /* the agent's may be lower by now */
     if (job_load(&job, argv[1], argv[2], &err) != STATUS_OK) {
         log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;

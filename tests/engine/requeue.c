@@ -135,7 +135,8 @@ Test(requeue, a_stopped_run_makes_what_was_taken_back, .timeout = 200)
     words();
     cr_assert(audit("a") == 0, "audit");
     const char *text = words();
-    cr_assert(strstr(text, key_of(3)) && strstr(text, key_of(63)) && strstr(text, "echo."),
+    cr_assert(strstr(text, key_of(3)) && strstr(text, key_of(63)) && strstr(text, "echo.") &&
+                  strstr(text, " on "),
               "audit names what was set aside, and where:\n%s", text);
     cr_assert(strstr(text, "signal 11") && strstr(text, "signal 6"), "and why:\n%s", text);
     cr_assert(used("a", 3) == 0 && used("a", 4) == 3, "3 was never used");
