@@ -74,8 +74,11 @@ static void world_open(uint64_t seed, bool slow)
     world.gen[FILL] = 1;
     sink_start(SINK_FILL);
     train_restart();
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < LOCAL_WORKERS; i++)
         worker_start(i);
+    world.nodes = seed % 2 == 0;
+    for (int node = 0; node < NODES && world.nodes; node++)
+        event_push(200 + 3000 * node, EVENT_JOIN, (enum actor)(FAR_AGENT0 + (uint32_t)node), 0);
     for (uint32_t i = 0; i < ACTORS; i++)
         if (i != COORDINATE)
             event_push(10 + i, EVENT_TICK, (enum actor)i, 0);
@@ -97,7 +100,9 @@ static void restart(enum actor actor)
     } else if (actor == SINK_TRAIN) {
         train_restart();
     } else {
-        worker_start((int)actor - WORKER0);
+        int node = worker_node((int)actor - WORKER0);
+        if (node < 0 || (world.node_id[node] && !world.alive[actor]))
+            worker_start((int)actor - WORKER0);
     }
 }
 
@@ -129,9 +134,9 @@ static void fault(void)
         return;
     event_push(50 + random_u32() % 700, EVENT_FAULT, AGENT, 0);
     world.stats.faults++;
-    int worker = (int)(random_u32() % WORKERS);
+    int worker = (int)(random_u32() % (uint32_t)(world.nodes ? WORKERS : LOCAL_WORKERS));
     enum actor actor = actor_of(worker);
-    switch (random_u32() % 9) {
+    switch (random_u32() % (world.nodes ? 12 : 9)) {
     case 0:
     case 1: /* SIGKILL from outside: never blamed */
         worker_kill(worker, CAUSE_LOST);
@@ -169,6 +174,11 @@ static void fault(void)
     case 7: /* SIGSTOP, shorter than the patience of the dispatcher */
         world.stopped_until[actor] = world.now + 900;
         break;
+    case 9:
+    case 10:
+    case 11: /* a whole engine goes or is cut off */
+        node_fault();
+        break;
     default: /* ... and longer */
         world.stopped_until[actor] = world.now + 2500;
         break;
@@ -181,7 +191,7 @@ static void deliver(enum actor actor, const struct message *message)
         coordinate_receive(message);
     else if (actor == DISPATCH)
         dispatch_receive(message);
-    else if (actor == AGENT)
+    else if (actor == AGENT || actor >= FAR_AGENT0)
         agent_receive(message);
     else if (actor < WORKER0)
         sink_receive(actor, message);
@@ -191,13 +201,14 @@ static void deliver(enum actor actor, const struct message *message)
 
 static void tick(enum actor actor)
 {
-    int64_t period = actor == AGENT ? 300 : actor >= WORKER0 ? 250 : 100;
+    bool agent = actor == AGENT || actor >= FAR_AGENT0;
+    int64_t period = agent ? 300 : actor >= WORKER0 ? 250 : 100;
     event_push(period, EVENT_TICK, actor, 0);
     if (!world.alive[actor])
         return;
     if (actor == DISPATCH)
         dispatch_receive(NULL);
-    else if (actor == AGENT)
+    else if (agent)
         agent_tick();
     else if (actor < WORKER0)
         sink_receive(actor, NULL);
@@ -247,6 +258,12 @@ static void handle(const struct event *event)
     case EVENT_DIED:
         agent_tick();
         break;
+    case EVENT_JOIN:
+        node_join((int)actor - FAR_AGENT0);
+        break;
+    case EVENT_PARCEL:
+        far_arrive(event->value);
+        break;
     case EVENT_KILL: /* the time limit of a stage: the agent says so before it kills */
         if (world.inc[actor] == event->value && world.alive[actor])
             worker_kill((int)actor - WORKER0, chance(500) ? CAUSE_TIMEOUT : CAUSE_MEMORY);
@@ -294,12 +311,12 @@ static int report(uint64_t count, uint64_t bad)
         "misses parked, %llu asked again, %llu credits recovered, %llu workers given up, %llu late "
         "and %llu stale answers dropped, %llu positions overtaken, %llu asked for with other "
         "passes, %llu requests renewed, %llu declined, %llu blocks freed, "
-        "%llu reclaimed by age; %llu violations\n",
+        "%llu reclaimed by age, %llu payloads between engines; %llu violations\n",
         U(count), U(s->events), U(s->faults), U(s->kills), U(s->restarts), U(s->lost),
         U(s->doubled), U(s->strikes), U(s->asides), U(s->refused), U(s->parked), U(s->asked_again),
         U(s->recovered), U(s->given_up), U(s->late), U(s->stale),
         U(s->overtaken), U(s->recounted), U(s->replaced), U(s->declined),
-        U(s->freed), U(s->reclaimed), U(bad));
+        U(s->freed), U(s->reclaimed), U(s->parcels), U(bad));
     return bad != 0;
 }
 

@@ -4,7 +4,8 @@
  * all the way.
  *
  * Line 0 fills a store: two stages, a sink. Line 1 trains from it: two stages, two ranks, two
- * epochs, in strict order or in one where some may be overtaken. */
+ * epochs, in strict order or in one where some may be overtaken. In every second world two engines
+ * join and leave, are killed and cut off, with a worker each for stages that read no store. */
 #ifndef FOLDMILL_SIM_H
 #define FOLDMILL_SIM_H
 
@@ -32,7 +33,13 @@ enum {
     CHECKPOINT_STEPS = 3,
     POOLS = LINES * STAGES,
     POOL_WORKERS = 2,
-    WORKERS = POOLS * POOL_WORKERS,
+    LOCAL_WORKERS = POOLS * POOL_WORKERS,
+    NODES = 2,            /* engines that may join, in every second world */
+    FAR_POOLS = 3,        /* of which each has a worker */
+    WORKERS = LOCAL_WORKERS + NODES * FAR_POOLS,
+    TRANSFERS_MAX = 64,
+    HUB_BLOCKS = 32,
+    HUB_POOL = WORKERS,   /* the number of the dispatcher's pool in descriptors */
     BLOCKS = 5,           /* of each worker */
     HOLD_MAX = 8,
     TIME_FAULTS = 30000,  /* ms: nothing is broken after this */
@@ -44,7 +51,7 @@ enum {
 
 /* Who takes part; numbers are also the links' peers. */
 enum actor { COORDINATE, DISPATCH, AGENT, SINK_FILL, SINK_TRAIN, WORKER0 = SINK_TRAIN + RANKS,
-             ACTORS = WORKER0 + WORKERS };
+             FAR_AGENT0 = WORKER0 + WORKERS, ACTORS = FAR_AGENT0 + NODES };
 
 static inline enum actor actor_of(int worker)
 {
@@ -55,7 +62,7 @@ static inline enum actor actor_of(int worker)
 enum ill { WELL, ILL_CRASH, ILL_ERR, ILL_OFTEN, ILL_HANG, ILL_REFUSED, ILL_EMPTY };
 
 enum event_type { EVENT_MESSAGE, EVENT_TICK, EVENT_WORK, EVENT_FAULT, EVENT_RESTART, EVENT_HEAL,
-                  EVENT_COMMIT, EVENT_DIED, EVENT_KILL };
+                  EVENT_COMMIT, EVENT_DIED, EVENT_KILL, EVENT_JOIN, EVENT_PARCEL };
 
 struct event {
     uint64_t order;      /* time << 32 | number */
@@ -94,6 +101,7 @@ struct job {
 };
 
 struct sim_worker {
+    uint64_t node;          /* of the engine that started it; 0: the dispatcher's own */
     uint64_t dispatcher;    /* inc of who it works for */
     int64_t started_ms;     /* of the item in hand */
     struct job jobs[HOLD_MAX];
@@ -101,6 +109,15 @@ struct sim_worker {
     uint32_t begun;
     bool busy, draining, stuck; /* stuck: no room for the result */
     struct block blocks[BLOCKS];
+};
+
+/* A payload on its way between the dispatcher's process and a worker elsewhere. */
+struct transfer {
+    bool used, out;
+    int worker;
+    uint64_t worker_inc, hub_inc;
+    struct message message;
+    struct content content;
 };
 
 struct sim_sink {
@@ -114,7 +131,8 @@ struct sim_sink {
 struct stats {
     uint64_t events, faults, kills, lost, doubled, restarts, asides, refused, recovered, late,
         stale, overtaken, recounted, replaced, declined, freed, reclaimed, parked, strikes,
-        asked_again, given_up;
+        asked_again, given_up,
+        parcels;
 };
 
 struct world {
@@ -137,6 +155,10 @@ struct world {
     uint32_t coordinator_epoch;
     struct sim_sink sinks[1 + RANKS]; /* fill, ranks */
     struct sim_worker workers[WORKERS];
+    bool nodes;                      /* others join */
+    uint64_t node_id[NODES];         /* 0: away */
+    struct transfer transfers[TRANSFERS_MAX];
+    struct block hub_blocks[HUB_BLOCKS];
 
     /* What is durable. */
     unsigned char log[512][COORDINATE_RECORD_MAX];
@@ -175,6 +197,7 @@ struct world {
     /* DIED messages that the dispatcher has not acknowledged. */
     struct {
         uint64_t inc;
+        enum actor agent;
         struct died died;
     } obituary[64];
     int obituary_count;
@@ -228,6 +251,21 @@ void agent_tick(void);
 /* Copies the payload of a message; false when the block is another one by now. */
 bool content_read(const struct message *in, struct content *content);
 void block_return(const struct message *in);
+
+/* Told to finish what it has and to go. */
+void worker_drain(int worker);
+
+/* sim_far.c */
+int worker_pool(int worker);
+int worker_node(int worker); /* -1: the dispatcher's own */
+enum actor agent_of(int worker);
+/* WORK with a block for, and a result of a worker elsewhere. */
+void far_work(const struct message *work);
+void far_out(int worker, const struct message *out, struct content content);
+void far_arrive(uint64_t transfer);
+int far_held(int worker, struct held *held, int max);
+void node_join(int node);
+void node_fault(void);
 
 /* sim_sink.c */
 uint32_t window_train(void);

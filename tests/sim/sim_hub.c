@@ -37,9 +37,15 @@ static void turn_check(const struct message *work)
 static void put_dispatch(void *user, const struct message *message)
 {
     (void)user;
+    bool far = message->peer >= WORKER0 + LOCAL_WORKERS && message->peer < FAR_AGENT0;
     if (message->type == MESSAGE_WORK)
         turn_check(message);
-    net_send(DISPATCH, message);
+    if (far && message->type == MESSAGE_WORK && message->flags & MESSAGE_BLOCK)
+        far_work(message);
+    else if (far && message->type == MESSAGE_FREE)
+        block_return(message);
+    else
+        net_send(DISPATCH, message);
 }
 
 static void put_coordinate(void *user, const struct message *message)
@@ -89,6 +95,7 @@ void dispatch_start(void)
     }
     world.alive[DISPATCH] = true;
     world.inc[DISPATCH] = config.inc;
+    memset(world.hub_blocks, 0, sizeof world.hub_blocks);
     arena_reset(&world.dispatch_arena);
     if (dispatch_open(&world.dispatch, &config, &world.dispatch_arena, &err) != STATUS_OK)
         broken("dispatcher: %s", err.text);

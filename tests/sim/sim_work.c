@@ -8,12 +8,12 @@
 
 static int pool_line(int worker)
 {
-    return worker / POOL_WORKERS / STAGES;
+    return worker_pool(worker) / STAGES;
 }
 
 static int pool_stage(int worker)
 {
-    return worker / POOL_WORKERS % STAGES;
+    return worker_pool(worker) % STAGES;
 }
 
 static void send(int worker, struct message message)
@@ -40,11 +40,13 @@ static void hello(int worker)
     struct sim_worker *w = &world.workers[worker];
     struct hello hello = {.role = PEER_WORKER,
                           .version = MESSAGE_VERSION,
-                          .index = (uint32_t)(worker % POOL_WORKERS)};
+                          .index = (uint32_t)(worker_node(worker) < 0 ? worker % POOL_WORKERS : 0),
+                          .node = w->node};
     unsigned char bytes[HELLO_BYTES_MAX];
     for (int i = 0; i < w->job_count; i++)
         hello.held[hello.held_count++] = (struct held){
             w->jobs[i].message.seq, w->jobs[i].message.gen, w->jobs[i].message.attempt};
+    hello.held_count += (uint32_t)far_held(worker, hello.held + hello.held_count, HOLD_MAX);
     uint32_t size = (uint32_t)hello_encode(&hello, bytes);
     send(worker, (struct message){.type = MESSAGE_HELLO,
                                   .line = (uint16_t)pool_line(worker),
@@ -60,6 +62,7 @@ void worker_start(int worker)
     world.alive[actor_of(worker)] = true;
     world.stopped_until[actor_of(worker)] = 0;
     world.inc[actor_of(worker)] = ++world.inc_next;
+    w->node = worker_node(worker) < 0 ? 0 : world.node_id[worker_node(worker)];
     w->dispatcher = 0;
     w->job_count = 0;
     w->begun = 0;
@@ -74,6 +77,10 @@ static struct block *block_find(const struct message *in)
     if (!(in->flags & MESSAGE_BLOCK) || in->size != sizeof at)
         return NULL;
     memcpy(&at, in->payload, sizeof at);
+    if (at.worker == HUB_POOL) {
+        struct block *ours = &world.hub_blocks[at.slot];
+        return world.inc[DISPATCH] == at.inc && ours->use == at.use && ours->taken ? ours : NULL;
+    }
     struct block *block = &world.workers[at.worker].blocks[at.slot];
     bool same = world.inc[WORKER0 + at.worker] == at.inc && block->use == at.use && block->taken;
     return same ? block : NULL;
@@ -133,8 +140,9 @@ static void job_remove(struct sim_worker *w, int at)
 static void leave_if_drained(int worker)
 {
     struct sim_worker *w = &world.workers[worker];
-    if (!w->draining || w->busy)
-        return;
+    struct held held[1];
+    if (!w->draining || w->busy || far_held(worker, held, 1))
+        return; /* worker_tick looks again when a transfer has ended */
     send(worker, (struct message){.type = MESSAGE_BYE});
     worker_kill(worker, CAUSES);
 }
@@ -184,21 +192,27 @@ void worker_receive(int worker, const struct message *in)
     } else if (in->type == MESSAGE_FREE) {
         block_return(in);
     } else if (in->type == MESSAGE_DRAIN && in->inc == world.inc[actor_of(worker)]) {
-        w->draining = true;
-        forget_unbegun(worker, true);
-        leave_if_drained(worker);
+        worker_drain(worker);
     }
+}
+
+void worker_drain(int worker)
+{
+    world.workers[worker].draining = true;
+    forget_unbegun(worker, true);
+    leave_if_drained(worker);
 }
 
 void worker_tick(int worker)
 {
     struct sim_worker *w = &world.workers[worker];
-    struct held held[HOLD_MAX];
+    struct held held[2 * HOLD_MAX];
     unsigned char bytes[MESSAGE_HELD_MAX * HELD_BYTES];
     for (int i = 0; i < w->job_count; i++)
         held[i] = (struct held){w->jobs[i].message.seq, w->jobs[i].message.gen,
                                 w->jobs[i].message.attempt};
-    uint32_t size = (uint32_t)held_encode(held, (uint32_t)w->job_count, bytes);
+    int count = w->job_count + far_held(worker, held + w->job_count, HOLD_MAX);
+    uint32_t size = (uint32_t)held_encode(held, (uint32_t)count, bytes);
     send(worker, (struct message){.type = MESSAGE_HB,
                                   .line = (uint16_t)pool_line(worker),
                                   .arg = w->begun,
@@ -206,6 +220,7 @@ void worker_tick(int worker)
                                   .size = size});
     if (w->stuck)
         worker_finish(worker, world.inc[actor_of(worker)]);
+    leave_if_drained(worker);
 }
 
 /* A block for a result, or NULL: then the worker waits. Old ones are taken back. */
@@ -227,6 +242,14 @@ static void send_result(int worker, struct job *job, struct content content)
     struct sim_worker *w = &world.workers[worker];
     if (chance(300)) { /* small enough to travel in the message */
         answer(worker, job, MESSAGE_OUT, &content, sizeof content, 0);
+        return;
+    }
+    if (worker_node(worker) >= 0) {
+        struct message out = job->message;
+        out.type = MESSAGE_OUT;
+        out.job = 1;
+        out.inc = world.inc[actor_of(worker)];
+        far_out(worker, &out, content);
         return;
     }
     struct block *block = block_take(w);
@@ -330,6 +353,7 @@ void worker_kill(int worker, enum cause cause)
     const struct message *work = w->busy ? &w->jobs[0].message : NULL;
     ASSERT_INT(world.obituary_count, <, 64);
     world.obituary[world.obituary_count].inc = world.inc[actor];
+    world.obituary[world.obituary_count].agent = agent_of(worker);
     world.obituary[world.obituary_count++].died = (struct died){
         .cause = cause == CAUSES ? CAUSE_LOST : cause,
         .executing = work != NULL,
@@ -338,7 +362,7 @@ void worker_kill(int worker, enum cause cause)
         .item = work ? (struct held){work->seq, work->gen, work->attempt} : (struct held){0, 0, 0},
         .text = "ended",
     };
-    event_push(5 + random_u32() % 50, EVENT_DIED, AGENT, world.inc[actor]);
+    event_push(5 + random_u32() % 50, EVENT_DIED, agent_of(worker), world.inc[actor]);
     event_push(60 + random_u32() % 100, EVENT_RESTART, actor, 0);
 }
 
@@ -351,13 +375,16 @@ static void obituary_send(int at)
                               .inc = world.obituary[at].inc,
                               .payload = bytes,
                               .size = (uint32_t)died_encode(&world.obituary[at].died, bytes)};
-    net_send(AGENT, &message);
+    net_send(world.obituary[at].agent, &message);
 }
 
 void agent_tick(void)
 {
-    for (int i = 0; i < world.obituary_count; i++)
-        obituary_send(i);
+    for (int i = world.obituary_count - 1; i >= 0; i--)
+        if (world.alive[world.obituary[i].agent])
+            obituary_send(i);
+        else /* nobody is left to tell of it */
+            world.obituary[i] = world.obituary[--world.obituary_count];
 }
 
 void agent_receive(const struct message *in)
