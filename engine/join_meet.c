@@ -160,6 +160,8 @@ static void take_message(struct join_engine *engine, const struct message *messa
         if (!engine->over)
             log_info("%s", text);
         engine->over = true;
+    } else if (message->type == MESSAGE_SCALE) {
+        join_scale(engine, message->stage, message->arg);
     } else if (message->type == MESSAGE_CHALLENGE) {
         engine->known = false;
         say_join(engine);

@@ -23,7 +23,7 @@ enum {
 };
 
 struct join_child {
-    int stage;
+    int stage, index;
     char role[SUPERVISE_NAME_MAX + 1];
 };
 
@@ -39,6 +39,7 @@ struct join_engine {
     struct joined joined;
     struct plan plan; /* of this engine's role */
     struct join_child children[SUPERVISE_CHILDREN_MAX];
+    int wanted[GRAPH_STAGES_MAX]; /* workers, as chosen at the start or asked for since */
     int64_t begun_ms, heard_ms, said_ms, shown_ms;
     bool working; /* a sample has been made */
     uint64_t shown_done;
@@ -66,6 +67,8 @@ void join_say(struct join_engine *engine, enum message_type type, const void *pa
 enum status join_start(struct join_engine *engine, struct error *err);
 /* Until the run is over, or asked to go, or failed; then until the workers have ended. */
 void join_work(struct join_engine *engine);
+/* So many workers of a stage from now on. What cannot be is left, and logged. */
+void join_scale(struct join_engine *engine, int stage, uint32_t wanted);
 /* Rows for the heartbeat; returns how many. */
 int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGES_MAX]);
 void join_on_death(void *engine, const struct death *death);

@@ -133,7 +133,8 @@ size_t join_rows_encode(const struct join_row *rows, int count,
         unsigned char *to = bytes + (size_t)i * JOIN_ROW_BYTES;
         put_u16(to, rows[i].stage);
         put_u16(to + 2, rows[i].workers);
-        put_u32(to + 4, rows[i].held);
+        put_u16(to + 4, rows[i].held);
+        put_u16(to + 6, rows[i].wanted);
         put_u64(to + 8, rows[i].done);
         put_u64(to + 16, rows[i].refused);
         put_u64(to + 24, rows[i].failed);
@@ -151,7 +152,7 @@ enum status join_rows_decode(struct span bytes, struct join_row rows[GRAPH_STAGE
     *count = (int)(bytes.size / JOIN_ROW_BYTES);
     for (int i = 0; i < *count; i++) {
         const unsigned char *from = raw(bytes) + (size_t)i * JOIN_ROW_BYTES;
-        rows[i] = (struct join_row){get_u16(from),      get_u16(from + 2),  get_u32(from + 4),
+        rows[i] = (struct join_row){get_u16(from),      get_u16(from + 2), get_u16(from + 4), get_u16(from + 6),
                                     get_u64(from + 8),  get_u64(from + 16), get_u64(from + 24),
                                     get_u64(from + 32), get_u64(from + 40)};
         if (rows[i].stage >= GRAPH_STAGES_MAX)

@@ -41,7 +41,7 @@ enum { JOINED_BYTES_MAX = 28 + JOIN_PATH_MAX + 1 + JOIN_FILES_MAX * (16 + JOIN_F
 /* HB: a stage's workers at that engine, all that there ever were. */
 struct join_row {
     uint16_t stage, workers; /* workers that run */
-    uint32_t held;
+    uint16_t held, wanted;   /* wanted: workers that there should be */
     uint64_t done, refused, failed, reused, busy_ns;
 };
 enum { JOIN_ROW_BYTES = 48, JOIN_ROWS_BYTES_MAX = GRAPH_STAGES_MAX * JOIN_ROW_BYTES };

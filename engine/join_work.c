@@ -109,6 +109,7 @@ static enum status start_worker(struct join_engine *engine, int stage, int index
                          SUPERVISE_CHILDREN_MAX);
     struct join_child *child = &engine->children[number];
     child->stage = stage;
+    child->index = index;
     snprintf(child->role, sizeof child->role, "worker:%d:%d", stage, index);
     struct child_spec spec = {.args = {"work", engine->dir.path, engine->dir.sockets, child->role},
                               .pool_bytes = job_pool_bytes(&engine->job, stage),
@@ -121,7 +122,7 @@ static enum status start_worker(struct join_engine *engine, int stage, int index
 
 enum status join_start(struct join_engine *engine, struct error *err)
 {
-    int wanted[GRAPH_STAGES_MAX] = {0}, all = 0;
+    int *wanted = engine->wanted, all = 0;
     const struct graph *graph = engine->job.graph;
     enum status status = STATUS_OK;
     plan_make(graph, engine->options.role, &engine->plan);
@@ -142,11 +143,46 @@ enum status join_start(struct join_engine *engine, struct error *err)
     return status;
 }
 
+/* As foldmill scale does at the head: the highest numbers go, after what they have in hand. */
+void join_scale(struct join_engine *engine, int stage, uint32_t wanted)
+{
+    static bool there[GRAPH_WORKERS_MAX];
+    struct error err;
+    enum status status = STATUS_OK;
+    if (!engine->supervisor || !engine->job.graph || stage >= engine->job.graph->stage_count ||
+        !job_travels(&engine->job, stage) || wanted > GRAPH_WORKERS_MAX || engine->over ||
+        (int)wanted == engine->wanted[stage])
+        return;
+    log_info("%s: %d workers, %d before", engine->job.graph->stages[stage].name, (int)wanted,
+             engine->wanted[stage]);
+    memset(there, 0, sizeof there);
+    for (int i = 0; i < supervise_count(engine->supervisor); i++) {
+        const struct join_child *child = &engine->children[i];
+        if (child->stage != stage)
+            continue;
+        there[child->index] = true;
+        if (child->index >= (int)wanted)
+            supervise_drain(engine->supervisor, i);
+        else if (child->index >= engine->wanted[stage])
+            supervise_resume(engine->supervisor, i);
+    }
+    for (int k = 0; k < (int)wanted && status == STATUS_OK; k++)
+        if (!there[k])
+            status = start_worker(engine, stage, k, &err);
+    if (status != STATUS_OK)
+        log_warn("%s", err.text);
+    engine->wanted[stage] = (int)wanted;
+}
+
 /* ---- work ---- */
 
 int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGES_MAX])
 {
     int count = 0;
+    for (int i = 0; i < engine->job.graph->stage_count; i++)
+        if (job_travels(&engine->job, i))
+            rows[count++] =
+                (struct join_row){.stage = (uint16_t)i, .wanted = (uint16_t)engine->wanted[i]};
     for (int i = 0; i < supervise_count(engine->supervisor); i++) {
         const struct join_child *child = &engine->children[i];
         struct child_info info = supervise_info(engine->supervisor, i);
@@ -157,7 +193,7 @@ int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGE
             rows[count++] = (struct join_row){.stage = (uint16_t)child->stage};
         struct join_row *row = &rows[at];
         row->workers = (uint16_t)(row->workers + (info.pid != 0));
-        row->held += info.pid ? (uint32_t)gauge_get(info.page, GAUGE_HELD) : 0;
+        row->held = (uint16_t)(row->held + (info.pid ? gauge_get(info.page, GAUGE_HELD) : 0));
         row->done += metric_get(info.page, METRIC_DONE);
         row->refused += metric_get(info.page, METRIC_REFUSED);
         row->failed += metric_get(info.page, METRIC_FAILED);

@@ -27,6 +27,7 @@ const char *message_type_name(enum message_type type)
         "ERR",  "REFUSED", "MISS",    "LOST",   "DATA",      "FAIL",   "FREE",  "HB",
         "DIED", "DIEDOK",  "URGENT",  "COMMIT", "QPROP",     "QOK",    "START", "STARTED",
         "CKPT", "CKOK",    "DRAIN",   "BYE",    "JOIN",      "JOINED", "FILE",
+        "SCALE",
     };
     return (unsigned)type < MESSAGE_TYPES ? names[type] : "unknown";
 }

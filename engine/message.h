@@ -47,6 +47,8 @@
  *                         JOIN again
  *   FILE     engine -> coordinator   wants bytes of a file of JOINED; arg: its number, seq: from
  *                         where. The answer: the same with the bytes; none: there are no more
+ *   SCALE    coordinator -> engine   stage, arg: how many workers of it there should be; repeated
+ *                         until a HB says so
  */
 #ifndef FOLDMILL_MESSAGE_H
 #define FOLDMILL_MESSAGE_H
@@ -104,6 +106,7 @@ enum message_type {
     MESSAGE_JOIN,
     MESSAGE_JOINED,
     MESSAGE_FILE,
+    MESSAGE_SCALE,
     MESSAGE_TYPES
 };
 

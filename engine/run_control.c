@@ -16,13 +16,24 @@ static enum status do_status(struct run *run, FILE *body)
     return STATUS_OK;
 }
 
-/* A request may name the node that it is for; "" is every node. */
-static enum status check_node(const struct run *run, const char *node, struct error *err)
+/* The node that a request names: NULL with STATUS_OK is this one. */
+static enum status find_node(struct run *run, const char *name, struct run_node **node,
+                             struct error *err)
 {
-    return !*node || strcmp(node, run->node) == 0
-               ? STATUS_OK
-               : error_set(err, STATUS_INVALID, "there is no node '%.64s' in this run; it has: %s",
-                           node, run->node);
+    char names[512] = "";
+    size_t used = (size_t)snprintf(names, sizeof names, "%s", run->node);
+    *node = NULL;
+    if (!*name || strcmp(name, run->node) == 0)
+        return STATUS_OK;
+    *node = run_nodes_find(run, name);
+    if (*node)
+        return STATUS_OK;
+    for (int i = 0; i < RUN_NODES_MAX && used < sizeof names; i++)
+        if (run->nodes.node[i].inc)
+            used += (size_t)snprintf(names + used, sizeof names - used, ", %s",
+                                     run->nodes.node[i].name);
+    return error_set(err, STATUS_INVALID, "there is no node '%.64s' in this run; it has: %s", name,
+                     names);
 }
 
 /* The stage of that name which has workers of its own. */
@@ -82,7 +93,8 @@ static enum status do_scale(struct run *run, const char *const *words, FILE *bod
                             struct error *err)
 {
     int64_t wanted;
-    enum status status = check_node(run, words[3], err);
+    struct run_node *node;
+    enum status status = find_node(run, words[3], &node, err);
     if (status != STATUS_OK)
         return status;
     int stage = find_stage(run, words[1], err);
@@ -93,6 +105,17 @@ static enum status do_scale(struct run *run, const char *const *words, FILE *bod
                          words[1], GRAPH_WORKERS_MAX, words[2]);
     if (run->draining || run->stopping)
         return error_set(err, STATUS_BUSY, "the run is ending: it starts no workers any more");
+    if (node && !job_travels(&run->job, stage))
+        return error_set(err, STATUS_INVALID,
+                         "%s reads a store, which is on %s: its workers cannot be elsewhere",
+                         words[1], run->node);
+    if (node) {
+        run_nodes_scale(run, node, stage, (int)wanted);
+        log_info("scale: %s: %d workers on %s", words[1], (int)wanted, node->name);
+        fprintf(body, "%s: %d workers on %s, until the engine there ends\n", words[1], (int)wanted,
+                node->name);
+        return STATUS_OK;
+    }
     int before = run->job.graph->stages[stage].workers;
     status = scale(run, stage, (int)wanted, err);
     log_info("scale: %s had %d workers, now %d", words[1], before,
@@ -107,13 +130,20 @@ static enum status do_scale(struct run *run, const char *const *words, FILE *bod
     return status;
 }
 
-/* As SIGTERM does, but by name. The node is all of the run as long as the run has one. */
+/* As SIGTERM to the engine there, but by name. This one has the run's sinks, so the run ends. */
 static enum status do_drain(struct run *run, const char *const *words, FILE *body,
                             struct error *err)
 {
-    enum status status = check_node(run, words[1], err);
+    struct run_node *node;
+    enum status status = find_node(run, words[1], &node, err);
     if (status != STATUS_OK)
         return status;
+    if (node) {
+        run_nodes_drain(run, node);
+        log_info("drain: %s was asked to leave", node->name);
+        fprintf(body, "%s finishes what it has in hand, and leaves\n", node->name);
+        return STATUS_OK;
+    }
     run->drain_asked = true;
     fprintf(body, "%s finishes what is in flight, saves, and ends\n", run->node);
     return STATUS_OK;

@@ -27,7 +27,8 @@ int64_t run_cpu_ns(const struct run *run)
     return ns;
 }
 
-struct run_sums run_sum_stage(const struct run *run, int stage)
+/* Of this engine's own workers. */
+static struct run_sums sum_here(const struct run *run, int stage)
 {
     struct run_sums sums = {0};
     for (int i = 0; i < supervise_count(run->supervisor); i++) {
@@ -40,6 +41,12 @@ struct run_sums run_sum_stage(const struct run *run, int stage)
         for (int m = 0; m < METRIC_COUNT; m++)
             sums.counter[m] += metric_get(info.page, (enum metric)m);
     }
+    return sums;
+}
+
+struct run_sums run_sum_stage(const struct run *run, int stage)
+{
+    struct run_sums sums = sum_here(run, stage);
     struct join_row joined = run_nodes_sum(run, stage);
     sums.running += joined.workers;
     sums.held += joined.held;
@@ -207,9 +214,18 @@ static void add_node(struct run *run, struct snapshot *s)
     node->dropped = metric_get(hub.page, METRIC_DROPPED);
 }
 
+/* What of a stage's rate is not that of engines that joined. */
+static double rate_here(const struct run *run, int stage)
+{
+    double rate = run->rate[stage];
+    for (int i = 0; i < RUN_NODES_MAX; i++)
+        rate -= run->nodes.node[i].inc ? run->nodes.node[i].rate[stage] : 0;
+    return rate > 0 ? rate : 0;
+}
+
 static void add_stage(struct run *run, int stage, struct snapshot *s)
 {
-    struct run_sums sums = run_sum_stage(run, stage);
+    struct run_sums sums = sum_here(run, stage);
     struct snapshot_stage *row = &s->stages[s->stage_count++];
     *row = (struct snapshot_stage){
         .wanted = run->job.graph->stages[stage].workers,
@@ -224,13 +240,52 @@ static void add_stage(struct run *run, int stage, struct snapshot *s)
         .bytes_in = sums.counter[METRIC_BYTES_IN],
         .bytes_out = sums.counter[METRIC_BYTES_OUT],
         .started = sums.started,
-        .rate = run->rate[stage],
+        .rate = rate_here(run, stage),
         .busy_seconds = (double)sums.counter[METRIC_BUSY_NS] * 1e-9,
         .wait_work_seconds = (double)sums.counter[METRIC_WAIT_WORK_NS] * 1e-9,
         .wait_room_seconds = (double)sums.counter[METRIC_WAIT_ROOM_NS] * 1e-9,
     };
     SNAPSHOT_COPY(row->node, run->node);
     SNAPSHOT_COPY(row->stage, run->job.graph->stages[stage].name);
+}
+
+static void add_far_row(struct run *run, int stage, const char *name, const struct join_row *from,
+                        double rate, struct snapshot *s)
+{
+    if ((!from->workers && !from->wanted && !from->done) || s->stage_count == SNAPSHOT_STAGES_MAX)
+        return;
+    struct snapshot_stage *row = &s->stages[s->stage_count++];
+    *row = (struct snapshot_stage){.wanted = from->wanted,
+                                   .workers = from->workers,
+                                   .held = from->held,
+                                   .done = from->done,
+                                   .refused = from->refused,
+                                   .failed = from->failed,
+                                   .reused = from->reused,
+                                   .rate = rate,
+                                   .busy_seconds = (double)from->busy_ns * 1e-9};
+    SNAPSHOT_COPY(row->node, name);
+    SNAPSHOT_COPY(row->stage, run->job.graph->stages[stage].name);
+}
+
+/* The engines that joined, and what those made that have left. */
+static void add_nodes(struct run *run, struct snapshot *s)
+{
+    for (int i = 0; i < RUN_NODES_MAX; i++) {
+        const struct run_node *node = &run->nodes.node[i];
+        if (!node->inc || s->node_count == SNAPSHOT_NODES_MAX)
+            continue;
+        struct snapshot_node *row = &s->nodes[s->node_count++];
+        SNAPSHOT_COPY(row->node, node->name);
+        SNAPSHOT_COPY(row->state, node->leaving ? "draining" : "joined");
+        row->processes = 1;
+        for (int k = 0; k < run->job.graph->stage_count; k++) {
+            row->processes += node->rows[k].workers;
+            add_far_row(run, k, node->name, &node->rows[k], node->rate[k], s);
+        }
+    }
+    for (int k = 0; k < run->job.graph->stage_count; k++)
+        add_far_row(run, k, "(left)", &run->nodes.gone[k], 0, s);
 }
 
 static void add_edges(struct run *run, int line, struct snapshot *s)
@@ -254,8 +309,7 @@ static void add_edges(struct run *run, int line, struct snapshot *s)
 
 static const char *sink_state(const struct run_child *child, const struct child_info *info)
 {
-    static const char *const names[] = {"starting", "working", "draining", "finished",
-                                        "paused"};
+    static const char *const names[] = {"starting", "working", "draining", "finished", "paused"};
     int64_t state = gauge_get(info->page, GAUGE_STATE);
     if (child->finished)
         return "finished";
@@ -331,6 +385,7 @@ void run_snapshot(struct run *run, struct snapshot *s)
     for (int i = 0; i < graph->stage_count; i++)
         if (run->job.pool[i] >= 0)
             add_stage(run, i, s);
+    add_nodes(run, s);
     for (int l = 0; l < graph->line_count; l++)
         add_edges(run, l, s);
     for (int i = 0; i < supervise_count(run->supervisor); i++)

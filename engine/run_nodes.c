@@ -40,7 +40,8 @@ static struct run_node *find(struct run *run, uint64_t inc)
 static void add_row(struct join_row *to, const struct join_row *row)
 {
     to->workers = (uint16_t)(to->workers + row->workers);
-    to->held += row->held;
+    to->held = (uint16_t)(to->held + row->held);
+    to->wanted = (uint16_t)(to->wanted + row->wanted);
     to->done += row->done;
     to->refused += row->refused;
     to->failed += row->failed;
@@ -54,8 +55,7 @@ static void node_leaves(struct run *run, struct run_node *node, const char *how)
     log_info("engine %s %s after %lld s", node->name, how,
              (long long)((clock_ms() - node->joined_ms) / 1000));
     for (int i = 0; i < run->job.graph->stage_count; i++) {
-        node->rows[i].workers = 0;
-        node->rows[i].held = 0;
+        node->rows[i].workers = node->rows[i].held = node->rows[i].wanted = 0;
         add_row(&run->nodes.gone[i], &node->rows[i]);
     }
     *node = (struct run_node){0};
@@ -144,6 +144,65 @@ static void send_file(struct run *run, const struct message *in)
     post_send(run->coordinator, &message);
 }
 
+struct run_node *run_nodes_find(struct run *run, const char *name)
+{
+    for (int i = 0; i < RUN_NODES_MAX; i++)
+        if (run->nodes.node[i].inc && strcmp(run->nodes.node[i].name, name) == 0)
+            return &run->nodes.node[i];
+    return NULL;
+}
+
+/* What was asked of it and its last heartbeat does not show. */
+static void say_wishes(struct run *run, const struct run_node *node)
+{
+    static const char leave[] = "asked to leave (foldmill drain)";
+    if (node->leaving)
+        answer(run, node->peer, node->inc, MESSAGE_DRAIN, leave, sizeof leave - 1);
+    for (int i = 0; i < run->job.graph->stage_count; i++) {
+        struct message message = {.type = MESSAGE_SCALE,
+                                  .peer = node->peer,
+                                  .job = run->job.id,
+                                  .inc = node->inc,
+                                  .stage = (uint16_t)i,
+                                  .arg = (uint32_t)(node->asked[i] - 1)};
+        if (node->asked[i] && node->rows[i].wanted != node->asked[i] - 1)
+            post_send(run->coordinator, &message);
+    }
+}
+
+void run_nodes_scale(struct run *run, struct run_node *node, int stage, int workers)
+{
+    node->asked[stage] = workers + 1;
+    say_wishes(run, node);
+}
+
+void run_nodes_drain(struct run *run, struct run_node *node)
+{
+    node->leaving = true;
+    say_wishes(run, node);
+}
+
+/* Also how fast it is. */
+static void take_rows(struct run *run, struct run_node *node, const struct message *in)
+{
+    static struct join_row rows[GRAPH_STAGES_MAX];
+    int count;
+    int64_t now = clock_ms(), passed = now - node->rows_ms;
+    if (join_rows_decode((struct span){in->payload, in->size}, rows, &count, NULL) != STATUS_OK)
+        return;
+    for (int i = 0; i < count; i++) {
+        int stage = rows[i].stage;
+        uint64_t before = node->rows[stage].done;
+        double rate = rows[i].done > before && passed > 0
+                          ? (double)(rows[i].done - before) * 1e3 / (double)passed
+                          : 0;
+        node->rate[stage] = node->rate[stage] > 0 ? 0.6 * node->rate[stage] + 0.4 * rate : rate;
+        node->rows[stage] = rows[i];
+    }
+    node->rows_ms = now;
+    say_wishes(run, node);
+}
+
 bool run_nodes_take(struct run *run, const struct message *in)
 {
     if (run->job.net.kind != NETWORK_HEAD)
@@ -161,17 +220,13 @@ bool run_nodes_take(struct run *run, const struct message *in)
     }
     node->peer = in->peer;
     node->seen_ms = clock_ms();
-    struct join_row rows[GRAPH_STAGES_MAX];
-    int count;
     if (in->type == MESSAGE_FILE) {
         send_file(run, in);
     } else if (in->type == MESSAGE_BYE) {
         answer(run, in->peer, in->inc, MESSAGE_BYE, NULL, 0);
         node_leaves(run, node, "left");
-    } else if (join_rows_decode((struct span){in->payload, in->size}, rows, &count, NULL) ==
-               STATUS_OK) {
-        for (int i = 0; i < count; i++)
-            node->rows[rows[i].stage] = rows[i];
+    } else {
+        take_rows(run, node, in);
     }
     return true;
 }

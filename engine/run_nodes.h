@@ -18,9 +18,12 @@ enum {
 struct run_node {
     uint64_t inc; /* of the engine; 0: a free row */
     uint32_t peer;
-    int64_t seen_ms, joined_ms;
+    int64_t seen_ms, joined_ms, rows_ms; /* rows_ms: of its last rows */
     char name[NETWORK_NAME_MAX + 1];
     struct join_row rows[GRAPH_STAGES_MAX]; /* by the number of the stage */
+    double rate[GRAPH_STAGES_MAX];          /* samples a second, lately */
+    int asked[GRAPH_STAGES_MAX]; /* workers asked for by foldmill scale, and one; 0: none */
+    bool leaving;                /* asked to, by foldmill drain */
 };
 
 struct run_nodes {
@@ -46,6 +49,12 @@ void run_nodes_turn(struct run *run);
 /* Tells all that the run is over; true when nobody is left. Repeat until then, or for
  * RUN_NODES_END_MS. */
 bool run_nodes_dismiss(struct run *run);
+
+/* The one of that name, NULL: none. */
+struct run_node *run_nodes_find(struct run *run, const char *name);
+/* Asks it for so many workers of a stage; to leave. Repeated until it has heard. */
+void run_nodes_scale(struct run *run, struct run_node *node, int stage, int workers);
+void run_nodes_drain(struct run *run, struct run_node *node);
 
 /* How many there are. */
 int run_nodes_count(const struct run *run);

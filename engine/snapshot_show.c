@@ -51,6 +51,11 @@ static void print_head(const struct snapshot *s, const struct table *table)
     for (int i = 0; i < s->node_count; i++) {
         const struct snapshot_node *node = &s->nodes[i];
         char memory[32], room[32];
+        if (!node->cpus) { /* an engine that joined tells of its workers alone */
+            line(table, "node %s: %s, %lld processes", node->node, node->state,
+                 (long long)node->processes);
+            continue;
+        }
         line(table, "node %s: %s, %lld CPUs %.0f %% busy, %lld processes, %s, %s free (%.0f %%)",
              node->node, node->state, (long long)node->cpus, 100 * node->cpu,
              (long long)node->processes, text_show_bytes(memory, sizeof memory, node->memory_bytes),

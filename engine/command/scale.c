@@ -49,7 +49,8 @@ const struct command command_scale = {
         "has workers again.\n\n"
         "The number holds until this engine ends: at the next start, also of the same run, the\n"
         "graph and --set STAGE.workers=N decide, as for every other setting.\n\n"
-        "  --node NAME   the node; left out: all that run the stage\n\n"
+        "  --node NAME   the engine on that node, of those that joined (foldmill status names\n"
+        "                them); left out: the one that foldmill run started without --join\n\n"
         "Exit code 0: done; 1: no engine runs, or it has no room for so many processes;\n"
         "2: there is no such stage, node or run.\n",
     .run = scale_run,

@@ -14,7 +14,7 @@ static const char graph_text[] = "graph: scale\n"
                                  "seed: 3\n"
                                  "stages:\n"
                                  "  count:\n"
-                                 "    with: {count: 1000}\n"
+                                 "    with: {count: 600}\n"
                                  "  echo:\n"
                                  "    in: count\n"
                                  "    workers: 2\n"
@@ -190,9 +190,81 @@ Test(scale, a_drained_node_saves_and_ends_and_the_run_goes_on, .timeout = 300)
     const char *args[] = {"drain", node, path, NULL};
     cr_assert(process_run(args, 60) == 0, "drain");
     cr_assert(process_wait(pid, 20) == 0, "the engine's exit code");
-    cr_assert(process_lines(process_read("b/tally.tsv")) < 251, "it was not done");
+    cr_assert(process_lines(process_read("b/tally.tsv")) < 151, "it was not done");
     cr_assert(process_run(args, 20) == 1, "no engine to drain");
     cr_assert(process_wait(start_run("b"), 120) == 0, "it goes on");
+    cr_assert(strcmp(process_digests("a/tally.tsv"), process_digests("b/tally.tsv")) == 0,
+              "other bytes");
+    process_end();
+}
+
+/* A run whose head lets others join, and one that joins, by the run's folder. */
+static pid_t start_head(const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", process_path(name));
+    const char *args[] = {"run",   process_path("g"), "--run",  path,       "--quiet",
+                          "--set", "echo.sleep_us=14000",  "--head", "--listen", "127.0.0.1:0",
+                          NULL};
+    return process_start(args);
+}
+
+static pid_t start_guest(const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", process_path(name));
+    const char *args[] = {"run",   "--join",    path,     "--quiet", "--name",
+                          "guest", "--workers", "echo=1", NULL};
+    return process_start(args);
+}
+
+/* Workers of echo on a node; -1: it is not there. */
+static int64_t workers_on(const char *node)
+{
+    int64_t workers = -1;
+    for (int i = 0; i < snapshot.node_count; i++)
+        if (strcmp(snapshot.nodes[i].node, node) == 0)
+            workers = 0;
+    for (int i = 0; i < snapshot.stage_count && workers >= 0; i++)
+        if (strcmp(snapshot.stages[i].node, node) == 0 &&
+            strcmp(snapshot.stages[i].stage, "echo") == 0)
+            workers = snapshot.stages[i].workers;
+    return workers;
+}
+
+static void wait_node(const char *run, const char *node, int64_t workers)
+{
+    int64_t end = clock_ms() + 30000;
+    while (!look(run) || workers_on(node) != workers) {
+        cr_assert(clock_ms() < end, "%s has %lld workers, not %lld", node,
+                  (long long)workers_on(node), (long long)workers);
+        usleep(50000);
+    }
+}
+
+Test(scale, an_engine_that_joined_is_scaled_and_drained_by_name, .timeout = 300)
+{
+    struct error err = {0};
+    process_begin();
+    process_graph("g", graph_text);
+    cr_assert(process_wait(start_run("a"), 120) == 0, "undisturbed");
+    pid_t head = start_head("b"), guest = start_guest("b");
+    wait_node("b", "guest", 1);
+    cr_assert(ask_scale("b", "echo", 3, "guest", &err) == STATUS_OK, "%s", err.text);
+    wait_node("b", "guest", 3);
+    cr_assert(ask_scale("b", "echo", 1, "guest", &err) == STATUS_OK, "%s", err.text);
+    wait_node("b", "guest", 1);
+    cr_assert(ask_scale("b", "echo", 2, "nobody", &err) == STATUS_INVALID &&
+                  strstr(err.text, "guest"),
+              "%s", err.text);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", process_path("b"));
+    const char *args[] = {"drain", "guest", path, NULL};
+    cr_assert(process_run(args, 60) == 0, "drain: %s", process_read("out").data);
+    cr_assert(process_wait(guest, 20) == 0, "the guest's exit code");
+    cr_assert(look("b") && workers_on("guest") == -1, "it has left, the run goes on");
+    cr_assert(ask_scale("b", "echo", 6, "", &err) == STATUS_OK, "%s", err.text);
+    cr_assert(process_wait(head, 120) == 0, "to the end");
     cr_assert(strcmp(process_digests("a/tally.tsv"), process_digests("b/tally.tsv")) == 0,
               "other bytes");
     process_end();
