@@ -152,9 +152,9 @@ enum status join_rows_decode(struct span bytes, struct join_row rows[GRAPH_STAGE
     *count = (int)(bytes.size / JOIN_ROW_BYTES);
     for (int i = 0; i < *count; i++) {
         const unsigned char *from = raw(bytes) + (size_t)i * JOIN_ROW_BYTES;
-        rows[i] = (struct join_row){get_u16(from),      get_u16(from + 2), get_u16(from + 4), get_u16(from + 6),
-                                    get_u64(from + 8),  get_u64(from + 16), get_u64(from + 24),
-                                    get_u64(from + 32), get_u64(from + 40)};
+        rows[i] = (struct join_row){get_u16(from),      get_u16(from + 2),  get_u16(from + 4),
+                                    get_u16(from + 6),  get_u64(from + 8),  get_u64(from + 16),
+                                    get_u64(from + 24), get_u64(from + 32), get_u64(from + 40)};
         if (rows[i].stage >= GRAPH_STAGES_MAX)
             return malformed(err, "a heartbeat", bytes.size);
     }

@@ -104,11 +104,10 @@ static int64_t waited_ns(struct run *run, int number)
     return *told;
 }
 
-static void update_utilisation(struct run *run, int line)
+static void update_utilisation(struct run *run, int number)
 {
-    int number = run_find_sink(run, line);
     struct child_info info = supervise_info(run->supervisor, number);
-    struct run_use *use = &run->use[line];
+    struct run_use *use = &run->children[number].use;
     int64_t busy = (int64_t)metric_get(info.page, METRIC_BUSY_NS);
     int64_t waited = waited_ns(run, number);
     double share = (double)(busy - use->busy_ns), all = share + (double)(waited - use->waited_ns);
@@ -131,6 +130,9 @@ void run_update_rates(struct run *run)
     double share = (double)(cpu - run->use_cpu_ns) * 1e-9 / seconds / run->cpus;
     run->use_cpu = run->use_cpu_ns && share >= 0 ? 0.6 * run->use_cpu + 0.4 * share : 0;
     run->use_cpu_ns = cpu;
+    for (int i = 0; i < supervise_count(run->supervisor); i++)
+        if (run->children[i].kind == CHILD_SINK)
+            update_utilisation(run, i);
     for (int i = 0; i < graph->stage_count; i++) {
         uint64_t done = 0;
         if (run->job.pool[i] >= 0)
@@ -139,7 +141,6 @@ void run_update_rates(struct run *run)
             if (graph->lines[l].sink == i) {
                 struct child_info info = supervise_info(run->supervisor, run_find_sink(run, l));
                 done = (uint64_t)gauge_get(info.page, is_store(run, l) ? GAUGE_DONE : GAUGE_STEP);
-                update_utilisation(run, l);
             }
         double rate =
             done >= run->done_before[i] ? (double)(done - run->done_before[i]) / seconds : 0;
@@ -323,6 +324,7 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
     const struct page *page = info.page;
     struct snapshot_sink *row = &s->sinks[s->sink_count++];
     *row = (struct snapshot_sink){
+        .rank = child->index,
         .step = gauge_get(page, GAUGE_STEP),
         .steps = gauge_get(page, GAUGE_STEPS_TOTAL),
         .epoch = gauge_get(page, GAUGE_EPOCH),
@@ -341,7 +343,7 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
         .rate = run->rate[run->job.graph->lines[child->line].sink],
         .busy_seconds = (double)metric_get(page, METRIC_BUSY_NS) * 1e-9,
         .wait_seconds = (double)waited_ns(run, number) * 1e-9,
-        .utilisation = run->use[child->line].utilisation,
+        .utilisation = child->use.utilisation,
     };
     SNAPSHOT_COPY(row->node, run->node);
     SNAPSHOT_COPY(row->line, job_line_name(&run->job, child->line));

@@ -30,25 +30,26 @@ enum {
 
 enum child_kind { CHILD_HUB, CHILD_WORKER, CHILD_SINK };
 
+/* How busy a sink was, lately. */
+struct run_use {
+    int64_t busy_ns, waited_ns; /* at the last look */
+    double utilisation;
+    bool known;
+};
+
 /* One child, by its number at the supervisor. */
 struct run_child {
     enum child_kind kind;
     int stage, line; /* of a worker; of a sink */
-    int index;       /* of a worker in its stage */
+    int index;       /* of a worker in its stage; of a sink: its rank */
     uint64_t starts; /* that stand in processes.tsv */
     bool paused;     /* a sink: it was told to wait for room on a disk */
     bool finished;   /* a sink: all done */
     int failures;    /* of a sink in a row without a step */
     int64_t step;
     int64_t waited_ns; /* of a sink: that was told */
+    struct run_use use;
     char role[SUPERVISE_NAME_MAX + 1], gen[16];
-};
-
-/* How busy a sink was, lately. */
-struct run_use {
-    int64_t busy_ns, waited_ns; /* at the last look */
-    double utilisation;
-    bool known;
 };
 
 struct run {
@@ -77,7 +78,6 @@ struct run {
     uint64_t done_before[GRAPH_STAGES_MAX], busy_before[GRAPH_LINES_MAX];
     double rate[GRAPH_STAGES_MAX];
     int64_t rate_ns;
-    struct run_use use[GRAPH_LINES_MAX];
     double use_cpu; /* share of the CPUs, lately */
     int64_t use_cpu_ns;
     uint64_t deaths;
