@@ -99,7 +99,8 @@ static void text_add(struct delivery *delivery, struct span text)
         delivery->text = realloc(delivery->text, delivery->room);
         ASSERT(delivery->text);
     }
-    memcpy(delivery->text + delivery->size, text.data, text.size);
+    if (text.size)
+        memcpy(delivery->text + delivery->size, text.data, text.size);
     delivery->size += text.size;
 }
 
@@ -114,15 +115,16 @@ static enum status failed(const struct delivery *delivery, struct error *err)
 static enum status rows_read(struct delivery *delivery, struct error *err)
 {
     struct arena arena;
-    struct span content, rest, row;
+    struct span content;
     arena_open(&arena, 0);
     enum status status = file_read(delivery->path, DELIVERY_BYTES_MAX, &arena, &content, err);
-    rest = content;
-    while (status == STATUS_OK && span_line(&rest, &row)) {
-        const char *end = row.data + row.size;
-        if (end == content.data + content.size || row_parse(row, delivery->steps, NULL) == 0)
+    for (size_t at = 0; status == STATUS_OK && at < content.size;) {
+        const char *end = memchr(content.data + at, '\n', content.size - at);
+        struct span row = {content.data + at, end ? (size_t)(end - content.data) - at : 0};
+        if (!end || row_parse(row, delivery->steps, NULL) == 0)
             break;
-        rows_add(delivery, (size_t)(end + 1 - content.data));
+        at += row.size + 1;
+        rows_add(delivery, at);
     }
     if (status == STATUS_OK)
         text_add(delivery, (struct span){content.data, row_start(delivery, delivery->steps)});

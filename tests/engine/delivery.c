@@ -59,9 +59,9 @@ Test(delivery, rows_come_back_and_later_ones_give_way)
 Test(delivery, what_is_torn_or_no_row_ends_it)
 {
     static const char *const texts[] = {
-        "0\t0-2\n1\t3,5",   "0\t0-2\n1\t3,5,\n",  "0\t0-2\n2\t3\n",   "0\t0-2\n1\t5,3\n",
-        "0\t0-2\n1\t5,5\n", "0\t0-2\n\n",         "0\t0-2\n1\t3-3\n", "0\t0-2\n1 3\n",
-        "0\t0-2\n1\t-3\n",  "0\t0-2\n1\t0-4096\n"};
+        "0\t0-2\n1\t3,5",   "0\t0-2\n1\t3,5,\n",   "0\t0-2\n2\t3\n",    "0\t0-2\n1\t5,3\n",
+        "0\t0-2\n1\t5,5\n", "0\t0-2\n\n",          "0\t0-2\n1\t3-3\n",  "0\t0-2\n1 3\n",
+        "0\t0-2\n1\t-3\n",  "0\t0-2\n1\t0-4096\n", "0\t0-2\n1\t3-5\r\n"};
     process_begin();
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         process_graph("j", texts[i]);
