@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 static const char *const top_keys[] = {"graph", "seed", "order", "max_bad", "stages", NULL};
-static const char *const stage_keys[] = {"run",   "in",      "on",     "workers", "queue",
-                                         "timeout", "memory", "with", NULL};
+static const char *const stage_keys[] = {"run",     "in",     "on",    "workers", "queue",
+                                         "timeout", "memory", "ranks", "with",    NULL};
 
 static bool name_is_good(const char *name)
 {
@@ -168,6 +168,10 @@ static void stage_read(struct graph_reader *reader, const struct yaml_node *valu
     stage->workers = (int)int_read(reader, map, "workers", 1, GRAPH_WORKERS_MAX, 1);
     stage->queue = (int)int_read(reader, map, "queue", 0, 65536, 0);
     limits_read(reader, map, stage);
+    stage->ranks = (int)int_read(reader, map, "ranks", 1, GRAPH_RANKS_MAX, 1);
+    if (stage->ranks > 1 && !(kind->flags & STAGE_RANKS))
+        complain(reader->complaints, yaml_get(map, "ranks")->place,
+                 "%s cannot run as several ranks; leave `ranks` out", kind->name);
     if (stage->workers > 1 && (kind->flags & (STAGE_SINGLE | STAGE_SOURCE | STAGE_GATHER)))
         complain(reader->complaints, yaml_get(map, "workers")->place,
                  "%s runs in one process only; leave `workers` out", kind->name);
@@ -395,6 +399,8 @@ void graph_write(const struct graph *graph, FILE *out)
             fprintf(out, "    on: %s\n", stage->role);
         if (!(stage->kind->flags & (STAGE_SINGLE | STAGE_SOURCE | STAGE_GATHER)))
             fprintf(out, "    workers: %d\n", stage->workers);
+        if (stage->kind->flags & STAGE_RANKS)
+            fprintf(out, "    ranks: %d\n", stage->ranks);
         if (stage->queue)
             fprintf(out, "    queue: %d\n", stage->queue);
         if (stage->timeout_ms)

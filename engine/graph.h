@@ -16,6 +16,7 @@ enum {
     GRAPH_WORK_MAX = 16,      /* work stages of one line */
     GRAPH_MIX_MAX = 8,        /* data sets of one line */
     GRAPH_WORKERS_MAX = 1024, /* of one stage */
+    GRAPH_RANKS_MAX = 64,     /* of one sink */
     GRAPH_NAME_MAX = 47,
     GRAPH_OVERTAKE_MAX = 16384, /* positions by which one may be overtaken */
     GRAPH_MEMORY_MIN = 1 << 20, /* bytes of `memory:`; no process lives on less */
@@ -37,6 +38,7 @@ struct graph_stage {
     const char *split; /* of the input's samples, when it is a store: "" for all, else its port */
     const char *role;      /* `on`; "" when the graph does not say */
     int workers;
+    int ranks; /* of a sink: processes that make its steps together */
     int queue; /* items that may wait in front of the stage on one node; 0: by the window */
     int64_t timeout_ms;    /* 0: none */
     uint64_t memory_bytes; /* 0: no limit */

@@ -309,6 +309,29 @@ static void filling_check(struct graph_reader *reader, const struct graph_line *
                      graph->stages[line->sink].name);
 }
 
+/* Each rank of a sink takes an equal share of every batch. */
+static void ranks_check(struct graph_reader *reader, const struct graph_line *line)
+{
+    const struct graph *graph = reader->graph;
+    const struct graph_stage *sink = &graph->stages[line->sink];
+    int64_t batch = graph_line_batch(graph, line), ranks = sink->ranks, more = batch;
+    if (batch % ranks == 0)
+        return;
+    const struct yaml_node *node = yaml_get(reader->node[line->sink], "ranks");
+    const char *gather = line->gather >= 0 ? graph->stages[line->gather].name : NULL;
+    if (!gather)
+        complain(reader->complaints, node ? node->place : sink->place,
+                 "%s takes one sample a step, which %lld ranks cannot share: put a batch stage "
+                 "before it, or leave `ranks` out", sink->name, (long long)ranks);
+    while (more % ranks)
+        more++;
+    if (gather)
+        complain(reader->complaints, node ? node->place : sink->place,
+                 "a step's %lld samples (size of %s) cannot be shared equally by %lld ranks: give "
+                 "%s a size of %lld, or a number of ranks that divides %lld", (long long)batch,
+                 gather, (long long)ranks, gather, (long long)more, (long long)batch);
+}
+
 bool graph_edges_check(struct graph_reader *reader)
 {
     struct graph *graph = reader->graph;
@@ -347,6 +370,7 @@ bool graph_edges_check(struct graph_reader *reader)
             line->filled_by = graph_line_find(graph, graph->stages[line->head].name);
         mixture_check(reader, line);
         filling_check(reader, line);
+        ranks_check(reader, line);
     }
     return reader->complaints->count == start && reader->unknown_count == 0;
 }

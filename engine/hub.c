@@ -55,7 +55,7 @@ static enum status open_dispatch(struct hub *hub, const struct job *job, uint64_
         bool filling = job->graph->stages[line->sink].kind->flags & STAGE_STORE;
         lines[i] = (struct dispatch_line){.stage_count = line->work_count,
                                           .group = job->batch[i],
-                                          .rank_count = 1,
+                                          .rank_count = (uint32_t)job->ranks[i],
                                           .window = (uint32_t)job->plan.lines[i].window,
                                           .filled_by = line->filled_by,
                                           .rank = filling ? 1 : 0};

@@ -33,6 +33,7 @@ void job_make(struct job *job, struct graph *graph, const char *run_dir, const c
     for (int i = 0; i < graph->line_count; i++) {
         const struct graph_line *line = &graph->lines[i];
         job->batch[i] = (uint64_t)graph_line_batch(graph, line);
+        job->ranks[i] = graph->stages[line->sink].ranks;
         for (int k = 0; k < line->work_count; k++)
             if (job->pool[line->work[k]] < 0)
                 job->pool[line->work[k]] = job->pool_count++;
@@ -156,7 +157,9 @@ enum status job_open_stage(struct job *job, int number, const struct job_facts *
                                       .report = report,
                                       .engine = page};
     if (facts->line >= 0) {
-        context->batch_size = (int64_t)job->batch[facts->line];
+        context->rank = facts->rank;
+        context->rank_count = facts->replay ? 1 : job->ranks[facts->line];
+        context->batch_size = (int64_t)job->batch[facts->line] / context->rank_count;
         context->store_path = job_store_path(job, facts->line);
         const struct graph_stage *sink = &job->graph->stages[job->graph->lines[facts->line].sink];
         if ((stage->kind->flags & STAGE_SOURCE) && (sink->kind->flags & STAGE_STORE))

@@ -26,6 +26,7 @@ struct job {
     int pool[GRAPH_STAGES_MAX]; /* of the dispatcher; -1: has no workers of its own */
     int pool_count;
     uint64_t batch[GRAPH_LINES_MAX]; /* samples of a step */
+    int ranks[GRAPH_LINES_MAX];      /* of its sink */
 };
 
 /* Numbers the stages of graph, which must lie in job->arena or live as long; job->net is set. */
@@ -69,6 +70,7 @@ char *job_queue_name(int line, int place, char name[METRICS_NAME_MAX + 1]);
 /* What a stage's context says beyond the graph. */
 struct job_facts {
     int line, worker; /* line -1: a work stage of any */
+    int rank;         /* of the line's sink */
     uint64_t list_count, list_hash;
     bool replay;
 };

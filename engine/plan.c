@@ -3,13 +3,16 @@
 
 #include <string.h>
 
-/* The larger of three batches and twice the slots of the line's workers, rounded up to whole
- * batches (delivery protocol, rule 1); and what may be overtaken, which holds places back. */
+/* Of each rank: the larger of three of its batches and twice its part of the slots of the line's
+ * workers, rounded up to whole batches (delivery protocol, rule 1); and what may be overtaken,
+ * which holds places back. */
 static uint64_t window_of(const struct graph *graph, const struct graph_line *line)
 {
-    uint64_t batch = (uint64_t)graph_line_batch(graph, line), slots = 0;
+    uint64_t ranks = (uint64_t)graph->stages[line->sink].ranks;
+    uint64_t batch = (uint64_t)graph_line_batch(graph, line) / ranks, slots = 0;
     for (int w = 0; w < line->work_count; w++)
         slots += (uint64_t)graph->stages[line->work[w]].workers * PLAN_CREDITS;
+    slots = (slots + ranks - 1) / ranks;
     uint64_t window = 3 * batch > 2 * slots ? 3 * batch : 2 * slots;
     if (window < PLAN_WINDOW_MIN)
         window = PLAN_WINDOW_MIN;
@@ -37,7 +40,7 @@ void plan_make(const struct graph *graph, const char *role, struct plan *plan)
             continue;
         if ((flags & STAGE_SINK) && !sink)
             continue;
-        plan->processes += sink ? 1 : stage->workers;
+        plan->processes += sink ? stage->ranks : stage->workers;
         if (!sink)
             plan->pool_bytes += plan_pool_bytes(stage) * (size_t)stage->workers;
     }
@@ -55,7 +58,7 @@ static void stage_print(const struct plan *plan, int i, const char *does, FILE *
         text_show_duration(timeout, sizeof timeout, (double)stage->timeout_ms / 1e3);
     bool worker = !(stage->kind->flags & (STAGE_SOURCE | STAGE_GATHER | STAGE_SINK));
     fprintf(out, "  %-18s %-10s %-16s %7d %10s %10s%s\n", stage->name, stage->kind->name, does,
-            worker ? stage->workers : 1, memory, timeout,
+            worker ? stage->workers : stage->ranks, memory, timeout,
             plan->here[i] ? "" : "   not on this node");
 }
 
@@ -102,8 +105,9 @@ bool plan_print(const struct plan *plan, FILE *out)
         const struct graph_line *line = &graph->lines[l];
         const struct graph_stage *head = &graph->stages[line->head];
         bool source = head->kind->flags & STAGE_SOURCE;
-        fprintf(out, "\nline %s: asks for %llu positions ahead, %lld a step\n",
-                graph->stages[line->sink].name, (unsigned long long)plan->lines[l].window,
+        const char *each = graph->stages[line->sink].ranks > 1 ? " on each rank" : "";
+        fprintf(out, "\nline %s: asks for %llu positions ahead%s, %lld a step\n",
+                graph->stages[line->sink].name, (unsigned long long)plan->lines[l].window, each,
                 (long long)graph_line_batch(graph, line));
         fprintf(out, "  %-18s %-10s %-16s %7s %10s %10s\n", "stage", "kind", "does", "workers",
                 "memory", "timeout");

@@ -19,7 +19,7 @@ size_t plan_pool_bytes(const struct graph_stage *stage);
 
 struct plan_line {
     const struct graph_line *line;
-    uint64_t window;  /* positions that its sink asks for ahead */
+    uint64_t window;  /* positions that each rank of its sink asks for ahead */
 };
 
 struct plan {

@@ -65,17 +65,39 @@ static void fail(struct run *run, const char *text)
     snprintf(run->failure, sizeof run->failure, "%s", text);
 }
 
+/* The ranks of a line live and die together: those that were started with this one are started
+ * again too. True: all of them were alive, so that it did not end because of another. */
+static bool restart_others(struct run *run, const struct run_child *dead)
+{
+    bool alive = true;
+    for (int i = 0; i < supervise_count(run->supervisor); i++) {
+        struct run_child *child = &run->children[i];
+        if (child == dead || child->kind != CHILD_SINK || child->line != dead->line ||
+            child->started_gen != dead->started_gen)
+            continue;
+        if (child->finished && !run->draining)
+            supervise_resume(run->supervisor, i);
+        else if (supervise_restart(run->supervisor, i))
+            child->sent = true;
+        else
+            alive = false;
+        child->finished = false;
+    }
+    return alive;
+}
+
 static void sink_died(struct run *run, struct run_child *child, const struct death *death,
                       const char *text)
 {
     struct child_info info = supervise_info(run->supervisor, death->child);
-    if (death->exit_code == 0) {
-        child->finished = true;
+    child->finished = death->exit_code == 0;
+    if (child->finished || child->sent)
         return;
-    }
+    bool alone = restart_others(run, child);
     int64_t step = gauge_get(info.page, GAUGE_DONE);
     bool limit = death->verdict != VERDICT_NONE || death->out_of_memory;
     bool outside = !limit && (death->signal == SIGKILL || death->signal == SIGHUP);
+    outside = outside || (death->exit_code == SUPERVISE_EXIT_PEER && !alone);
     child->failures = outside || step != child->step ? 0 : child->failures + 1;
     child->step = step;
     if (child->failures >= RUN_GIVE_UP) {
@@ -92,7 +114,7 @@ static void on_death(void *user, const struct death *death)
     struct run_child *child = &run->children[death->child];
     char text[256], line[512];
     agent_describe(death, text, sizeof text);
-    run->deaths += !run->stopping && death->exit_code != 0;
+    run->deaths += !run->stopping && death->exit_code != 0 && !child->sent;
     if (death->setup) {
         fail(run, agent_last_words(death->tail, line));
     } else if (child->kind == CHILD_WORKER) {
@@ -106,7 +128,8 @@ static void on_death(void *user, const struct death *death)
     } else if (child->kind == CHILD_SINK) {
         sink_died(run, child, death, text);
     }
-    bool quiet = death->exit_code == 0 || run->stopping;
+    bool quiet = death->exit_code == 0 || run->stopping || child->sent;
+    child->sent = false;
     if (!quiet)
         log_warn("%s%s%s", text, death->executing ? ", at work on " : "",
                  !death->executing ? ""
@@ -114,14 +137,20 @@ static void on_death(void *user, const struct death *death)
                                    : "a sample");
 }
 
-/* A sink is a new generation every time it starts. */
+/* A sink is a new generation every time it starts; its ranks are one. */
 static void on_launching(void *user, int number)
 {
     struct run *run = user;
     struct run_child *child = &run->children[number];
-    if (child->kind == CHILD_SINK)
-        snprintf(child->gen, sizeof child->gen, "%u",
-                 coordinate_next_gen(run->ledger.coordinate, child->line));
+    if (child->kind != CHILD_SINK)
+        return;
+    uint32_t *gen = &run->gen[child->line];
+    if (child->started_gen == *gen) {
+        uint32_t next = coordinate_next_gen(run->ledger.coordinate, child->line);
+        *gen = next > *gen ? next : *gen + 1;
+    }
+    child->started_gen = *gen;
+    snprintf(child->gen, sizeof child->gen, "%u", *gen);
 }
 
 static enum status start(struct run *run, struct run_child child, const char *name,
@@ -165,9 +194,23 @@ enum status run_start_worker(struct run *run, int stage, int index, struct error
     return start(run, child, name, err);
 }
 
-static enum status start_all(struct run *run, struct error *err)
+/* One rank alone has the name of its line. */
+static enum status start_sink(struct run *run, int line, int rank, struct error *err)
 {
     char name[SUPERVISE_NAME_MAX + 1];
+    struct run_child child = {.kind = CHILD_SINK, .line = line, .index = rank};
+    const char *line_name = job_line_name(&run->job, line);
+    snprintf(child.role, sizeof child.role, "sink:%d", line);
+    snprintf(name, sizeof name, "%.60s", line_name);
+    if (run->job.ranks[line] > 1) {
+        snprintf(child.role, sizeof child.role, "sink:%d:%d", line, rank);
+        snprintf(name, sizeof name, "%.60s.%d", line_name, rank);
+    }
+    return start(run, child, name, err);
+}
+
+static enum status start_all(struct run *run, struct error *err)
+{
     struct run_child child = {.kind = CHILD_HUB, .role = "dispatch"};
     enum status status = start(run, child, "dispatch", err);
     for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
@@ -175,12 +218,9 @@ static enum status start_all(struct run *run, struct error *err)
              run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers && status == STATUS_OK;
              k++)
             status = run_start_worker(run, i, k, err);
-    for (int i = 0; i < run->job.graph->line_count && status == STATUS_OK; i++) {
-        child = (struct run_child){.kind = CHILD_SINK, .line = i};
-        snprintf(child.role, sizeof child.role, "sink:%d", i);
-        snprintf(name, sizeof name, "%.70s", job_line_name(&run->job, i));
-        status = start(run, child, name, err);
-    }
+    for (int i = 0; i < run->job.graph->line_count; i++)
+        for (int rank = 0; rank < run->job.ranks[i] && status == STATUS_OK; rank++)
+            status = start_sink(run, i, rank, err);
     return status;
 }
 

@@ -42,6 +42,8 @@ struct run_child {
     enum child_kind kind;
     int stage, line; /* of a worker; of a sink */
     int index;       /* of a worker in its stage; of a sink: its rank */
+    uint32_t started_gen; /* of a sink */
+    bool sent;       /* a rank: the agent killed it because another of its line ended */
     uint64_t starts; /* that stand in processes.tsv */
     bool paused;     /* a sink: it was told to wait for room on a disk */
     bool finished;   /* a sink: all done */
@@ -64,6 +66,7 @@ struct run {
     struct run_nodes nodes;
     char listen[LINK_ADDRESS_MAX]; /* of the coordinator, for other engines */
     struct ledger ledger;
+    uint32_t gen[GRAPH_LINES_MAX]; /* that the ranks of a line were started for last */
     bool draining, stopping, finishing, failed;
     bool paused;      /* some sink waits for room on a disk: */
     char notice[256]; /* which, in words */

@@ -5,6 +5,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/delivery.h"
+#include "engine/ranks.h"
 #include "engine/step.h"
 #include "engine/supervise.h"
 
@@ -69,6 +70,7 @@ static enum status open_stages(struct sink_process *process, struct error *err)
     struct job *job = process->job;
     const struct graph_line *plan = process->plan;
     struct job_facts facts = {.line = process->line,
+                              .rank = (int)process->rank,
                               .list_count = list_count(process->head->list),
                               .list_hash = list_hash(process->head->list)};
     enum status status = STATUS_OK;
@@ -173,15 +175,17 @@ static enum status open_links(struct sink_process *process, struct error *err)
 }
 
 static enum status process_open(struct sink_process *process, struct job *job, int line,
-                                uint32_t gen, uint64_t inc, struct error *err)
+                                int rank, uint32_t gen, uint64_t inc, struct error *err)
 {
     process->job = job;
     process->line = line;
+    process->rank = (uint32_t)rank;
+    process->rank_count = (uint32_t)job->ranks[line];
     process->plan = &job->graph->lines[line];
     process->name = job_line_name(job, line);
     process->batch = (uint32_t)job->batch[line];
+    process->share = process->batch / process->rank_count;
     process->window = (uint32_t)job->plan.lines[line].window;
-    process->rank_count = 1;
     process->ordered = !(job->graph->stages[process->plan->sink].kind->flags & STAGE_STORE);
     arena_open(&process->arena, 0);
     arena_open(&process->step_arena, 0);
@@ -232,7 +236,7 @@ static enum status load_position(struct sink_process *process, uint64_t *step, s
     return status;
 }
 
-/* Waits for the generation, then begins at *step. STATUS_BUSY: the run ended meanwhile. */
+/* Waits for the generation, then begins at *step. STATUS_EMPTY: the run ended meanwhile. */
 static enum status begin(struct sink_process *process, uint64_t *step, struct error *err)
 {
     pthread_mutex_lock(&process->lock);
@@ -241,10 +245,12 @@ static enum status begin(struct sink_process *process, uint64_t *step, struct er
     bool started = sink_mode(process->sink) == SINK_STARTED;
     pthread_mutex_unlock(&process->lock);
     if (!started)
-        return STATUS_BUSY;
+        return STATUS_EMPTY;
     enum status status = load_position(process, step, err);
     if (status == STATUS_OK && !process->ordered)
         status = sink_store_mark(process, err);
+    if (status == STATUS_OK && process->ordered)
+        status = ranks_begin(process, *step, err);
     if (status == STATUS_OK)
         status = sink_tables_open(process, *step, err);
     if (status != STATUS_OK)
@@ -257,165 +263,6 @@ static enum status begin(struct sink_process *process, uint64_t *step, struct er
     return STATUS_OK;
 }
 
-/* ---- steps ---- */
-
-/* Saves, and tells the coordinator. */
-static enum status save(struct sink_process *process, uint64_t step, uint64_t digest,
-                        struct error *err)
-{
-    if (!process->runner.stage->save)
-        return STATUS_OK;
-    uint64_t seq = step * process->batch, positions = process->head->positions;
-    struct sink_position position = {
-        .step = step, .epoch = seq / positions, .position = seq % positions};
-    enum status status = STATUS_FULL;
-    for (bool more = true; status == STATUS_FULL && more;) {
-        status = sink_journal_sync(process, &position, err);
-        if (status == STATUS_OK)
-            status = process->runner.stage->save(process->runner.state, &position, err);
-        more = status == STATUS_FULL && sink_wait_room(process, err->text);
-    }
-    if (status == STATUS_FULL) {
-        log_warn("the checkpoint of step %llu is not saved; the run can go on from the one before",
-                 (unsigned long long)step);
-        return STATUS_OK;
-    }
-    sink_room_found(process);
-    if (status != STATUS_OK)
-        return error_prefix(err, "the checkpoint of step %llu", (unsigned long long)step), status;
-    struct outbox out = sink_outbox(process);
-    pthread_mutex_lock(&process->lock);
-    sink_checkpoint_saved(process->sink, step, digest, clock_ms(), &out);
-    pthread_mutex_unlock(&process->lock);
-    return STATUS_OK;
-}
-
-/* Asks a stage that waits for something outside whether to begin a pass. False: there is none. */
-static bool begin_pass(struct sink_process *process, uint64_t *end, struct error *err)
-{
-    enum status status =
-        process->runner.stage->next(process->runner.state, process->finishing, err);
-    if (status == STATUS_EMPTY)
-        return false;
-    if (status == STATUS_OK) {
-        *end += process->head->positions;
-        sink_extend(process->sink, *end);
-    } else if (status != STATUS_BUSY) {
-        log_warn("%s: %s", process->name, err->text);
-    }
-    return true;
-}
-
-/* Waits until the next step can be made; false: there is none to come. */
-static bool wait_step(struct sink_process *process, struct sink_batch *batch, uint64_t *end)
-{
-    bool found = false, more = true;
-    struct outbox out = sink_outbox(process);
-    struct error err;
-    pthread_mutex_lock(&process->lock);
-    while (more && !sink_is_over(process) && !process->drain) {
-        if (sink_is_paused(process)) {
-            sink_wait_change(process);
-            continue;
-        }
-        found = sink_batch(process->sink, batch, clock_ms(), &out);
-        if (found)
-            break;
-        if (sink_done(process->sink))
-            more = process->runner.stage->next && begin_pass(process, end, &err);
-        if (more)
-            sink_wait_change(process);
-    }
-    pthread_mutex_unlock(&process->lock);
-    return found;
-}
-
-static enum status do_step(struct sink_process *process, const struct sink_batch *batch,
-                           uint64_t *digest, struct error *err)
-{
-    static const struct sample *samples[SINK_BATCH_MAX];
-    static struct sample out;
-    struct work work = {.seed = process->job->graph->seed,
-                        .epoch = batch->epoch,
-                        .position = batch->position,
-                        .recycles = batch->recycles,
-                        .step = batch->step};
-    for (uint32_t i = 0; i < batch->count; i++)
-        samples[i] =
-            batch->items[i].skip == SKIP_NO ? &process->slots[batch->items[i].slot].sample : NULL;
-    arena_reset(&process->step_arena);
-    enum status status = step_make(process->gather.stage ? &process->gather : NULL, &work, samples,
-                                   batch->count, &out, digest, &process->step_arena, err);
-    if (status == STATUS_OK)
-        status = runner_feed(&process->runner, &work, &out, NULL, &process->step_arena, err);
-    if (status == STATUS_EMPTY)
-        status = STATUS_OK; /* every sample of it was set aside: a step without data */
-    return status == STATUS_OK ? status
-                               : (error_prefix(err, "%s, step %llu", process->name,
-                                               (unsigned long long)batch->step),
-                                  status);
-}
-
-static void show_step(struct sink_process *process, uint64_t steps)
-{
-    uint64_t seq = steps * process->batch, positions = process->head->positions;
-    struct page *page = process->life.page;
-    gauge_set(page, GAUGE_STEP, (int64_t)steps);
-    gauge_set(page, GAUGE_EPOCH, (int64_t)(seq / positions));
-    gauge_set(page, GAUGE_POSITION, (int64_t)(seq % positions));
-}
-
-static enum status run_steps(struct sink_process *process, uint64_t step, struct error *err)
-{
-    static struct sink_batch batch;
-    const uint64_t every = process->runner.context->terms.checkpoint_steps;
-    struct outbox out = sink_outbox(process);
-    uint64_t digest = 0, saved = step, end = 0;
-    enum status status = STATUS_OK;
-    show_step(process, step);
-    int64_t from = clock_ns();
-    gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
-    while (status == STATUS_OK && wait_step(process, &batch, &end)) {
-        int64_t begun = clock_ns();
-        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
-        metric_add(process->life.page, METRIC_WAIT_WORK_NS, (uint64_t)(begun - from));
-        struct step_record record = {.batch = &batch};
-        status = sink_journal_step(process, &batch, err);
-        if (status == STATUS_OK)
-            status = do_step(process, &batch, &record.digest, err);
-        if (status == STATUS_BUSY)
-            return STATUS_OK;
-        if (status != STATUS_OK)
-            return status;
-        int64_t done = clock_ns();
-        record.waited_s = (double)(begun - from) * 1e-9;
-        record.computed_s = (double)(done - begun) * 1e-9;
-        metric_add(process->life.page, METRIC_BUSY_NS, (uint64_t)(done - begun));
-        metric_add(process->life.page, METRIC_DONE, batch.count);
-        from = done;
-        sink_tables_step(process, &record);
-        while (!sink_tables_flush(process))
-            if (!sink_wait_room(process, "the table of its steps cannot be written"))
-                return STATUS_OK; /* the run ends, and makes again what no checkpoint has */
-        sink_room_found(process);
-        digest = digest * 0x9e3779b97f4a7c15U ^ record.digest;
-        step = batch.step + 1;
-        show_step(process, step);
-        pthread_mutex_lock(&process->lock);
-        sink_batch_done(process->sink, clock_ms(), &out);
-        pthread_mutex_unlock(&process->lock);
-        if (every && step % every == 0) {
-            status = save(process, step, digest, err);
-            saved = step;
-        }
-        gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, from);
-    }
-    gauge_set(process->life.page, GAUGE_WAITS_SINCE_NS, 0);
-    if (status == STATUS_OK && step != saved)
-        status = save(process, step, digest, err);
-    return status;
-}
-
 /* ---- ending ---- */
 
 /* Waits until the coordinator has the last checkpoint, says goodbye and stops the pump. True: all
@@ -425,12 +272,19 @@ static bool finish(struct sink_process *process, uint64_t step)
     struct outbox out = sink_outbox(process);
     int64_t end = clock_ms() + SINK_COMMIT_MS;
     pthread_mutex_lock(&process->lock);
-    bool saves = process->ordered && process->runner.stage->save && step > 0;
+    bool saves = process->ordered && process->runner.stage->save && step > 0 && process->rank == 0;
     while (saves && sink_committed_step(process->sink) < step && clock_ms() < end &&
            !sink_is_over(process))
         sink_wait_change(process);
     bool done = sink_done(process->sink) && !process->drain;
     bool over = sink_is_over(process);
+    if (!over && process->rank_count > 1) {
+        struct error err; /* nobody leaves before rank 0 has saved for all */
+        pthread_mutex_unlock(&process->lock);
+        over = ranks_meet(process, &err) != STATUS_OK;
+        pthread_mutex_lock(&process->lock);
+        done = done && !over;
+    }
     if (!over)
         sink_bye(process->sink, &out);
     process->ending = true;
@@ -439,25 +293,28 @@ static bool finish(struct sink_process *process, uint64_t step)
     return done || !over;
 }
 
-int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc)
+int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc)
 {
     static struct sink_process process;
     struct error err = {0};
     uint64_t step = 0;
-    if (process_open(&process, job, line, gen, inc, &err) != STATUS_OK) {
+    if (process_open(&process, job, line, rank, gen, inc, &err) != STATUS_OK) {
         log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;
     }
     if (pthread_create(&process.pump, NULL, sink_pump, &process))
         return EXIT_FAILURE;
-    enum status status = begin(&process, &step, &err);
+    enum status status = process.ordered ? ranks_open(&process, gen, &err) : STATUS_OK;
     if (status == STATUS_OK)
-        status = process.ordered ? run_steps(&process, step, &err) : sink_store_run(&process, &err);
-    else if (status == STATUS_BUSY)
+        status = begin(&process, &step, &err);
+    if (status == STATUS_OK)
+        status = process.ordered ? sink_work(&process, step, &err) : sink_store_run(&process, &err);
+    else if (status == STATUS_EMPTY)
         status = STATUS_OK;
     if (status != STATUS_OK) {
         log_error("%s", err.text);
-        return SUPERVISE_EXIT_SETUP;
+        return process.rank_count > 1 && status == STATUS_BUSY ? SUPERVISE_EXIT_PEER
+                                                          : SUPERVISE_EXIT_SETUP;
     }
     gauge_set(process.life.page, GAUGE_STATE, PROCESS_DRAINING);
     step = (uint64_t)gauge_get(process.life.page, GAUGE_STEP);
@@ -466,6 +323,7 @@ int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc)
         log_error("%s: %s", process.name, sink_reason(process.sink));
     runner_close(&process.gather);
     runner_close(&process.runner);
+    meet_close(process.meet);
     sink_tables_close(&process);
     delivery_close(process.journal);
     link_close(process.hub, 200);

@@ -5,6 +5,7 @@
 #ifndef FOLDMILL_SINK_PROCESS_H
 #define FOLDMILL_SINK_PROCESS_H
 
+#include "engine/base/meet.h"
 #include "engine/head.h"
 #include "engine/job.h"
 #include "engine/lifeline.h"
@@ -47,6 +48,14 @@ struct sink_parked {
     unsigned char payload[SHM_DESCRIPTOR_BYTES];
 };
 
+/* The sample that a step waited for. */
+struct step_last {
+    bool known;
+    uint32_t attempt;
+    uint64_t seq, index, inc;
+    int64_t asked_ms, came_ms;
+};
+
 struct sink_process {
     struct job *job;
     int line;
@@ -64,7 +73,10 @@ struct sink_process {
     struct rows table, waits, skips, refused;
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
-    uint32_t rank, rank_count;
+    uint32_t rank, rank_count, share; /* share: positions of a step that are this rank's */
+    struct sink_batch whole;  /* ranks.c: the step of all ranks */
+    unsigned meet_turn;
+    int64_t longest_ms;       /* that a step took to compute */
     uint32_t overtake;        /* 0: strict order */
     struct delivery *journal; /* of what steps took; NULL in strict order */
     bool ordered;
@@ -82,6 +94,7 @@ struct sink_process {
     size_t held_bytes; /* the sum of the slots' */
     struct backlog to_hub, to_coordinator;
     unsigned char *told; /* bits by index: its refusal stands in the table */
+    struct meet *meet; /* of the ranks; NULL until all have come */
     bool drain, finishing, ending, lost_agent;
     bool shows_pause;
 
@@ -90,7 +103,11 @@ struct sink_process {
 
 /* Runs to the end of the sink's work; returns the exit code of the process. gen: the generation
  * that the agent gave it. */
-int sink_run(struct job *job, int line, uint32_t gen, uint64_t inc);
+int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc);
+
+/* sink_work.c: the steps of an ordered sink, from `step` on, with their checkpoints. STATUS_BUSY:
+ * another rank has failed. */
+enum status sink_work(struct sink_process *process, uint64_t step, struct error *err);
 
 /* With the lock held: returns after a turn of the pump, or after a while. */
 void sink_wait_change(struct sink_process *process);
@@ -141,8 +158,13 @@ void sink_tables_close(struct sink_process *process);
 struct step_record {
     const struct sink_batch *batch;
     uint64_t digest;
+    int64_t begun_ns; /* when it had all of its data */
     double waited_s, computed_s;
+    struct step_last last;
 };
+/* Of a batch of this rank. */
+struct step_last sink_tables_last(const struct sink_process *process,
+                                  const struct sink_batch *batch);
 void sink_tables_step(struct sink_process *process, const struct step_record *record);
 /* Told by the protocol's step for each position that gets no data. */
 void sink_tables_skipped(void *process, uint64_t seq, uint64_t index, enum skip skip,

@@ -249,6 +249,8 @@ void *sink_pump(void *memory)
         int64_t now = clock_ms();
         if (now - tick_ms >= SINK_TICK_MS) {
             tick_ms = now;
+            if (process->meet)
+                meet_beat(process->meet);
             sink_step(process->sink, NULL, now, &out);
             show(process);
         }

@@ -67,8 +67,8 @@ enum status sink_tables_open(struct sink_process *process, uint64_t step, struct
         rows_put(&process->refused, "%s", refused_head);
         rows_end(&process->refused);
     }
-    if (status != STATUS_OK || !process->ordered)
-        return status;
+    if (status != STATUS_OK || !process->ordered || process->rank > 0)
+        return status; /* rank 0 writes of the steps of all */
     status = open_steps(process, "", step, &process->table, &process->table_headed, err);
     if (status == STATUS_OK)
         status = open_steps(process, ".waits", step, &process->waits, &headed, err);
@@ -110,20 +110,18 @@ static void write_head(struct sink_process *process)
     process->table_headed = true;
 }
 
-/* The sample of the step that came last. */
-static const struct sink_slot *find_last(const struct sink_process *process,
-                                         const struct sink_batch *batch, uint64_t *index)
+struct step_last sink_tables_last(const struct sink_process *process,
+                                  const struct sink_batch *batch)
 {
-    const struct sink_slot *last = NULL;
+    struct step_last last = {0};
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct sink_item *item = &batch->items[i];
         if (item->skip != SKIP_NO || item->slot < 0)
             continue;
         const struct sink_slot *slot = &process->slots[item->slot];
-        if (!last || slot->came_ms > last->came_ms) {
-            last = slot;
-            *index = item->index;
-        }
+        if (!last.known || slot->came_ms > last.came_ms)
+            last = (struct step_last){true,      slot->attempt,  slot->seq,    item->index,
+                                      slot->inc, slot->asked_ms, slot->came_ms};
     }
     return last;
 }
@@ -164,11 +162,10 @@ void sink_tables_step(struct sink_process *process, const struct step_record *re
     }
     rows_put(&process->table, "\n");
     rows_end(&process->table);
-    uint64_t index = 0;
-    const struct sink_slot *last = find_last(process, batch, &index);
-    if (!last)
+    const struct step_last *last = &record->last;
+    if (!last->known)
         return;
-    struct span key = list_key(process->head->list, index);
+    struct span key = list_key(process->head->list, last->index);
     rows_put(&process->waits, "%llu\t%.6f\t%llu\t%.*s\t%016llx\t%u\t%lld\n",
              (unsigned long long)batch->step, record->waited_s, (unsigned long long)last->seq,
              (int)key.size, key.data, (unsigned long long)last->inc, last->attempt,

@@ -28,6 +28,8 @@ enum stage_flag {
     STAGE_RANDOM = 1 << 6, /* draws random numbers: may not stand above a store */
     STAGE_PASS = 1 << 7,   /* its output is its input with the fields of its out port added, and no
                               others, so that records can be reused in part */
+    STAGE_RANKS = 1 << 8,  /* a sink with steps that may run as several ranks (context->meet): feed
+                              gets the rank's share of each batch, and NULL where that is empty */
 };
 
 /* One setting of a stage: a row of its table, ended by a row without a name. The engine parses the
@@ -77,7 +79,10 @@ struct sink_terms {
     uint64_t checkpoint_steps; /* save after every so many steps; 0: never */
     bool ordered;              /* steps take positions in order (train, evaluate) */
     bool shuffled;             /* positions are permuted in each epoch */
+    size_t meet_bytes;         /* of each rank's region in the meeting of the ranks */
 };
+
+struct meet;
 
 /* What the engine lends a stage from open to close. */
 struct stage_context {
@@ -88,6 +93,9 @@ struct stage_context {
     uint64_t seed;           /* the graph's seed */
     int worker;              /* number of this worker among those of the stage */
     int rank, rank_count;    /* of a sink */
+    struct meet *meet;       /* of its ranks, from load on; all of them make the same steps. The
+                                first of terms.meet_bytes of each region is at meet_from */
+    size_t meet_from;
     int64_t batch_size;      /* samples a step takes on this rank: the gather stage's size, or 1 */
     uint64_t list_count;     /* samples in the line's frozen list (sinks) */
     uint64_t list_hash;      /* XXH3-64 of the line's keys in order (sinks) */

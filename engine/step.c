@@ -3,25 +3,27 @@
 
 #include <xxhash.h>
 
-static uint64_t digest_of(const struct sample *const *samples, uint32_t count)
+uint64_t step_digest(const uint64_t *digests, uint32_t count)
 {
-    XXH3_state_t *state = XXH3_createState();
-    ASSERT(state);
-    XXH3_64bits_reset(state);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t digest = samples[i] ? sample_digest(samples[i]) : 0;
-        XXH3_64bits_update(state, &digest, sizeof digest);
-    }
-    uint64_t digest = XXH3_64bits_digest(state);
-    XXH3_freeState(state);
-    return digest;
+    return XXH3_64bits(digests, count * sizeof *digests);
 }
 
 enum status step_make(struct runner *gather, const struct work *work,
                       const struct sample *const *samples, uint32_t count, struct sample *out,
                       uint64_t *digest, struct arena *arena, struct error *err)
 {
-    *digest = digest_of(samples, count);
+    uint64_t *digests = arena_alloc(arena, (count + 1) * sizeof *digests);
+    enum status status = step_share(gather, work, samples, count, out, digests, arena, err);
+    *digest = step_digest(digests, count);
+    return status;
+}
+
+enum status step_share(struct runner *gather, const struct work *work,
+                       const struct sample *const *samples, uint32_t count, struct sample *out,
+                       uint64_t *digests, struct arena *arena, struct error *err)
+{
+    for (uint32_t i = 0; i < count; i++)
+        digests[i] = samples[i] ? sample_digest(samples[i]) : 0;
     if (!gather) {
         ASSERT_INT(count, ==, 1);
         if (samples[0])

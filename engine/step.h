@@ -15,4 +15,11 @@ enum status step_make(struct runner *gather, const struct work *work,
                       const struct sample *const *samples, uint32_t count, struct sample *out,
                       uint64_t *digest, struct arena *arena, struct error *err);
 
+/* The same of a rank's share, with the digest of each sample in digests[count], 0 where there is
+ * none; and the digest of a step from those of all its samples. */
+enum status step_share(struct runner *gather, const struct work *work,
+                       const struct sample *const *samples, uint32_t count, struct sample *out,
+                       uint64_t *digests, struct arena *arena, struct error *err);
+uint64_t step_digest(const uint64_t *digests, uint32_t count);
+
 #endif

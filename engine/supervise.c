@@ -454,6 +454,17 @@ void supervise_kill(struct supervisor *supervisor, int number)
         kill(child->pid, SIGKILL);
 }
 
+bool supervise_restart(struct supervisor *supervisor, int number)
+{
+    struct child *child = supervisor->child[number];
+    siginfo_t info = {0};
+    if (!child->pid ||
+        waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid)
+        return false;
+    kill(child->pid, SIGKILL);
+    return true;
+}
+
 struct child_info supervise_info(const struct supervisor *supervisor, int number)
 {
     const struct child *child = supervisor->child[number];

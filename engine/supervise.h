@@ -23,6 +23,7 @@ enum {
     SUPERVISE_TAIL_BYTES = 2048, /* of what a child wrote last */
     SUPERVISE_EXIT_SETUP =
         78, /* a child's exit code: it cannot start, and trying again is useless */
+    SUPERVISE_EXIT_PEER = 79, /* it cannot go on, since another of its line cannot */
 };
 
 /* What goes over CHILD_FD_AGENT (a SOCK_SEQPACKET): both ways the same 16 bytes. */
@@ -116,6 +117,8 @@ void supervise_resume(struct supervisor *supervisor, int child);
 void supervise_pause(struct supervisor *supervisor, int child, bool pause); /* TALK_PAUSE, RESUME */
 void supervise_finish(struct supervisor *supervisor, int child); /* says TALK_FINISH */
 void supervise_kill(struct supervisor *supervisor, int child);   /* SIGKILL, no restart */
+/* SIGKILL, and it starts again. False: it does not run, or has just ended by itself. */
+bool supervise_restart(struct supervisor *supervisor, int child);
 
 struct child_info {
     const char *name;

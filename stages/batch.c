@@ -16,8 +16,11 @@ struct batch_state {
 
 static enum status batch_open(void *state, struct stage_context *context, struct error *err)
 {
-    (void)context, (void)err;
-    arena_open(&((struct batch_state *)state)->arena, 0);
+    (void)err;
+    struct batch_state *batch = state;
+    arena_open(&batch->arena, 0);
+    if (context->rank_count > 1)
+        batch->size = context->batch_size; /* the rank's share */
     return STATUS_OK;
 }
 

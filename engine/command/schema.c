@@ -13,6 +13,9 @@ static const struct {
      "give, like {pdb.train: 0.25, distilled.train: 0.75}."},
     {"on", "\"string\"", "Role of the nodes that run this stage."},
     {"workers", "\"integer\"", "Worker processes on a node."},
+    {"ranks", "\"integer\"",
+     "Processes that train together, each on its share of every batch; the batch size must be "
+     "divisible by it."},
     {"queue", "\"integer\"",
      "Samples that may wait in front of the stage; 0: as many as its sinks "
      "ask for."},

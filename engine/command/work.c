@@ -42,10 +42,14 @@ static int run_role(struct job *job, const char *role, const char *gen_text, uin
         log_open(name, LOG_INFO, 2);
         return worker_run(job, (int)numbers[0], (uint32_t)numbers[1], inc);
     }
-    if (strncmp(role, "sink:", 5) == 0 && count == 1 && numbers[0] < job->graph->line_count &&
-        gen_text && text_int(span_of(gen_text), 0, UINT32_MAX, &gen)) {
-        log_open(job_line_name(job, (int)numbers[0]), LOG_INFO, 2);
-        return sink_run(job, (int)numbers[0], (uint32_t)gen, inc);
+    if (strncmp(role, "sink:", 5) == 0 && count >= 1 && numbers[0] < job->graph->line_count &&
+        numbers[1] < job->ranks[numbers[0]] && gen_text &&
+        text_int(span_of(gen_text), 0, UINT32_MAX, &gen)) {
+        char name[SUPERVISE_NAME_MAX + 1];
+        snprintf(name, sizeof name, count > 1 ? "%.60s.%d" : "%.60s",
+                 job_line_name(job, (int)numbers[0]), (int)numbers[1]);
+        log_open(name, LOG_INFO, 2);
+        return sink_run(job, (int)numbers[0], (int)numbers[1], (uint32_t)gen, inc);
     }
     log_error("there is no role \"%s\"", role);
     return EXIT_USAGE;
@@ -71,7 +75,7 @@ static int command_work_main(int argc, char **argv)
 const struct command command_work = {
     .name = "work",
     .summary = "one process of a run",
-    .help = "usage: foldmill work RUN SOCKETS dispatch|worker:STAGE:N|sink:LINE [GENERATION]\n\n"
+    .help = "usage: foldmill work RUN SOCKETS dispatch|worker:STAGE:N|sink:LINE[:RANK] [GENERATION]\n\n"
             "For the engine's own use: foldmill run starts its processes by it.\n",
     .hidden = true,
     .run = command_work_main,

@@ -84,36 +84,6 @@ static pid_t start_simple(const char *graph, const char *run, const char *set_a,
     return process_start(args);
 }
 
-/* Every number of every epoch once, but those that may be missing (taken % every == 3). */
-static void audit_tally(const char *name, int count, int epochs, int poison_every)
-{
-    struct span table = process_read(name), line, word;
-    struct arena arena;
-    arena_open(&arena, 0);
-    unsigned char *seen = arena_zero(&arena, (size_t)count * (size_t)epochs, 1);
-    int64_t step, epoch, number, expected = 0;
-    cr_assert(span_line(&table, &line), "%s is empty", name); /* position and journal */
-    while (span_line(&table, &line)) {
-        cr_assert(span_word(&line, &word) && text_int(word, 0, INT64_MAX, &step), "step");
-        cr_assert(step == expected, "step %lld where %lld should be", (long long)step,
-                  (long long)expected);
-        expected++;
-        cr_assert(span_word(&line, &word) && text_int(word, 0, epochs - 1, &epoch), "epoch");
-        while (span_word(&line, &word)) {
-            cr_assert(text_int(word, 0, count - 1, &number), "number");
-            cr_assert(!seen[epoch * count + number]++, "%lld twice in epoch %lld",
-                      (long long)number, (long long)epoch);
-        }
-    }
-    for (int e = 0; e < epochs; e++)
-        for (int i = 0; i < count; i++) {
-            bool poison = poison_every && i % poison_every == 3;
-            cr_assert(seen[e * count + i] == !poison, "%d in epoch %d: %s", i, e,
-                      poison ? "poison was used" : "an innocent is missing");
-        }
-    arena_close(&arena);
-}
-
 Test(process, the_same_digests_with_1_and_4_workers_and_under_fire, .timeout = 120)
 {
     static const char *const prey[] = {"worker:", "dispatch", NULL};
@@ -131,7 +101,7 @@ Test(process, the_same_digests_with_1_and_4_workers_and_under_fire, .timeout = 1
     cr_assert(strcmp(a, b) == 0, "1 and 4 workers");
     /* The time that a sample takes is a setting, so c is another graph of the same content. */
     cr_assert(strcmp(a, c) == 0, "quiet and under fire");
-    audit_tally("c/tally", 1000, 2, 0);
+    process_audit_tally("c/tally", 1000, 2, 0);
     process_end();
 }
 
@@ -160,7 +130,7 @@ Test(process, every_process_may_be_killed_at_any_time, .timeout = 900)
     cr_assert(process_torment(pid, prey, 50, 500, 2, full ? 800 : 120, &kills) == 0,
               "it ends well");
     cr_assert(kills >= 5, "%d kills", kills);
-    audit_tally("run/tally", count, 2, 0);
+    process_audit_tally("run/tally", count, 2, 0);
     cr_assert(process_lines(process_read("run/refused.tsv")) == 1, "an innocent was set aside");
     process_end();
 }
@@ -225,7 +195,7 @@ Test(process, poison_is_set_aside_and_innocents_are_not, .timeout = 240)
                           NULL};
     cr_assert(process_torment(process_start(args), prey, 300, 900, 4, 200, &kills) == 0,
               "the run goes on: %s", process_read("out").data);
-    audit_tally("run/tally", 1000, 1, 200);
+    process_audit_tally("run/tally", 1000, 1, 200);
     struct span table = process_read("run/refused.tsv"), line;
     int rows = -1, crash = 0, timeout = 0, memory = 0, error = 0;
     while (span_line(&table, &line)) {
@@ -263,7 +233,7 @@ Test(process, a_signal_drains_and_the_run_goes_on_later, .timeout = 120)
     cr_assert(run_simple("g", "run", "tally.sleep_us=4000", NULL, 60) == 0, "to the end");
     char *quiet = process_digests("quiet/tally.tsv"), *stopped = process_digests("run/tally.tsv");
     cr_assert(strcmp(quiet, stopped) == 0, "the same batches");
-    audit_tally("run/tally", 1000, 2, 0);
+    process_audit_tally("run/tally", 1000, 2, 0);
     process_end();
 }
 
@@ -342,7 +312,7 @@ Test(process, a_stopped_sink_does_not_fill_memory, .timeout = 200)
     cr_assert(peak < before + ((uint64_t)160 << 20),
               "%llu MiB before, %llu MiB while it was stopped", (unsigned long long)(before >> 20),
               (unsigned long long)(peak >> 20));
-    audit_tally("run/tally", 2000, 1, 0);
+    process_audit_tally("run/tally", 2000, 1, 0);
     process_end();
 }
 

@@ -193,4 +193,36 @@ static inline char *process_digests(const char *name)
     return text;
 }
 
+/* Of a table that the stage tally saves: every number of every epoch once, but those that may be
+ * missing (taken % every == 3). */
+static inline void process_audit_tally(const char *name, int count, int epochs,
+                                       int poison_every)
+{
+    struct span table = process_read(name), line, word;
+    struct arena arena;
+    arena_open(&arena, 0);
+    unsigned char *seen = arena_zero(&arena, (size_t)count * (size_t)epochs, 1);
+    int64_t step, epoch, number, expected = 0;
+    cr_assert(span_line(&table, &line), "%s is empty", name); /* position and journal */
+    while (span_line(&table, &line)) {
+        cr_assert(span_word(&line, &word) && text_int(word, 0, INT64_MAX, &step), "step");
+        cr_assert(step == expected, "step %lld where %lld should be", (long long)step,
+                  (long long)expected);
+        expected++;
+        cr_assert(span_word(&line, &word) && text_int(word, 0, epochs - 1, &epoch), "epoch");
+        while (span_word(&line, &word)) {
+            cr_assert(text_int(word, 0, count - 1, &number), "number");
+            cr_assert(!seen[epoch * count + number]++, "%lld twice in epoch %lld",
+                      (long long)number, (long long)epoch);
+        }
+    }
+    for (int e = 0; e < epochs; e++)
+        for (int i = 0; i < count; i++) {
+            bool poison = poison_every && i % poison_every == 3;
+            cr_assert(seen[e * count + i] == !poison, "%d in epoch %d: %s", i, e,
+                      poison ? "poison was used" : "an innocent is missing");
+        }
+    arena_close(&arena);
+}
+
 #endif

@@ -11,6 +11,14 @@ struct bundle_state {
     char first[SAMPLE_KEY_MAX + 1];
 };
 
+static enum status bundle_open(void *memory, struct stage_context *context, struct error *err)
+{
+    (void)err;
+    if (context->rank_count > 1)
+        ((struct bundle_state *)memory)->size = context->batch_size;
+    return STATUS_OK;
+}
+
 static enum status bundle_finish(struct bundle_state *state, struct sample *out,
                                  struct arena *arena, struct error *err)
 {
@@ -75,6 +83,7 @@ const struct stage stage_bundle = {
     .params = bundle_params,
     .in = {bundle_in},
     .out = {bundle_out},
+    .open = bundle_open,
     .feed = bundle_feed,
     .drain = bundle_drain,
 };

@@ -2,6 +2,7 @@
  * checkpoints cover, so that an audit can say which number was used when, and how often. */
 #include "engine/base/arena.h"
 #include "engine/base/file.h"
+#include "engine/base/meet.h"
 #include "engine/base/text.h"
 #include "engine/stage.h"
 
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SHARE_MAX = 256 };
+
 struct tally_state {
     int64_t epochs, epoch_length, steps, checkpoint_every, sleep_us, recycles;
     int weights;
@@ -19,6 +22,12 @@ struct tally_state {
     char *text; /* what was taken since the beginning: "step epoch number...\n" */
     size_t size, room;
     void *journal;
+};
+
+/* What a rank tells the others of its share of a step. */
+struct share {
+    int64_t count;
+    int32_t number[SHARE_MAX];
 };
 
 static enum status tally_open(void *memory, struct stage_context *context, struct error *err)
@@ -31,7 +40,8 @@ static enum status tally_open(void *memory, struct stage_context *context, struc
                                          .recycles_max = (uint32_t)state->recycles,
                                          .checkpoint_steps = (uint64_t)state->checkpoint_every,
                                          .ordered = true,
-                                         .shuffled = state->shuffle};
+                                         .shuffled = state->shuffle,
+                                         .meet_bytes = sizeof(struct share)};
     return STATUS_OK;
 }
 
@@ -47,15 +57,33 @@ static void append(struct tally_state *state, const char *text)
     state->size += size;
 }
 
+static enum status take_share(const struct sample *in, struct share *share, struct error *err)
+{
+    const struct field *numbers, *weight;
+    share->count = 0;
+    if (!in)
+        return STATUS_OK; /* nothing of the step is this rank's */
+    enum status status = sample_need(in, "numbers", KIND_I32, 1, &numbers, err);
+    if (status == STATUS_OK)
+        status = sample_need(in, "weight", KIND_F32, 1, &weight, err);
+    for (int64_t i = 0; status == STATUS_OK && i < numbers->size[0]; i++)
+        if (((const float *)weight->data)[i] != 0.0F)
+            share->number[share->count++] = ((const int32_t *)numbers->data)[i];
+    return status;
+}
+
+/* Every rank keeps what all have taken, in their order. */
 static enum status tally_feed(void *memory, const struct work *work, const struct sample *in,
                               struct sample *out, struct arena *arena, struct error *err)
 {
     (void)out, (void)arena;
     struct tally_state *state = memory;
-    const struct field *numbers, *weight;
-    enum status status = sample_need(in, "numbers", KIND_I32, 1, &numbers, err);
+    struct meet *meet = state->context->meet;
+    struct share *own =
+        (void *)((char *)meet_region(meet, meet_rank(meet)) + state->context->meet_from);
+    enum status status = take_share(in, own, err);
     if (status == STATUS_OK)
-        status = sample_need(in, "weight", KIND_F32, 1, &weight, err);
+        status = meet_wait(meet, NULL, NULL, err);
     if (status != STATUS_OK)
         return status;
     char text[64];
@@ -63,18 +91,20 @@ static enum status tally_feed(void *memory, const struct work *work, const struc
              (unsigned long long)work->epoch);
     append(state, text);
     double sum = 0;
-    for (int64_t i = 0; i < numbers->size[0]; i++) {
-        if (((const float *)weight->data)[i] == 0.0F)
-            continue;
-        snprintf(text, sizeof text, " %d", ((const int32_t *)numbers->data)[i]);
-        append(state, text);
-        sum += ((const int32_t *)numbers->data)[i];
+    for (int rank = 0; rank < meet_ranks(meet); rank++) {
+        const struct share *share =
+            (void *)((char *)meet_region(meet, rank) + state->context->meet_from);
+        for (int64_t i = 0; i < share->count; i++) {
+            snprintf(text, sizeof text, " %d", share->number[i]);
+            append(state, text);
+            sum += share->number[i];
+        }
     }
     append(state, "\n");
     state->context->report(state->context, "sum", sum);
     if (state->sleep_us)
         usleep((useconds_t)state->sleep_us);
-    return STATUS_OK;
+    return meet_wait(meet, NULL, NULL, err); /* nobody writes before all have read */
 }
 
 static enum status tally_save(void *memory, const struct sink_position *position, struct error *err)
@@ -171,7 +201,7 @@ static const char *const tally_in[] = {"numbers:i32[B]", "weight:f32[B]", NULL};
 const struct stage stage_tally = {
     .abi = STAGE_ABI,
     .version = 1,
-    .flags = STAGE_SINK | STAGE_SINGLE,
+    .flags = STAGE_SINK | STAGE_SINGLE | STAGE_RANKS,
     .name = "tally",
     .summary = "counts what it gets, for tests",
     .state_size = sizeof(struct tally_state),
