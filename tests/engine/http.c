@@ -208,7 +208,67 @@ static void refuse_strangers(int64_t port)
     cr_assert(!strstr(answer, "foldmill_"), "HEAD has no body");
 }
 
+/* ---- who listens ---- */
+
+/* Adds up the TCP sockets of the process that listen: all, and those that others can reach. */
+static void count_listeners(pid_t pid, int *all, int *reachable)
+{
+    static const char *const tables[] = {"tcp", "tcp6"};
+    char path[64], link[64], line[512];
+    for (int table = 0; table < 2; table++) {
+        snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, tables[table]);
+        FILE *file = fopen(path, "re");
+        while (file && fgets(line, sizeof line, file)) {
+            unsigned long inode;
+            char address[64];
+            unsigned state;
+            if (sscanf(line, " %*d: %63[^:]:%*x %*s %x %*s %*s %*s %*s %*s %lu", address, &state,
+                       &inode) != 3 ||
+                state != 0x0a)
+                continue;
+            for (int fd = 0; fd < 256; fd++) {
+                char wanted[32];
+                snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
+                snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
+                ssize_t size = readlink(path, link, sizeof link - 1);
+                if (size < 0 || (size_t)size != strlen(wanted) ||
+                    strncmp(link, wanted, (size_t)size))
+                    continue;
+                *all += 1;
+                *reachable += strcmp(address, "0100007F") != 0;
+            }
+        }
+        if (file)
+            fclose(file);
+    }
+}
+
+static void check_listeners(pid_t pid, int wanted)
+{
+    pid_t all[16] = {pid};
+    int count = 1 + process_children(pid, "work", all + 1, 15), listen = 0, reachable = 0;
+    cr_assert(count >= 5, "%d processes", count);
+    for (int i = 0; i < count; i++)
+        count_listeners(all[i], &listen, &reachable);
+    cr_assert(listen == wanted && reachable == 0, "%d sockets listen, %d of them to others", listen,
+              reachable);
+}
+
 /* ---- tests ---- */
+
+Test(http, nothing_listens_unless_asked, .timeout = 120)
+{
+    char path[PATH_MAX];
+    process_begin();
+    process_graph("g", graph_text);
+    snprintf(path, sizeof path, "%s", process_path("a"));
+    const char *args[] = {"run", process_path("g"), "--run", path, "--quiet", NULL};
+    pid_t pid = process_start(args);
+    cr_assert(port_of("a") == 0, "no port");
+    check_listeners(pid, 0);
+    cr_assert(kill(pid, SIGTERM) == 0 && process_wait(pid, 60) == 0, "drained");
+    process_end();
+}
 
 Test(http, what_an_engine_says_is_well_formed_and_grows, .timeout = 120)
 {
@@ -251,6 +311,7 @@ Test(http, what_an_engine_says_is_well_formed_and_grows, .timeout = 120)
              "foldmill_sink_utilisation{node=\"%s\",line=\"store\",rank=\"0\"}", node);
     cr_assert(value_of(text, sample) <= 1, "a share");
     refuse_strangers(port);
+    check_listeners(pid, 1);
     snprintf(sample, sizeof sample, "%lld", (long long)port);
     const char *again[] = {"run",     process_path("g"), "--run", process_path("b"),
                            "--quiet", "--metrics",       sample,  NULL};
@@ -299,6 +360,29 @@ Test(http, every_name_is_documented_and_every_documented_name_is_there)
     }
     cr_assert(documented == family_count, "%d documented, %d there", documented, family_count);
     free(text);
+}
+
+Test(http, alerts_name_metrics_that_there_are)
+{
+    static const char *const files[] = {"prometheus.yml", "prometheus-rules.yml"};
+    struct span page, text;
+    struct error err;
+    int names = 0;
+    cr_assert(file_read(FOLDMILL_SOURCE "/engine/METRICS.md", 1 << 20, &arena, &page, &err) ==
+                  STATUS_OK,
+              "%s", err.text);
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/deploy/%s", FOLDMILL_SOURCE, files[i]);
+        cr_assert(file_read(path, 1 << 20, &arena, &text, &err) == STATUS_OK, "%s", err.text);
+        for (const char *at = text.data; (at = strstr(at, "foldmill_")) != NULL; at++) {
+            char name[128];
+            snprintf(name, sizeof name, "%.*s", (int)name_size(at, false), at);
+            cr_assert(is_documented(page.data, name), "%s: no metric %s", files[i], name);
+            names++;
+        }
+    }
+    cr_assert(names >= 8, "%d names", names);
 }
 
 Test(http, labels_from_outside_are_escaped)
