@@ -68,7 +68,8 @@ Test(join, files_of_a_run_stay_in_its_folder)
 
 Test(join, rows_of_a_heartbeat)
 {
-    struct join_row rows[2] = {{3, 4, 5, 6, 7, 8, 9, 10}, {127, 1, 0, 2, 0, 0, 0, UINT64_MAX}};
+    struct join_row rows[2] = {{3, 4, 5, 6, 7, 8, 9, 10, 11},
+                               {127, 1, 0, 0, 2, 0, 0, 0, UINT64_MAX}};
     static struct join_row back[GRAPH_STAGES_MAX];
     static unsigned char bytes[JOIN_ROWS_BYTES_MAX];
     int count;
@@ -266,5 +267,24 @@ Test(join, from_elsewhere_nobody_names_memory_of_this_node)
     cr_assert(gateway_count(gateway).malformed == 2, "two were not");
     say((struct message){.type = MESSAGE_BYE, .inc = 9});
     cr_assert(next().type == MESSAGE_BYE && gateway_count(gateway).workers == 0, "gone");
+    gateway_end();
+}
+
+Test(join, another_version_is_refused_with_both)
+{
+    gateway_begin();
+    unsigned char header[MESSAGE_HEADER_BYTES];
+    struct message join = {.type = MESSAGE_JOIN, .inc = 9};
+    struct link_message raw;
+    message_encode_as(&join, 99, header);
+    for (int64_t end = clock_ms() + 2000;
+         link_send(far, LINK_HUB, header, sizeof header, "", 0) != STATUS_OK; usleep(1000))
+        cr_assert(clock_ms() < end, "it goes out");
+    cr_assert(next().type == MESSAGE_NONE, "nobody acts on it");
+    cr_assert(link_receive(far, &raw) == STATUS_OK, "it is answered");
+    char text[300];
+    snprintf(text, sizeof text, "%.*s", (int)raw.payload_size, (const char *)raw.payload);
+    cr_assert(strstr(text, "you speak 99") && strstr(text, "protocol version 1"), "both: %s", text);
+    link_message_close(&raw);
     gateway_end();
 }
