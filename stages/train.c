@@ -4,10 +4,15 @@
  * position as one unit, so a run that was ended anywhere goes on with the exact next batch. */
 #include "engine/base/log.h"
 #include "stages/learn/network.h"
+#include "stages/learn/replicas.h"
 #include "stages/learn/saved.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { REPLICA_CHECK_STEPS = 100 };
 
 struct train_state {
     struct network_settings network;
@@ -20,6 +25,7 @@ struct train_state {
     struct arena loaded_arena; /* the checkpoint that the first batch will take over */
     struct checkpoint loaded;
     bool has_loaded;
+    struct comm *comm; /* of the ranks; opened by the first batch */
 };
 
 static enum status train_open(void *state, struct stage_context *context, struct error *err)
@@ -34,9 +40,14 @@ static enum status train_open(void *state, struct stage_context *context, struct
         .checkpoint_steps = (uint64_t)train->checkpoint_steps,
         .ordered = true,
         .shuffled = true,
+        .meet_bytes = context->rank_count > 1 ? COMM_REGION_BYTES : 0,
     };
-    enum status status =
-        network_backend(train->network.backend, train->network.threads, &train->backend, err);
+    int64_t threads = train->network.threads;
+    if (threads == 0 && context->rank_count > 1) { /* the cores are shared */
+        threads = sysconf(_SC_NPROCESSORS_ONLN) / context->rank_count;
+        threads = threads > 0 ? threads : 1;
+    }
+    enum status status = network_backend(train->network.backend, threads, &train->backend, err);
     if (status == STATUS_OK)
         log_info("trains on %s: %s", train->backend->name, train->backend->device);
     return status;
@@ -66,15 +77,11 @@ static enum status train_prepare(struct train_state *train, const struct network
     return status;
 }
 
-/* Sums of a step over its samples. */
-struct step_sums {
-    double total, distogram, masked_msa, weight;
-};
-
-/* Forward and backward of sample b of the batch; one whose loss is not finite adds nothing. */
+/* Forward and backward of sample b of the batch; one whose loss is not finite adds nothing, and is
+ * noted. Dropout is keyed by step and sample, never by the batch's shape or the rank. */
 static enum status train_sample(struct train_state *train, const struct sample *batch, int64_t b,
-                                uint64_t position, struct arena *arena, struct step_sums *sums,
-                                struct error *err)
+                                uint64_t step, struct span key, struct arena *arena,
+                                struct step_sums *sums, struct error *err)
 {
     struct net_input input;
     struct net_loss loss;
@@ -82,7 +89,7 @@ static enum status train_sample(struct train_state *train, const struct sample *
     enum status status = network_input(net_config(train->net), batch, b, arena, &input, err);
     if (status == STATUS_OK && input.weight > 0) {
         double weight = input.weight;
-        input.position = position;
+        input.position = XXH3_64bits_withSeed(key.data, key.size, step);
         status = net_forward(train->net, &input, &loss, err);
         if (status == STATUS_OK && isfinite(loss.total)) {
             net_backward(train->net);
@@ -91,11 +98,63 @@ static enum status train_sample(struct train_state *train, const struct sample *
             sums->masked_msa += weight * loss.masked_msa;
             sums->weight += weight;
         } else if (status == STATUS_OK) {
-            log_warn("position %llu: the loss is not finite; the sample adds nothing to its step",
-                     (unsigned long long)position);
+            sums->nonfinite++;
+            log_warn("step %llu: the loss of %.*s is not finite; the sample adds nothing to it",
+                     (unsigned long long)step, (int)key.size, key.data);
+            replicas_note(train->context, step, key, "loss");
         }
     }
     arena_rewind(arena, mark);
+    return status;
+}
+
+/* What this rank's samples add; none where its share is empty. */
+static enum status train_batch(struct train_state *train, const struct work *work,
+                               const struct sample *in, int64_t samples, struct arena *arena,
+                               struct step_sums *sums, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct span keys = replicas_keys(in), key;
+    for (int64_t b = 0; b < samples && status == STATUS_OK; b++) {
+        if (!span_line(&keys, &key)) /* padding, or a batch that does not name its samples */
+            key = (struct span){(const char *)&b, sizeof b};
+        status = train_sample(train, in, b, work->step, key, arena, sums, err);
+    }
+    return status;
+}
+
+/* Not updated: every sample of the step that could be to blame is noted. */
+static void note_skipped(const struct train_state *train, const struct work *work,
+                         const struct sample *in, const struct adam_result *result, double weight)
+{
+    struct span keys = replicas_keys(in), key;
+    log_warn("step %llu changed no weights: gradient norm %g, sample weight %g",
+             (unsigned long long)work->step, result->norm, weight);
+    while (!isfinite(result->norm) && span_line(&keys, &key))
+        replicas_note(train->context, work->step, key, "gradient norm of its step");
+}
+
+static bool is_check_due(const struct train_state *train, uint64_t done)
+{
+    uint64_t saved = (uint64_t)train->checkpoint_steps;
+    return done % REPLICA_CHECK_STEPS == 0 || (saved && done % saved == 0);
+}
+
+/* The ranks agree on the sizes of a batch before the first: one of them may have none. */
+static enum status train_sizes(struct train_state *train, const struct sample *in,
+                               struct network_sizes *sizes, struct error *err)
+{
+    *sizes = (struct network_sizes){0};
+    enum status status = in ? network_batch_sizes(in, sizes, err) : STATUS_OK;
+    int64_t samples = sizes->samples;
+    if (!train->comm)
+        train->comm =
+            comm_open(train->context->meet, train->context->meet_from, COMM_REGION_BYTES);
+    if (status == STATUS_OK && !train->net)
+        status = replicas_sizes(train->comm, sizes, err);
+    if (status == STATUS_OK && sizes->samples > 0)
+        status = train_prepare(train, sizes, err);
+    sizes->samples = samples;
     return status;
 }
 
@@ -106,24 +165,21 @@ static enum status train_feed(void *state, const struct work *work, const struct
     struct train_state *train = state;
     struct step_sums sums = {0};
     struct network_sizes sizes;
-    enum status status = network_batch_sizes(in, &sizes, err);
-    if (status == STATUS_OK)
-        status = train_prepare(train, &sizes, err);
-    if (status != STATUS_OK)
+    enum status status = train_sizes(train, in, &sizes, err);
+    if (status != STATUS_OK || !train->net) /* no rank has had a sample so far */
         return status;
     net_gradient_clear(train->net);
-    /* Dropout is keyed by the sample's place in the whole run, never by the batch's shape. */
-    uint64_t first = work->step * (uint64_t)sizes.samples;
-    for (int64_t b = 0; b < sizes.samples; b++) {
-        status = train_sample(train, in, b, first + (uint64_t)b, arena, &sums, err);
-        if (status != STATUS_OK)
-            return status;
-    }
+    status = train_batch(train, work, in, sizes.samples, arena, &sums, err);
+    if (status == STATUS_OK)
+        status = replicas_sum(train->comm, train->net, &sums, err);
+    if (status != STATUS_OK)
+        return status;
     struct adam_result result =
         net_update(train->net, &train->adam, sums.weight, (int64_t)work->step + 1);
     if (result.skipped)
-        log_warn("step %llu changed no weights: gradient norm %g, sample weight %g",
-                 (unsigned long long)work->step, result.norm, sums.weight);
+        note_skipped(train, work, in, &result, sums.weight);
+    if (is_check_due(train, work->step + 1))
+        status = replicas_check(train->comm, train->net, work->step, err);
     double weight = sums.weight > 0 ? sums.weight : 1;
     struct stage_context *context = train->context;
     context->report(context, "loss", sums.total / weight);
@@ -131,7 +187,8 @@ static enum status train_feed(void *state, const struct work *work, const struct
     context->report(context, "masked_msa", sums.masked_msa / weight);
     context->report(context, "gradient_norm", result.norm);
     context->report(context, "learning_rate", result.rate);
-    return STATUS_OK;
+    context->report(context, "nonfinite", sums.nonfinite);
+    return status;
 }
 
 static enum status train_save(void *state, const struct sink_position *position, struct error *err)
@@ -167,6 +224,7 @@ static enum status train_load(void *state, struct sink_position *position, struc
 static void train_close(void *state)
 {
     struct train_state *train = state;
+    comm_close(train->comm);
     if (train->net)
         net_close(train->net);
     if (train->backend)
@@ -318,7 +376,7 @@ static const struct param train_params[] = {
 const struct stage stage_train = {
     .abi = STAGE_ABI,
     .version = 1,
-    .flags = STAGE_SINK | STAGE_SINGLE,
+    .flags = STAGE_SINK | STAGE_SINGLE | STAGE_RANKS,
     .name = "train",
     .summary = "Trains the network on the batches of its line and saves checkpoints.",
     .state_size = sizeof(struct train_state),
