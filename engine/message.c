@@ -70,7 +70,7 @@ static size_t checked_bytes(unsigned flags, size_t payload_size)
 bool message_foreign_hello(const void *header, size_t header_size, uint16_t *version)
 {
     const unsigned char *bytes = header;
-    if (header_size < 8 || get_u32(bytes) != MESSAGE_MAGIC || 
+    if (header_size < 8 || get_u32(bytes) != MESSAGE_MAGIC ||
         (get_u16(bytes + 6) != MESSAGE_HELLO && get_u16(bytes + 6) != MESSAGE_JOIN))
         return false;
     *version = get_u16(bytes + 4);

@@ -164,8 +164,8 @@ void message_encode(const struct message *message, unsigned char header[MESSAGE_
 enum status message_decode(const void *header, size_t header_size, const void *payload,
                            size_t payload_size, struct message *message, struct error *err);
 
-/* A HELLO of another protocol version, which message_decode refuses: gives the version. Magic,
- * version and type (HELLO is 1, REFUSE 3) stand where they stand in all versions. */
+/* A HELLO or JOIN of another version, which message_decode refuses: gives the version. Magic,
+ * version and type (HELLO is 1, REFUSE 3, JOIN 28) stand where they stand in all versions. */
 bool message_foreign_hello(const void *header, size_t header_size, uint16_t *version);
 /* The header of a message that says it is of that version, for the answer: a REFUSE. */
 void message_encode_as(const struct message *message, uint16_t version,

@@ -4,9 +4,13 @@
 #include "tests/engine/process.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define SMALL "512MiB"
+#define SMALL   "512MiB"
+#define MEDIUM  "512MiB"
+#define TIMEOUT "2s"
 #else
-#define SMALL "16MiB"
+#define SMALL   "16MiB"
+#define MEDIUM  "64MiB"
+#define TIMEOUT "1s"
 #endif
 
 static const char graph_text[] = "graph: steps\n"
@@ -239,6 +243,102 @@ Test(engines, who_may_not_join_is_told_why, .timeout = 60)
               out_tail());
     kill(head, SIGINT);
     cr_assert(process_wait(head, 30) == 0, "drained");
+    process_end();
+}
+
+/* Kills workers of both engines until the head ends; its exit code. */
+static int torment_workers(pid_t head, pid_t joiner, int min_ms, int *kills)
+{
+    struct rng rng = rng_open(9, 0, 0, "killer", 0);
+    int status;
+    for (int64_t end = clock_ms() + 100000; clock_ms() < end;) {
+        usleep((useconds_t)(min_ms + (int)rng_below(&rng, 600)) * 1000);
+        if (waitpid(head, &status, WNOHANG) == head)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+        pid_t found[16];
+        int count = process_children(rng_below(&rng, 3) ? joiner : head, "worker:", found, 16);
+        if (count && kill(found[rng_below(&rng, (uint32_t)count)], SIGKILL) == 0)
+            ++*kills;
+    }
+    return -1000;
+}
+
+Test(engines, poison_elsewhere_is_set_aside_and_innocents_are_not, .timeout = 200)
+{
+    process_begin();
+    process_graph("g", graph_text);
+    snprintf(run_path, sizeof run_path, "%s/run", process_folder);
+    snprintf(graph_path, sizeof graph_path, "%s/g", process_folder);
+    const char *args[] = {"run",      graph_path,
+                          "--run",    run_path,
+                          "--quiet",  "--head",
+                          "--listen", "127.0.0.1:0",
+                          "--set",    "count.count=1000",
+                          "--set",    "echo.poison_every=200",
+                          "--set",    "echo.timeout=" TIMEOUT,
+                          "--set",    "echo.memory=" MEDIUM,
+                          "--set",    "tally.epochs=1",
+                          "--set",    "echo.sleep_us=500",
+                          NULL};
+    pid_t head = process_start(args);
+    const char *join_args[] = {"run", "--join", run_path, "--quiet", "--workers", "echo=3", NULL};
+    pid_t joiner = process_start(join_args);
+    int kills = 0, code = torment_workers(head, joiner, 300, &kills);
+    cr_assert(code == 0, "head %d: %s", code, out_tail());
+    cr_assert(process_wait(joiner, 20) == 0, "the engine that joined: %s", out_tail());
+    process_audit_tally("run/tally", 1000, 1, 200);
+    const char *table = process_read("run/refused.tsv").data;
+    cr_assert(process_lines(process_read("run/refused.tsv")) == 6, "five and a head: %s", table);
+    static const char *const reasons[] = {"signal", "timeout", "memory limit", "poison", "@"};
+    for (int i = 0; i < 5; i++)
+        cr_assert(strstr(table, reasons[i]), "%s: %s", reasons[i], table);
+    process_end();
+}
+
+static const char store_text[] = "graph: both\n"
+                                 "seed: 11\n"
+                                 "stages:\n"
+                                 "  count:\n"
+                                 "    with: {count: 400, held_out_every: 10}\n"
+                                 "  echo:\n"
+                                 "    in: count\n"
+                                 "    memory: " SMALL "\n"
+                                 "    with: {bytes: 60000, refuse_every: 50, sleep_us: 5000}\n"
+                                 "  store:\n"
+                                 "    in: echo\n"
+                                 "    with: {path: \"{run}/store\"}\n"
+                                 "  jitter:\n"
+                                 "    in: store.train\n"
+                                 "    memory: " SMALL "\n"
+                                 "  bundle:\n"
+                                 "    in: jitter\n"
+                                 "    with: {size: 8}\n"
+                                 "  tally:\n"
+                                 "    in: bundle\n"
+                                 "    with: {epochs: 2, recycles: 2, checkpoint_every: 20}\n";
+
+Test(engines, a_store_is_filled_from_two_engines_and_read_where_it_is, .timeout = 120)
+{
+    process_begin();
+    process_graph("g", store_text);
+    snprintf(run_path, sizeof run_path, "%s/run", process_folder);
+    snprintf(graph_path, sizeof graph_path, "%s/g", process_folder);
+    char quiet[PATH_MAX];
+    snprintf(quiet, sizeof quiet, "%s/quiet", process_folder);
+    const char *alone[] = {"run",     graph_path, "--run",           quiet,
+                           "--quiet", "--set",    "echo.sleep_us=0", NULL};
+    cr_assert(process_run(alone, 60) == 0, "the undisturbed run: %s", out_tail());
+    pid_t head = start_head("127.0.0.1:0");
+    const char *wrong[] = {"run", "--join", run_path, "--workers", "jitter=1", NULL};
+    cr_assert(process_run(wrong, 30) == 1 && strstr(out_tail(), "jitter reads a store"), "told: %s",
+              out_tail());
+    const char *join_args[] = {"run", "--join", run_path, NULL}; /* its own choice */
+    pid_t joiner = process_start(join_args);
+    int kills = 0, code = torment_workers(head, joiner, 50, &kills);
+    cr_assert(code == 0, "head %d: %s", code, out_tail());
+    cr_assert(process_wait(joiner, 20) == 0, "the engine that joined: %s", out_tail());
+    cr_assert(strstr(process_read("out").data, "first sample"), "it was of use: %s", out_tail());
+    audit();
     process_end();
 }
 
