@@ -42,6 +42,14 @@ hits=$(git ls-files | grep -E '\.(c|h|cu|cuh)$' | grep -v '^tests/kernels/cuda_h
 [ -z "$hits" ] || say "includes are written from the root of the tree:
 $hits"
 
+# Timers and order know the clock alone that only goes forward. The wall clock names runs and stands in
+# the log; scan's memo compares it with times of files, which are the wall clock's too.
+hits=$(git ls-files -- engine stages kernels tools | grep -E '\.(c|h|cu|cuh)$' |
+    grep -vE '^engine/(rundir|base/log)\.c$|^stages/listing/memo\.c$' |
+    xargs -r grep -nE '\bCLOCK_REALTIME\b|[^_[:alnum:]>.]time\(|\bgettimeofday\(' /dev/null)
+[ -z "$hits" ] || say "the wall clock is no timer:
+$hits"
+
 # One global symbol a stage, named after its file.
 for file in $(git ls-files -- 'stages/*.c' | grep -v '/.*/'); do
     name=$(basename "$file" .c)

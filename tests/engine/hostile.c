@@ -168,3 +168,65 @@ Test(hostile, without_descriptors_new_workers_are_refused_and_the_others_work, .
               "other bytes");
     process_end();
 }
+
+/* A store is filled and trained from, under syncs that fail. */
+static const char store_text[] = "graph: synced\n"
+                                 "seed: 5\n"
+                                 "stages:\n"
+                                 "  count:\n"
+                                 "    with: {count: 200}\n"
+                                 "  echo:\n"
+                                 "    in: count\n"
+                                 "    workers: 2\n"
+                                 "    memory: " MEMORY "\n"
+                                 "    with: {bytes: 3000, sleep_us: 1000}\n"
+                                 "  store:\n"
+                                 "    in: echo\n"
+                                 "    with: {path: \"{run}/store\"}\n"
+                                 "  jitter:\n"
+                                 "    in: store\n"
+                                 "    memory: " MEMORY "\n"
+                                 "  bundle:\n"
+                                 "    in: jitter\n"
+                                 "    with: {size: 8}\n"
+                                 "  tally:\n"
+                                 "    in: bundle\n"
+                                 "    with: {epochs: 2, recycles: 1, checkpoint_every: 10}\n";
+
+Test(hostile, syncs_that_fail_end_a_run_with_the_reason_and_lose_nothing, .timeout = 400)
+{
+#ifdef __SANITIZE_ADDRESS__
+    cr_skip("a sanitizer's runtime must be loaded before the shim");
+#endif
+    static const int quick[] = {1, 2, 3, 5, 8, 13, 0};
+    static const int many[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 18, 22, 30, 50, 0};
+    const int *every = process_full() ? many : quick;
+    char path[256], table[64], name[16], number[16];
+    int failed = 0, runs = 0;
+    process_begin();
+    process_graph("g", store_text);
+    cr_assert(process_wait(start_run("quiet"), 60) == 0, "undisturbed");
+    for (; *every; every++, runs++) {
+        snprintf(name, sizeof name, "run%d", *every);
+        snprintf(number, sizeof number, "%d", *every);
+        setenv("FOLDMILL_SYNC_FAIL", number, 1);
+        setenv("LD_PRELOAD", FOLDMILL_SHIMS "/libsync_fail.so", 1);
+        pid_t pid = start_run(name);
+        unsetenv("LD_PRELOAD");
+        unsetenv("FOLDMILL_SYNC_FAIL");
+        int code = process_wait(pid, 90);
+        cr_assert(code == 0 || code == 1, "every %dth: exit code %d", *every, code);
+        failed += code == 1;
+        cr_assert(process_wait(start_run(name), 90) == 0, "it does not go on after every %dth",
+                  *every);
+        snprintf(table, sizeof table, "%s/tally.tsv", name);
+        cr_assert(strcmp(process_digests("quiet/tally.tsv"), process_digests(table)) == 0,
+                  "other bytes after every %dth", *every);
+        snprintf(path, sizeof path, "%s", process_path(name));
+        const char *audit[] = {"audit", path, NULL};
+        cr_assert(process_run(audit, 60) == 0, "%s", process_read("out").data);
+    }
+    cr_assert(failed >= 2, "%d of %d runs ended", failed, runs);
+    cr_assert(strstr(process_read("out").data, "Input/output error"), "the reason is told");
+    process_end();
+}

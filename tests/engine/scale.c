@@ -204,7 +204,7 @@ static pid_t start_head(const char *name)
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s", process_path(name));
     const char *args[] = {"run",   process_path("g"), "--run",  path,       "--quiet",
-                          "--set", "echo.sleep_us=14000",  "--head", "--listen", "127.0.0.1:0",
+                          "--set", "echo.sleep_us=40000",  "--head", "--listen", "127.0.0.1:0",
                           NULL};
     return process_start(args);
 }
@@ -263,7 +263,7 @@ Test(scale, an_engine_that_joined_is_scaled_and_drained_by_name, .timeout = 300)
     cr_assert(process_run(args, 60) == 0, "drain: %s", process_read("out").data);
     cr_assert(process_wait(guest, 20) == 0, "the guest's exit code");
     cr_assert(look("b") && workers_on("guest") == -1, "it has left, the run goes on");
-    cr_assert(ask_scale("b", "echo", 6, "", &err) == STATUS_OK, "%s", err.text);
+    cr_assert(ask_scale("b", "echo", 12, "", &err) == STATUS_OK, "%s", err.text);
     cr_assert(process_wait(head, 120) == 0, "to the end");
     cr_assert(strcmp(process_digests("a/tally.tsv"), process_digests("b/tally.tsv")) == 0,
               "other bytes");
