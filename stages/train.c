@@ -130,7 +130,7 @@ static void note_skipped(const struct train_state *train, const struct work *wor
     struct span keys = replicas_keys(in), key;
     log_warn("step %llu changed no weights: gradient norm %g, sample weight %g",
              (unsigned long long)work->step, result->norm, weight);
-    while (!isfinite(result->norm) && span_line(&keys, &key))
+    while (weight > 0 && !isfinite(result->norm) && span_line(&keys, &key))
         replicas_note(train->context, work->step, key, "gradient norm of its step");
 }
 
