@@ -166,7 +166,11 @@ static void stage_read(struct graph_reader *reader, const struct yaml_node *valu
                                   .place = place};
     stage->role = word_read(reader, map, "on", "");
     stage->workers = (int)int_read(reader, map, "workers", 1, GRAPH_WORKERS_MAX, 1);
-    stage->queue = (int)int_read(reader, map, "queue", 0, 65536, 0);
+    stage->queue = (int)int_read(reader, map, "queue", 0, GRAPH_QUEUE_MAX, 0);
+    if (stage->queue && !(kind->flags & STAGE_SINK))
+        complain(reader->complaints, yaml_get(map, "queue")->place,
+                 "queue is a sink's: how many samples it asks for ahead; %s has no say in that",
+                 kind->name);
     limits_read(reader, map, stage);
     stage->ranks = (int)int_read(reader, map, "ranks", 1, GRAPH_RANKS_MAX, 1);
     if (stage->ranks > 1 && !(kind->flags & STAGE_RANKS))

@@ -18,6 +18,7 @@ enum {
     GRAPH_WORKERS_MAX = 1024, /* of one stage */
     GRAPH_RANKS_MAX = 64,     /* of one sink */
     GRAPH_NAME_MAX = 47,
+    GRAPH_QUEUE_MAX = 32768,    /* positions that a sink asks for ahead */
     GRAPH_OVERTAKE_MAX = 16384, /* positions by which one may be overtaken */
     GRAPH_MEMORY_MIN = 1 << 20, /* bytes of `memory:`; no process lives on less */
 };
@@ -39,7 +40,7 @@ struct graph_stage {
     const char *role;      /* `on`; "" when the graph does not say */
     int workers;
     int ranks; /* of a sink: processes that make its steps together */
-    int queue; /* items that may wait in front of the stage on one node; 0: by the window */
+    int queue; /* of a sink: positions that it asks for ahead; 0: as plan.c says */
     int64_t timeout_ms;    /* 0: none */
     uint64_t memory_bytes; /* 0: no limit */
     void *state;           /* the settings, kind->state_size bytes */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Of each rank: the larger of three of its batches and twice its part of the slots of the line's
- * workers, rounded up to whole batches (delivery protocol, rule 1); and what may be overtaken,
- * which holds places back. */
+ * workers, or its part of what the sink's `queue` says, rounded up to whole batches (delivery
+ * protocol, rule 1); and what may be overtaken, which holds places back. */
 static uint64_t window_of(const struct graph *graph, const struct graph_line *line)
 {
     uint64_t ranks = (uint64_t)graph->stages[line->sink].ranks;
@@ -18,6 +18,8 @@ static uint64_t window_of(const struct graph *graph, const struct graph_line *li
         window = PLAN_WINDOW_MIN;
     if (window > PLAN_WINDOW_MAX && window > 3 * batch)
         window = PLAN_WINDOW_MAX > 3 * batch ? PLAN_WINDOW_MAX : 3 * batch;
+    if (graph->stages[line->sink].queue)
+        window = ((uint64_t)graph->stages[line->sink].queue + ranks - 1) / ranks;
     window += graph_line_overtake(graph, line);
     return (window + batch - 1) / batch * batch;
 }

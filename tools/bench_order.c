@@ -1,7 +1,8 @@
 /* How long a trainer waits when one sample in 100 takes 100 times as long: in strict order, with
- * costs known, where slow samples may be overtaken, and over a store that is full. The stages are
- * those of the tests: work sleeps 4 ms, or 400 ms, in eight processes; a step of 16 samples sleeps
- * 24 ms. Everything sleeps, so that the machine's speed hardly matters. */
+ * costs known, where slow samples may be overtaken, over a store that is full, and through
+ * PyTorch's DataLoader where that is installed (bench_loader.py). The stages are those of the
+ * tests: work sleeps 4 ms, or 400 ms, in eight processes; a step of 16 samples sleeps 24 ms.
+ * Everything sleeps, so that the machine's speed hardly matters. */
 #include "engine/base/arena.h"
 #include "engine/base/file.h"
 
@@ -12,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARM_STEPS = 20, OVERTAKE = 384 };
+enum { SETS = 4, WARM_STEPS = 20, OVERTAKE = 384 };
 
 static const char head[] =
     "graph: waits\nseed: 1\nstages:\n"
@@ -48,26 +49,26 @@ static void write_graph(const char *folder, const char *name, const char *const 
         fail(err.text);
 }
 
-/* sets: up to two overrides, NULL for none. */
+/* sets: overrides, NULL behind the last. */
 static void run_graph(const char *probe, const char *folder, const char *name,
-                      const char *const sets[2])
+                      const char *const sets[SETS])
 {
     char graph[PATH_MAX], run[PATH_MAX], command[PATH_MAX + 16];
-    const char *args[12] = {probe, "run", graph, "--run", run, "--quiet"};
+    const char *args[16] = {probe, "run", graph, "--run", run, "--quiet"};
     int count = 6, status = 0;
     snprintf(graph, sizeof graph, "%s/%s", folder, name);
     snprintf(run, sizeof run, "%s/run", folder);
     snprintf(command, sizeof command, "rm -rf %s", run);
     if (system(command) != 0)
         fail(command);
-    for (int i = 0; i < 2 && sets[i]; i++) {
+    for (int i = 0; i < SETS && sets[i]; i++) {
         args[count++] = "--set";
         args[count++] = sets[i];
     }
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        char *copy[12] = {NULL};
+        char *copy[16] = {NULL};
         for (int i = 0; i < count; i++)
             copy[i] = strdup(args[i]);
         execv(probe, copy);
@@ -127,16 +128,27 @@ int main(int argc, char **argv)
     printf("1 sample in 100 sleeps 400 ms, the others 4 ms, in 8 processes; a step of 16: 24 ms\n"
            "%-36s %7s %12s %12s %16s\n",
            "", "steps", "wait, ms", "longest, ms", "of a step's time");
-    run_graph(probe, folder, "train.yaml", (const char *const[]){NULL, NULL});
-    show("order: strict", folder);
-    run_graph(probe, folder, "train.yaml",
-              (const char *const[]){"count.dear_every=100", "count.dear=100"});
-    show("order: strict, costs in the list", folder);
-    run_graph(probe, folder, "train.yaml", (const char *const[]){order, NULL});
+    static const char *const ways[][SETS] = {
+        {NULL},
+        {"tally.queue=432", NULL},
+        {"tally.queue=432", "count.dear_every=100", "count.dear=100", NULL}};
+    static const char *const names[] = {"order: strict", "strict, queue: 432",
+                                        "strict, queue: 432, costs listed"};
+    for (int i = 0; i < 3; i++) {
+        run_graph(probe, folder, "train.yaml", ways[i]);
+        show(names[i], folder);
+    }
+    run_graph(probe, folder, "train.yaml", (const char *const[SETS]){order});
     show("order: {overtake: 384}", folder);
-    run_graph(probe, folder, "fill.yaml", (const char *const[]){NULL, NULL});
-    run_graph(probe, folder, "replay.yaml", (const char *const[]){NULL, NULL});
+    run_graph(probe, folder, "fill.yaml", (const char *const[SETS]){NULL});
+    run_graph(probe, folder, "replay.yaml", (const char *const[SETS]){NULL});
     show("order: strict, over a full store", folder);
     snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) != 0;
+    if (system(command) != 0)
+        return 1;
+    fflush(stdout);
+    int status = system("python3 " FOLDMILL_SOURCE "/tools/bench_loader.py");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+        puts("PyTorch DataLoader: not measured, there is no torch for python3 (python3-torch)");
+    return status != 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 2);
 }

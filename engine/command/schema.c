@@ -17,8 +17,8 @@ static const struct {
      "Processes that train together, each on its share of every batch; the batch size must be "
      "divisible by it."},
     {"queue", "\"integer\"",
-     "Samples that may wait in front of the stage; 0: as many as its sinks "
-     "ask for."},
+     "Of a sink: samples that it asks for ahead; 0: three steps, or twice what its "
+     "workers may hold if that is more."},
     {"timeout", "\"string\"",
      "Longest time for one sample, like 30s or 10min; a sample that needs "
      "more three times is set aside."},

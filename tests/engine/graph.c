@@ -369,10 +369,10 @@ Test(graph, what_is_written_comes_back)
         "graph: x-1\nseed: 9223372036854775807\nmax_bad: 0\nstages:\n"
         "  scan: {with: {structures: [\"/a b\", \"/#\", \"/: -\", \"/\\x07\\\"\\\\\",\n"
         "    \"/a\\N b\\L c\\P d\\x80 e\\ufeff f\\uffff\"]}}\n"
-        "  parse: {in: scan, on: cpu, workers: 3, queue: 5, timeout: 1500ms, memory: 3GiB}\n"
+        "  parse: {in: scan, on: cpu, workers: 3, timeout: 1500ms, memory: 3GiB}\n"
         "  msa: {in: parse}\n  store: {in: msa, with: {path: \"/\\u00e4{run}\"}}\n"
         "  other: {run: crop, in: store.held_out, with: {mask: 0.1234567890123}}\n"
-        "  batch: {in: other}\n  evaluate: {in: batch}\n";
+        "  batch: {in: other}\n  evaluate: {in: batch, queue: 5}\n";
     const struct graph *graph = good(text);
     char *first = NULL, *second = NULL;
     size_t size = 0;
@@ -387,9 +387,10 @@ Test(graph, what_is_written_comes_back)
     cr_assert(again->hash == graph->hash && again->seed == INT64_MAX && again->max_bad == 0);
     const struct graph_stage *parse_stage = &again->stages[1];
     cr_assert(strcmp(parse_stage->role, "cpu") == 0 && parse_stage->workers == 3 &&
-              parse_stage->queue == 5 && parse_stage->timeout_ms == 1500 &&
+              parse_stage->timeout_ms == 1500 &&
               parse_stage->memory_bytes == (uint64_t)3 << 30);
-    cr_assert(strcmp(again->lines[graph_line_find(again, "evaluate")].split, "held_out") == 0);
+    const struct graph_line *last = &again->lines[graph_line_find(again, "evaluate")];
+    cr_assert(strcmp(last->split, "held_out") == 0 && again->stages[last->sink].queue == 5);
     free(first);
     free(second);
 }
@@ -405,7 +406,7 @@ Test(graph, recipes_reach_through_stores)
     const struct graph *base = good(CHAIN("1", ""));
     cr_assert(base->line_count == 2 && base->lines[graph_line_find(base, "two")].filled_by ==
                                            graph_line_find(base, "one"));
-    const struct graph *queue = good(CHAIN("1", "queue: 7, memory: 1GiB, ")),
+    const struct graph *queue = good(CHAIN("1", "timeout: 7s, memory: 1GiB, ")),
                        *other = good(CHAIN("2", ""));
     cr_assert(queue->hash == base->hash && other->hash != base->hash);
     cr_assert(other->stages[2].recipe != base->stages[2].recipe &&

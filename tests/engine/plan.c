@@ -60,6 +60,11 @@ Test(plan, windows_hold_three_batches_or_twice_the_slots_in_whole_batches)
     cr_assert(window(graph, "train") == PLAN_WINDOW_MIN);
     graph = plan_for("crop.workers=1024", "");
     cr_assert(window(graph, "train") == 4102, "the limit in whole batches");
+    graph = plan_for("train.queue=500", "");
+    cr_assert(window(graph, "train") == 504, "what the sink says, in whole batches");
+    graph = plan_for("order={overtake: 10}", "");
+    cr_assert(window(graph, "train") == 35, "21 and 10 that may be overtaken");
+    cr_assert(window(graph, "store") == 2 * (4 + 5) * PLAN_CREDITS, "a store overtakes nothing");
 }
 
 Test(plan, processes_and_memory)
