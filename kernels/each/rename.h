@@ -1,4 +1,5 @@
-/* Item of rename: which names fit one residue's ambiguous atoms better (AF2 suppl. algorithm 26). */
+/* Item of rename: which names fit one residue's ambiguous atoms better (AF2 suppl. algorithm
+ * 26). */
 #ifndef KERNELS_EACH_RENAME_H
 #define KERNELS_EACH_RENAME_H
 

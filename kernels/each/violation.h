@@ -44,7 +44,7 @@ EACH_FN void violation_true(const struct op_violation *a, int64_t n, real *wante
     bool proline = each_index(&a->aatype, n + 1) == PROLINE;
     wanted[0] = proline ? (real)1.341 : (real)1.329;
     deviation[0] = proline ? (real)0.016 : (real)0.014;
-    /* The deviation of this cosine is 0.0311; the reference takes that of the bond, and so do we. */
+    /* This cosine's deviation is 0.0311; the reference takes that of the bond, and so do we. */
     wanted[1] = (real)-0.4473, deviation[1] = (real)0.014;
     wanted[2] = (real)-0.5203, deviation[2] = (real)0.0353;
 }
