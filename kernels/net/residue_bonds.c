@@ -9,7 +9,7 @@ enum { PAIRS_MAX = 40 };
 
 struct pair {
     int a, b; /* slots; both 0 at the end */
-    float mean, deviation;
+    double mean, deviation;
 };
 
 /* clang-format off */
@@ -134,7 +134,8 @@ static const struct pair pairs[RESIDUE_TYPES][PAIRS_MAX] = {
 
 void residue_bounds_make(const struct residue_facts *facts, struct residue_bounds *bounds)
 {
-    const float overlap = 1.5f, deviations = 12, far = 1e10f;
+    const float overlap = 1.5f, far = 1e10f;
+    const double deviations = 12;
     memset(bounds, 0, sizeof *bounds);
     for (int type = 0; type < RESIDUE_TYPES; type++) {
         for (int a = 0; a < RESIDUE_SLOTS; a++)
@@ -146,8 +147,8 @@ void residue_bounds_make(const struct residue_facts *facts, struct residue_bound
                 bounds->upper[type][a][b] = far;
             }
         for (const struct pair *p = pairs[type]; p->a != p->b; p++) {
-            float low = p->mean - deviations * p->deviation;
-            float high = p->mean + deviations * p->deviation;
+            float low = (float)(p->mean - deviations * p->deviation);
+            float high = (float)(p->mean + deviations * p->deviation);
             bounds->lower[type][p->a][p->b] = bounds->lower[type][p->b][p->a] = low;
             bounds->upper[type][p->a][p->b] = bounds->upper[type][p->b][p->a] = high;
         }
