@@ -38,6 +38,11 @@ enum status net_config_check(const struct net_config *c, struct error *err)
             return error_set(err, STATUS_INVALID, "network: %s is %lld; wanted %lld to %lld",
                              sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].least,
                              (long long)sizes[i].most);
+    if (c->aligned_error && c->structure_iterations == 0)
+        return error_set(err, STATUS_INVALID,
+                         "network: aligned_error is true but structure_iterations is 0; errors "
+                         "are those of predicted structures: wanted 1 to %d iterations",
+                         STRUCTURE_ITERATIONS_MAX);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!(numbers[i].value >= numbers[i].least && numbers[i].value <= numbers[i].most))
             return error_set(err, STATUS_INVALID, "network: %s is %g; wanted %g to %g",
@@ -78,5 +83,18 @@ struct model_sizes net_config_sizes(const struct net_config *c)
                                           .template_heads = c->template_heads,
                                           .template_head_dims = c->template_head_dims,
                                           .keep_blocks = (int)c->keep_blocks,
-                                          .keep_extra = (int)c->keep_extra}};
+                                          .keep_extra = (int)c->keep_extra,
+                                          .c_s = c->structure_iterations > 0 ? c->c_s : 0},
+                                .structure = {.c_s = c->c_s,
+                                              .c_z = c->c_z,
+                                              .heads = c->structure_heads,
+                                              .dims = c->structure_head_dims,
+                                              .query_points = c->query_points,
+                                              .value_points = c->value_points,
+                                              .angle_channels = c->angle_channels,
+                                              .angle_layers = (int)c->angle_layers,
+                                              .iterations = (int)c->structure_iterations,
+                                              .dropout = c->dropout_structure},
+                                .plddt_hidden = c->plddt_hidden,
+                                .aligned_error = c->aligned_error};
 }

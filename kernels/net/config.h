@@ -31,7 +31,17 @@ enum { NET_BLOCKS_MAX = TRUNK_BLOCKS_MAX };
     SIZE(template_c, 64, 1, 4096, "Channels of the template pair representation.")                 \
     SIZE(template_heads, 4, 1, 256,                                                                \
          "Heads of the template stack's triangle attentions and of the attention over templates.") \
-    SIZE(template_head_dims, 16, 1, 1024, "Channels of each of these heads.")
+    SIZE(template_head_dims, 16, 1, 1024, "Channels of each of these heads.")                      \
+    SIZE(structure_iterations, 0, 0, STRUCTURE_ITERATIONS_MAX,                                     \
+         "Iterations of the structure module, 8 in AlphaFold 2; 0: no structure is predicted.")    \
+    SIZE(c_s, 384, 1, 4096, "Channels of the single representation, which it reads.")              \
+    SIZE(structure_heads, 12, 1, 256, "Heads of its invariant point attention.")                   \
+    SIZE(structure_head_dims, 16, 1, 1024, "Channels of each of these heads.")                     \
+    SIZE(query_points, 4, 1, 64, "Points of each head's queries and keys.")                        \
+    SIZE(value_points, 8, 1, 64, "Points of each head's values.")                                  \
+    SIZE(angle_channels, 128, 1, 4096, "Channels of the network that predicts torsions.")          \
+    SIZE(angle_layers, 2, 1, ANGLE_LAYERS_MAX, "Layers of it.")                                    \
+    SIZE(plddt_hidden, 128, 1, 4096, "Hidden channels of the head that predicts lDDT.")
 
 /* The same for sizes that change memory and time, not the numbers. */
 #define NET_PLAN_SIZES(SIZE)                                                                       \
@@ -46,14 +56,24 @@ enum { NET_BLOCKS_MAX = TRUNK_BLOCKS_MAX };
          "Whether blocks attend along the columns of the MSA, as AlphaFold 2's do.")               \
     FLAG(recycling, false,                                                                         \
          "Whether a pass starts from what the one before found, as in AlphaFold 2; without it "    \
-         "the last pass alone is run.")
+         "the last pass alone is run.")                                                            \
+    FLAG(aligned_error, false, "With the head that predicts aligned errors (the ptm models).")
 
 /* NUMBER(name, default, least, most, help). */
 #define NET_NUMBERS(NUMBER)                                                                        \
     NUMBER(dropout_msa, 0.15, 0, 0.99, "Dropout rate in MSA modules.")                             \
     NUMBER(dropout_pair, 0.25, 0, 0.99, "Dropout rate in pair modules.")                           \
+    NUMBER(dropout_structure, 0.1, 0, 0.99, "Dropout rate in the structure module.")               \
     NUMBER(weight_distogram, 0.3, 0, 1000, "Weight of the distogram loss.")                        \
-    NUMBER(weight_masked_msa, 2, 0, 1000, "Weight of the masked-MSA loss.")
+    NUMBER(weight_masked_msa, 2, 0, 1000, "Weight of the masked-MSA loss.")                        \
+    NUMBER(weight_fape, 1, 0, 1000, "Weight of the frame aligned point error.")                    \
+    NUMBER(weight_chi, 1, 0, 1000, "Weight of the loss of torsions.")                              \
+    NUMBER(weight_plddt, 0.01, 0, 1000, "Weight of the loss of predicted lDDT.")                   \
+    NUMBER(weight_resolved, 0, 0, 1000,                                                            \
+           "Weight of the loss of resolved atoms; 0.01 in AlphaFold 2's fine-tuning.")             \
+    NUMBER(weight_violation, 0, 0, 1000,                                                           \
+           "Weight of violated stereochemistry; 1 in AlphaFold 2's fine-tuning.")                  \
+    NUMBER(weight_aligned_error, 0, 0, 1000, "Weight of the loss of predicted aligned errors.")
 
 /* Sizes are fixed for the life of a network; shorter samples are padded and masked. Bytes between
  * the members there are none: it is written to checkpoints as it is. */
@@ -71,7 +91,7 @@ struct net_config {
 #define NET_FLAG_MEMBER(name, ...) bool name;
     NET_FLAGS(NET_FLAG_MEMBER)
 #undef NET_FLAG_MEMBER
-    char reserved[6];           /* zero */
+    char reserved[5];           /* zero */
 };
 
 /* The table's defaults with crop 64, 32 clusters and seed 1. */

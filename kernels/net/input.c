@@ -30,7 +30,7 @@ void net_download(struct net *net, float *values, const void *from, size_t count
         values[i] = (float)wide[i];
 }
 
-static void upload_integers(struct net *net, const struct tensor *to, const int32_t *values)
+void net_upload_integers(struct net *net, const struct tensor *to, const int32_t *values)
 {
     net->backend->copy_in(net->backend, to->data, values,
                           (size_t)tensor_count(to) * sizeof *values);
@@ -88,7 +88,7 @@ static enum status upload_templates(struct net *net, const struct trunk_pass *to
     ASSERT(features && third);
     for (size_t i = 0; i < count; i++) {
         const struct template_atoms *atoms = &to->atoms[i];
-        upload_integers(net, &atoms->type, from->type + i * length);
+        net_upload_integers(net, &atoms->type, from->type + i * length);
         net_upload(net, atoms->beta.data, from->beta + 3 * i * length, 3 * length);
         net_upload(net, atoms->beta_mask.data, from->beta_mask + i * length, length);
         net_upload(net, atoms->backbone.data, from->backbone + 9 * i * length, 9 * length);
@@ -119,7 +119,7 @@ static enum status upload_extra(struct net *net, const struct trunk_pass *to,
         check_classes("extra_msa", from->extra_msa, cells, length, MSA_CLASSES, err);
     if (status != STATUS_OK)
         return status;
-    upload_integers(net, &to->extra_msa, from->extra_msa);
+    net_upload_integers(net, &to->extra_msa, from->extra_msa);
     net_upload(net, to->extra_has.data, from->extra_has_deletion, cells);
     net_upload(net, to->extra_deletion.data, from->extra_deletion, cells);
     net_upload(net, to->extra_mask.data, from->extra_mask, cells);
@@ -138,7 +138,7 @@ static void upload_pair_mask(struct net *net, const struct trunk_pass *to, const
     free(pair);
 }
 
-enum status net_upload_input(struct net *net, const struct pass *p, const struct net_input *in,
+enum status net_upload_input(struct net *net, struct pass *p, const struct net_input *in,
                              int number, struct error *err)
 {
     const struct trunk_pass *to = &p->model.trunk;
@@ -147,7 +147,7 @@ enum status net_upload_input(struct net *net, const struct pass *p, const struct
     ASSERT(in->target_feat && in->residue_index && in->seq_mask);
     ASSERT(from->msa_feat && from->msa_mask);
     net_upload(net, to->target.data, in->target_feat, length * TARGET_FEATURES);
-    upload_integers(net, &to->index, in->residue_index);
+    net_upload_integers(net, &to->index, in->residue_index);
     net_upload(net, to->msa.data, from->msa_feat, cells * MSA_FEATURES);
     net_upload(net, to->msa_mask.data, from->msa_mask, cells);
     upload_pair_mask(net, to, in->seq_mask);
@@ -156,7 +156,11 @@ enum status net_upload_input(struct net *net, const struct pass *p, const struct
         status = upload_extra(net, to, from, err);
     if (status == STATUS_OK && net->config.templates > 0)
         status = upload_templates(net, to, &in->templates, err);
+    if (status == STATUS_OK && net->config.structure_iterations > 0)
+        status = net_upload_fold(net, p, in, err);
     if (status == STATUS_OK && p->losses)
         status = upload_targets(net, p, in, err);
+    if (status == STATUS_OK && p->losses && net->config.structure_iterations > 0)
+        net_upload_truth(net, p, in);
     return status;
 }

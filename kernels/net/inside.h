@@ -2,7 +2,9 @@
 #ifndef FOLDMILL_KERNELS_NET_INSIDE_H
 #define FOLDMILL_KERNELS_NET_INSIDE_H
 
+#include "kernels/net/fold_loss.h"
 #include "kernels/net/net.h"
+#include "kernels/net/residue.h"
 
 enum { BUFFERS = 5 };
 
@@ -11,7 +13,10 @@ struct pass {
     struct model_pass model;
     bool losses;
     struct tensor distogram_bin, distogram_weight, msa_class, msa_weight;
-    struct tensor loss[2]; /* distogram, masked MSA */
+    struct tensor distogram, masked_msa; /* losses [1] */
+    struct fold_truth truth;             /* with a structure module */
+    struct fold_losses fold;
+    double atoms;                        /* that the residues have: violations are a mean of them */
 };
 
 struct net {
@@ -20,6 +25,8 @@ struct net {
     struct params params;
     struct model model;
     struct tape tape;
+    struct residue_facts residues;
+    struct residue_bounds bounds;
     struct recycled carried; /* what the pass before left; memory outside the tape */
     char *buffer[BUFFERS], *norm;
     struct pass pass;        /* the last one: what backward goes back through */
@@ -29,10 +36,10 @@ struct net {
     size_t host_bytes;
 };
 
-/* pass.c: places for features and, with losses, for targets; then all ops, forward; then the
- * gradients of weight * total loss. */
+/* pass.c: places for features and, with losses, for targets; then all ops, forward (in: NULL while
+ * planning or warming up); then the gradients of weight * total loss. */
 struct pass pass_open(struct net *net, bool losses);
-void pass_run(struct net *net, struct pass *p);
+void pass_run(struct net *net, struct pass *p, const struct net_input *in);
 void pass_back(struct net *net, const struct pass *p, double weight);
 
 /* input.c: host floats into a real tensor's memory, and back. */
@@ -40,7 +47,15 @@ void net_upload(struct net *net, void *to, const float *values, size_t count);
 void net_download(struct net *net, float *values, const void *from, size_t count);
 
 /* Features of pass `number` and masks, and the targets where p has losses, into p's tensors. */
-enum status net_upload_input(struct net *net, const struct pass *p, const struct net_input *in,
+enum status net_upload_input(struct net *net, struct pass *p, const struct net_input *in,
                              int number, struct error *err);
+void net_upload_integers(struct net *net, const struct tensor *to, const int32_t *values);
+
+/* input_fold.c: what the structure module reads; what its losses compare with; and, once atoms are
+ * predicted, what confidence should have been. */
+enum status net_upload_fold(struct net *net, struct pass *p, const struct net_input *in,
+                            struct error *err);
+void net_upload_truth(struct net *net, struct pass *p, const struct net_input *in);
+void net_upload_confidence(struct net *net, const struct pass *p, const struct net_input *in);
 
 #endif

@@ -30,7 +30,6 @@ void model_declare(struct params *p, const struct model_sizes *sizes, struct mod
     if (sizes->structure.iterations > 0) {
         model->structure = structure_net_declare(p, "structure_module", &sizes->structure);
         model->structure.site = STRUCTURE_SITE;
-        model->structure.every = true;
         model->plddt = plddt_head_declare(p, "aux_heads.plddt", trunk->c_s, sizes->plddt_hidden);
     }
     model->heads = heads_declare(p, "aux_heads", trunk->main.c_m, trunk->main.c_z);

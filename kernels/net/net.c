@@ -13,6 +13,8 @@ static void open_parameters(struct net *net)
 {
     struct model_sizes sizes = net_config_sizes(&net->config);
     params_open(&net->params);
+    residue_facts_make(&net->residues);
+    residue_bounds_make(&net->residues, &net->bounds);
     model_declare(&net->params, &sizes, &net->model);
 }
 
@@ -37,11 +39,11 @@ static struct tape_size plan_run(struct net *net)
     struct pass *p = &net->pass;
     tape_open_plan(&net->tape, net->backend);
     *p = pass_open(net, true);
-    pass_run(net, p);
+    pass_run(net, p, NULL);
     pass_back(net, p, 1);
     tape_reset(&net->tape, false);
     *p = pass_open(net, true);
-    pass_run(net, p);
+    pass_run(net, p, NULL);
     if (net->config.recycling)
         model_recycle(&net->tape, &p->model, &net->carried);
     struct tape_size size = tape_peak(&net->tape);
@@ -104,7 +106,7 @@ static void warm_up(struct net *net)
     carried_clear(net);
     struct tensor mask = tensor_flat(p->model.trunk.msa_mask);
     net->backend->ops.fill(net->backend, &(struct op_fill){.y = mask, .value = 1});
-    pass_run(net, p);
+    pass_run(net, p, NULL);
     pass_back(net, p, 0);
     net_gradient_clear(net);
 }
@@ -217,23 +219,43 @@ void net_write(struct net *net, enum net_buffer which, const float *values)
     net_upload(net, net->buffer[which], values, (size_t)net->params.size);
 }
 
-static double read_scalar(struct net *net, struct tensor t)
+/* The sum of all of t, in double. */
+static double read_sum(struct net *net, struct tensor t)
 {
-    float single;
-    double number;
-    if (t.kind == TENSOR_F32) {
-        net->backend->copy_out(net->backend, &single, t.data, sizeof single);
-        return (double)single;
+    size_t count = (size_t)tensor_count(&t);
+    float *values = malloc(count * sizeof *values);
+    double sum = 0;
+    ASSERT(values && tensor_dense(&t));
+    if (t.kind == TENSOR_F64 && count == 1) { /* losses of the double backend keep their digits */
+        net->backend->copy_out(net->backend, &sum, t.data, sizeof sum);
+    } else {
+        net_download(net, values, t.data, count);
+        for (size_t i = 0; i < count; i++)
+            sum += (double)values[i];
     }
-    net->backend->copy_out(net->backend, &number, t.data, sizeof number);
-    return number;
+    free(values);
+    return sum;
 }
 
 static struct net_loss read_losses(struct net *net, const struct pass *p)
 {
-    struct net_loss loss = {read_scalar(net, p->loss[0]), read_scalar(net, p->loss[1]), 0};
-    loss.total = net->config.weight_distogram * loss.distogram +
-                 net->config.weight_masked_msa * loss.masked_msa;
+    const struct fold_losses *fold = &p->fold;
+    struct net_loss loss = {.distogram = read_sum(net, p->distogram),
+                            .masked_msa = read_sum(net, p->masked_msa)};
+    if (net->config.structure_iterations > 0) {
+        loss.fape = 0.5 * (read_sum(net, fold->backbone) + read_sum(net, fold->side_chain));
+        loss.chi = read_sum(net, fold->chi);
+        loss.resolved = read_sum(net, fold->resolved);
+        loss.plddt = read_sum(net, fold->plddt);
+        loss.violation = read_sum(net, fold->bond) +
+                         (read_sum(net, fold->between) + read_sum(net, fold->within)) /
+                             (1e-6 + p->atoms);
+        if (net->config.aligned_error)
+            loss.aligned_error = read_sum(net, fold->aligned);
+    }
+#define ADD(name) loss.total += net->config.weight_##name * loss.name;
+    NET_LOSSES(ADD)
+#undef ADD
     return loss;
 }
 
@@ -258,7 +280,7 @@ static enum status passes_run(struct net *net, const struct net_input *input, bo
             return status;
         }
         if (last) {
-            pass_run(net, p);
+            pass_run(net, p, input);
         } else {
             model_run(t, &net->model, &p->model);
             model_recycle(t, &p->model, &net->carried);

@@ -38,11 +38,30 @@ struct net_templates {
     const float *mask;            /* [T] */
 };
 
+/* What is known of the structure: where the network has a structure module, for losses. Frames are
+ * 4 x 4 matrices; "other" is by the other names of symmetric atoms. */
+struct net_truth {
+    const float *backbone, *backbone_mask;      /* [L,4,4], [L] */
+    const float *groups, *other_groups;         /* [L,8,4,4] */
+    const float *groups_mask;                   /* [L,8] */
+    const float *atoms, *other_atoms;           /* [L,14,3], Angstrom */
+    const float *atoms_mask, *other_atoms_mask; /* [L,14] */
+    const float *ambiguous;                     /* [L,14] */
+    const float *exists;                        /* [L,14]: by residue type */
+    const float *ca;                            /* [L,3], Angstrom */
+    const float *ca_mask;                       /* [L] */
+    const float *resolved, *resolvable;         /* [L,37]: known; there by residue type */
+    const float *chi, *chi_mask;                /* [L,4,2] (sine, cosine), [L,4] */
+    double resolution;                          /* Angstrom; 0: not known */
+    double clamped;                             /* 1: backbone errors are clamped, else 0 */
+};
+
 /* One sample, on the host, padded to L, S, E and T; borrowed for the call. */
 struct net_input {
     const float *target_feat;      /* [L,22] */
     const int32_t *residue_index;  /* [L] */
     const float *seq_mask;         /* [L]; 0 on padding */
+    const int32_t *aatype;         /* [L], 0..20; where the network has a structure module */
     struct net_templates templates;
     int passes;                    /* 1 to NET_PASSES_MAX; 1 where the network does not recycle */
     struct net_pass pass[NET_PASSES_MAX];
@@ -51,13 +70,22 @@ struct net_input {
     const float *bert_mask;        /* [S,L]; 1 where the masked-MSA loss looks; or NULL */
     const float *pseudo_beta;      /* [L,3], Angstrom; or NULL */
     const float *pseudo_beta_mask; /* [L]; or NULL */
+    struct net_truth truth;
     uint64_t position;             /* of the sample in the run: keys dropout with the seed */
     double weight;                 /* of the sample in the step's mean; > 0 */
 };
 
+/* The losses: LOSS(name), each with a weight_name in the configuration. */
+#define NET_LOSSES(LOSS)                                                                           \
+    LOSS(distogram) LOSS(masked_msa)                                                               \
+    LOSS(fape) LOSS(chi) LOSS(plddt) LOSS(resolved) LOSS(violation) LOSS(aligned_error)
+
+/* Unweighted means over what the masks allow; from fape on 0 without a structure module. */
 struct net_loss {
-    double distogram, masked_msa; /* unweighted means over what the masks allow */
-    double total;                 /* weighted sum */
+#define NET_LOSS_MEMBER(name) double name;
+    NET_LOSSES(NET_LOSS_MEMBER)
+#undef NET_LOSS_MEMBER
+    double total; /* weighted sum */
 };
 
 struct net;

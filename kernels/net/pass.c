@@ -39,6 +39,19 @@ struct pass pass_open(struct net *net, bool losses)
         in->template_mask = tape_constant(t, real, 1, c->templates, 1, 1, 1);
         in->template_any = tape_constant(t, real, 1, 1, 1, 1, 1);
     }
+    if (c->structure_iterations > 0) {
+        struct model_pass *m = &p.model;
+        m->aatype = tape_constant(t, TENSOR_I32, 1, length, 1, 1, 1);
+        m->beta_atom = tape_constant(t, TENSOR_I32, 1, length, 1, 1, 1);
+        m->seq_mask = tape_constant(t, real, 1, length, 1, 1, 1);
+        m->tables = (struct residue_tables){
+            .base = tape_constant(t, real, 3, RESIDUE_TYPES, RESIDUE_GROUPS, 12, 1),
+            .group = tape_constant(t, TENSOR_I32, 2, RESIDUE_TYPES, RESIDUE_SLOTS, 1, 1),
+            .place = tape_constant(t, real, 3, RESIDUE_TYPES, RESIDUE_SLOTS, 3, 1),
+            .exists = tape_constant(t, real, 2, RESIDUE_TYPES, RESIDUE_SLOTS, 1, 1)};
+        if (losses)
+            p.truth = fold_truth_open(t, length, c->aligned_error);
+    }
     if (losses) {
         p.distogram_bin = tape_constant(t, TENSOR_I32, 1, pairs, 1, 1, 1);
         p.distogram_weight = tape_constant(t, real, 1, pairs, 1, 1, 1);
@@ -48,22 +61,46 @@ struct pass pass_open(struct net *net, bool losses)
     return p;
 }
 
-void pass_run(struct net *net, struct pass *p)
+void pass_run(struct net *net, struct pass *p, const struct net_input *in)
 {
     struct tape *t = &net->tape;
     model_run(t, &net->model, &p->model);
     model_heads_run(t, &net->model, &p->model);
     if (!p->losses)
         return;
-    p->loss[0] = loss_run(t, p->model.distogram, p->distogram_bin, p->distogram_weight);
-    p->loss[1] = loss_run(t, p->model.masked_msa, p->msa_class, p->msa_weight);
+    p->distogram = loss_run(t, p->model.distogram, p->distogram_bin, p->distogram_weight);
+    p->masked_msa = loss_run(t, p->model.masked_msa, p->msa_class, p->msa_weight);
+    if (net->config.structure_iterations > 0) {
+        if (in)
+            net_upload_confidence(net, p, in);
+        p->fold = fold_losses_run(t, &p->model, &p->truth);
+    }
+}
+
+static void fold_seed(struct net *net, const struct pass *p, double weight)
+{
+    struct tape *t = &net->tape;
+    const struct net_config *c = &net->config;
+    double violation = weight * c->weight_violation, atoms = 1e-6 + p->atoms;
+    tape_seed_value(t, p->fold.backbone, 0.5 * weight * c->weight_fape);
+    tape_seed_value(t, p->fold.side_chain, 0.5 * weight * c->weight_fape);
+    tape_seed_value(t, p->fold.chi, weight * c->weight_chi);
+    tape_seed_value(t, p->fold.resolved, weight * c->weight_resolved);
+    tape_seed_value(t, p->fold.plddt, weight * c->weight_plddt);
+    if (c->aligned_error)
+        tape_seed_value(t, p->fold.aligned, weight * c->weight_aligned_error);
+    tape_seed_value(t, p->fold.bond, violation);
+    tape_seed_value(t, p->fold.between, violation / atoms);
+    tape_seed_value(t, p->fold.within, violation / atoms);
 }
 
 void pass_back(struct net *net, const struct pass *p, double weight)
 {
     struct tape *t = &net->tape;
     tape_seed_value(t, p->model.m.now, 0); /* the heads read some of its rows */
-    tape_seed_value(t, p->loss[0], weight * net->config.weight_distogram);
-    tape_seed_value(t, p->loss[1], weight * net->config.weight_masked_msa);
+    tape_seed_value(t, p->distogram, weight * net->config.weight_distogram);
+    tape_seed_value(t, p->masked_msa, weight * net->config.weight_masked_msa);
+    if (net->config.structure_iterations > 0)
+        fold_seed(net, p, weight);
     tape_back(t);
 }

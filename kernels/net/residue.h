@@ -19,8 +19,8 @@ struct residue_facts {
 
 void residue_facts_make(struct residue_facts *facts);
 
-/* Between which distances two atoms of a residue may be: 12 standard deviations where they share a
- * bond or an angle, else their radii less 1.5 Angstrom, and no limit. 0: one of them is not there. */
+/* Between which distances two atoms of a residue may be: 12 standard deviations where they share
+ * a bond or an angle, else their radii less 1.5 Angstrom, and no limit. 0: one is not there. */
 struct residue_bounds {
     float lower[RESIDUE_TYPES][RESIDUE_SLOTS][RESIDUE_SLOTS];
     float upper[RESIDUE_TYPES][RESIDUE_SLOTS][RESIDUE_SLOTS];

@@ -76,7 +76,7 @@ void lddt_ca(int64_t length, const float *predicted, const float *truth, const f
             for (int k = 0; k < 4; k++)
                 score += off < steps[k] ? 0.25 * both : 0;
         }
-        lddt[i] = (eps + score) / (eps + scored);
+        lddt[i] = 1 / (eps + scored) * (eps + score); /* rounded as the reference: bins are cut */
     }
 }
 
