@@ -360,6 +360,11 @@ static void value_write(const struct param *row, const char *member, FILE *out)
     }
 }
 
+void params_value_write(const struct param *row, const void *state, FILE *out)
+{
+    value_write(row, (const char *)state + row->offset, out);
+}
+
 void params_write(const struct param *table, const void *state, bool only_hashed, FILE *out)
 {
     const char *between = "";
@@ -368,7 +373,7 @@ void params_write(const struct param *table, const void *state, bool only_hashed
         if (only_hashed && row->free)
             continue;
         fprintf(out, "%s%s: ", between, row->name);
-        value_write(row, (const char *)state + row->offset, out);
+        params_value_write(row, state, out);
         between = ", ";
     }
     fputc('}', out);

@@ -28,6 +28,9 @@ void params_fill(const struct param *table, void *state, const struct yaml_node 
  * the same state. only_hashed: without the rows that are free. */
 void params_write(const struct param *table, const void *state, bool only_hashed, FILE *out);
 
+/* The value of one row. */
+void params_value_write(const struct param *row, const void *state, FILE *out);
+
 /* A table for people: name, type, default, limits, help. */
 void params_help(const struct param *table, FILE *out);
 

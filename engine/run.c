@@ -5,6 +5,7 @@
 #include "engine/base/log.h"
 #include "engine/command.h"
 #include "engine/doctor.h"
+#include "engine/graph_differ.h"
 #include "engine/run_state.h"
 #include "engine/spawn.h"
 
@@ -37,14 +38,18 @@ static enum status settle_graph(struct run *run, struct graph *graph, struct err
         enum status status = job_load(&before, run->dir.path, run->dir.sockets, err);
         if (status != STATUS_OK)
             return status;
-        bool same = before.graph->hash == graph->hash;
+        char what[512];
+        if (before.graph->hash != graph->hash)
+            status = error_set(err, STATUS_INVALID,
+                               "%s holds a run of another graph (hash %016llx, this one has "
+                               "%016llx): %s; go on with the graph and --set options that it was "
+                               "made with, or say --run DIR for a new run",
+                               run->dir.path, (unsigned long long)before.graph->hash,
+                               (unsigned long long)graph->hash,
+                               graph_differ(before.graph, graph, what, sizeof what));
         arena_close(&before.arena);
-        if (!same)
-            return error_set(err, STATUS_INVALID,
-                             "%s holds a run of another graph (see its graph.yaml): say --run DIR "
-                             "for a new run, or give the graph and --set options that it was made "
-                             "with",
-                             run->dir.path);
+        if (status != STATUS_OK)
+            return status;
     }
     return write_graph(graph, path, err);
 }
@@ -112,6 +117,13 @@ static int run_in(struct run *run, struct graph *graph)
     return code;
 }
 
+static bool holds_run(const char *folder)
+{
+    char path[PATH_MAX];
+    return strlen(folder) < PATH_MAX - 16 &&
+           access(rundir_file(folder, "graph.yaml", path), F_OK) == 0;
+}
+
 int run_graph(const struct run_options *options)
 {
     static struct run run;
@@ -124,6 +136,11 @@ int run_graph(const struct run_options *options)
     struct graph_overrides overrides = {options->sets, options->set_count};
     /* Twice: first for the name, and so that a wrong graph makes no folder. */
     struct graph *graph = graph_load(options->graph, &overrides, NULL, &run.arena, &complaints);
+    if (graph && options->resume && !holds_run(options->run_dir)) {
+        fprintf(stderr, "foldmill run: %s holds no run that could go on (it has no graph.yaml): "
+                "give the folder of one, or say --run DIR for a new run\n", options->run_dir);
+        return EXIT_FAILED;
+    }
     if (graph && rundir_open(&run.dir, graph->name, options->run_dir, &err) != STATUS_OK) {
         fprintf(stderr, "foldmill run: %s\n", err.text);
         return EXIT_FAILED;

@@ -9,6 +9,7 @@ enum { RUN_SETS_MAX = 64 };
 struct run_options {
     const char *graph;              /* path */
     const char *run_dir;            /* NULL: runs/GRAPH-YYYYMMDD-HHMMSS */
+    bool resume;                    /* run_dir must hold a run, which goes on */
     const char *sets[RUN_SETS_MAX]; /* "stage.key=value" */
     int set_count;
     bool quiet;

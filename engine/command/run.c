@@ -53,6 +53,14 @@ static int command_run_main(int argc, char **argv)
     }
     options.set_count = command_sets(&argc, argv, options.sets, RUN_SETS_MAX);
     options.run_dir = command_option(&argc, argv, "run");
+    const char *resume = command_option(&argc, argv, "resume");
+    if (resume && options.run_dir) {
+        fprintf(stderr, "foldmill run: --resume RUN goes on with a run, --run DIR is for a new one: "
+                        "give one of them\n");
+        return EXIT_USAGE;
+    }
+    options.resume = resume;
+    options.run_dir = resume ? resume : options.run_dir;
     programs_allow(command_option(&argc, argv, "programs"));
     const char *port = command_option(&argc, argv, "metrics");
     int64_t number = -1;
@@ -72,8 +80,8 @@ const struct command command_run = {
     .name = "run",
     .summary = "runs a graph on this machine",
     .help =
-        "usage: foldmill run GRAPH [--run DIR] [--set STAGE.SETTING=VALUE]... [--quiet]\n"
-        "                    [--programs DIR[:DIR]] [--metrics PORT]\n"
+        "usage: foldmill run GRAPH [--run DIR | --resume RUN] [--set STAGE.SETTING=VALUE]...\n"
+        "                    [--quiet] [--programs DIR[:DIR]] [--metrics PORT]\n"
         "                    [--head [--listen ADDR:PORT] [--keys DIR | --insecure]]\n"
         "       foldmill run --join HOST:PORT|RUN [--keys DIR | --insecure] [--role ROLE]\n"
         "                    [--workers STAGE=N,...] [--name NAME] [--wait SECONDS] [--quiet]\n"
@@ -83,6 +91,9 @@ const struct command command_run = {
         "flight and exits 0; a second one stops at once (130).\n\n"
         "  --run DIR     where everything is written; the default is runs/GRAPH-DATE-TIME. A\n"
         "                directory that holds a run of the same graph goes on with that run\n"
+        "  --resume RUN  goes on with the run in the folder RUN, from its last checkpoint with the\n"
+        "                exact next batch; it must be there, and of the same graph. Workers,\n"
+        "                ranks, queues, limits and what only says how may differ\n"
         "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
         "  --programs D  folders of programs that stages may start (exec, search), colons between\n"
         "  --metrics P   metrics for Prometheus on port P of 127.0.0.1 (0: any that is free, as\n"

@@ -175,6 +175,29 @@ Test(ranks, a_run_goes_on_with_another_number_of_ranks, .timeout = 120)
     process_end();
 }
 
+Test(ranks, resume_wants_a_run_of_the_same_graph, .timeout = 120)
+{
+    char path[PATH_MAX];
+    process_begin();
+    process_graph("g", ranks_graph);
+    snprintf(path, sizeof path, "%s", process_path("run"));
+    const char *args[16] = {"run", process_path("g"), "--resume", path, "--quiet", NULL};
+    cr_assert(process_run(args, 60) == 1, "there is no run");
+    cr_assert(strstr(process_read("out").data, "holds no run that could go on"), "says so");
+    cr_assert(access(path, F_OK) != 0, "and makes none");
+    cr_assert(run("run", 2, NULL) == 0, "two ranks");
+    args[5] = "--set", args[6] = "bundle.size=4", args[7] = "--set", args[8] = "seed=6";
+    cr_assert(process_run(args, 60) == 1, "another graph");
+    const char *out = process_read("out").data;
+    cr_assert(strstr(out, "seed was 5, is 6; bundle.size was 8, is 4"), "%s", out);
+    args[6] = "echo.workers=1", args[8] = "tally.ranks=1";
+    cr_assert(process_run(args, 60) == 0, "other numbers of workers and ranks");
+    args[8] = NULL;
+    args[7] = "--run=elsewhere";
+    cr_assert(process_run(args, 60) == 2, "both --run and --resume");
+    process_end();
+}
+
 Test(ranks, what_cannot_be_shared_is_a_mistake_of_the_graph, .timeout = 60)
 {
     process_begin();

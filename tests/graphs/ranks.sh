@@ -56,7 +56,8 @@ until grep -q '^2[0-9]' "$folder/many/train.tsv" 2> /dev/null; do
 done
 kill -TERM $engine 2> /dev/null
 wait $engine || fail "a run that was told to stop"
-run many 2 || fail "the same run on two ranks"
+"$foldmill" run "$folder/small.yaml" --resume "$folder/many" --set train.ranks=2 --quiet ||
+    fail "the same run on two ranks"
 
 [ "$(digests one | wc -l)" -eq 151 ] || fail "one rank logged $(digests one | wc -l) rows"
 for name in four again fire many; do
