@@ -89,6 +89,10 @@ static enum status find_head(struct join_engine *engine, struct error *err)
     while ((status = read_target(engine, err)) == STATUS_MISS &&
            wait_more(engine, since, &told, err->text))
         continue;
+    if (status == STATUS_OK && engine->at.over) {
+        log_info("the run in %s is over", engine->at.run);
+        engine->over = true;
+    }
     return join_is_asked(engine) ? STATUS_OK : status;
 }
 
@@ -174,9 +178,13 @@ static void take_message(struct join_engine *engine, const struct message *messa
 static void look_again(struct join_engine *engine)
 {
     struct rendezvous now;
-    if (is_path(engine->options.to) &&
-        rendezvous_read(engine->options.to, &now, NULL) == STATUS_OK &&
-        strcmp(now.address, engine->at.address) != 0) {
+    if (!is_path(engine->options.to) ||
+        rendezvous_read(engine->options.to, &now, NULL) != STATUS_OK)
+        return;
+    if (now.over) {
+        log_info("the run in %s is over", now.run);
+        engine->over = true;
+    } else if (strcmp(now.address, engine->at.address) != 0) {
         log_info("the head is at %s now", now.address + 6);
         engine->moved = true;
     }
@@ -293,7 +301,7 @@ static enum status fetch_file(struct join_engine *engine, uint32_t number, struc
 enum status join_meet(struct join_engine *engine, struct error *err)
 {
     enum status status = find_head(engine, err);
-    if (status != STATUS_OK || join_is_asked(engine))
+    if (status != STATUS_OK || join_is_asked(engine) || engine->over)
         return status;
     status = open_network(engine, err);
     int64_t since = clock_ms();

@@ -15,10 +15,11 @@ enum status rendezvous_write(const struct rendezvous *rendezvous, const char *pa
                              struct error *err)
 {
     char text[RENDEZVOUS_BYTES_MAX];
-    int size = snprintf(text, sizeof text,
-                        "foldmill 1\naddress %s\nrun %s\nkeys %s\nhead %s\njob %016llx\n",
-                        rendezvous->address, rendezvous->run, rendezvous->keys,
-                        rendezvous->fingerprint, (unsigned long long)rendezvous->job);
+    int size =
+        snprintf(text, sizeof text,
+                 "foldmill 1\naddress %s\nrun %s\nkeys %s\nhead %s\njob %016llx\nstate %s\n",
+                 rendezvous->address, rendezvous->run, rendezvous->keys, rendezvous->fingerprint,
+                 (unsigned long long)rendezvous->job, rendezvous->over ? "over" : "running");
     return file_write_atomic(path, (struct span){text, (size_t)size}, err);
 }
 
@@ -43,6 +44,12 @@ static bool take_job(struct span value, uint64_t *job)
     return *end == 0;
 }
 
+static bool take_state(struct span value, bool *over)
+{
+    *over = span_is(value, "over");
+    return *over || span_is(value, "running");
+}
+
 enum status rendezvous_parse(struct span text, struct rendezvous *to, struct error *err)
 {
     struct span line, rest, word;
@@ -57,6 +64,7 @@ enum status rendezvous_parse(struct span text, struct rendezvous *to, struct err
                : span_is(word, "run")   ? take_text(value, to->run, sizeof to->run)
                : span_is(word, "keys")  ? take_text(value, to->keys, sizeof to->keys)
                : span_is(word, "head")  ? take_text(value, to->fingerprint, sizeof to->fingerprint)
+               : span_is(word, "state") ? take_state(value, &to->over)
                : span_is(word, "job")   ? take_job(value, &to->job)
                                         : true; /* of a later version */
     }

@@ -12,6 +12,7 @@ struct rendezvous {
     char keys[PATH_MAX];            /* folder of keys at the head; "": none, that machine alone */
     char fingerprint[KEY_TEXT + 1]; /* the head's public key; "" without keys */
     uint64_t job;
+    bool over; /* the run has ended, with all that it had to do */
 };
 
 enum status rendezvous_write(const struct rendezvous *rendezvous, const char *path,

@@ -329,6 +329,8 @@ bool run_agent_loop(struct run *run)
         while (running_sinks(run) && clock_ms() < end && supervise_interrupts(run->supervisor) < 2)
             wait_turn(run);
     }
+    if (!run->failed && !run->draining)
+        run_nodes_over(run);
     drain_kind(run, false);
     dismiss_nodes(run);
     int64_t end = clock_ms() + RUN_END_MS;

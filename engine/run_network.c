@@ -214,6 +214,22 @@ static enum status write_rendezvous(struct run *run, struct error *err)
     return status;
 }
 
+void run_nodes_over(struct run *run)
+{
+    char path[PATH_MAX];
+    struct rendezvous rendezvous;
+    struct error err;
+    if (run->job.net.kind != NETWORK_HEAD)
+        return;
+    rundir_file(run->dir.path, "rendezvous", path);
+    enum status status = rendezvous_read(path, &rendezvous, &err);
+    rendezvous.over = true;
+    if (status == STATUS_OK)
+        status = rendezvous_write(&rendezvous, path, &err);
+    if (status != STATUS_OK)
+        log_warn("%s", err.text);
+}
+
 enum status run_nodes_open(struct run *run, struct error *err)
 {
     struct joined *joined = &run->nodes.joined;

@@ -42,6 +42,8 @@ enum status run_nodes_plan(struct run *run, struct error *err);
 /* When the lists are frozen and the coordinator listens here: listens outside, and writes
  * RUN/rendezvous. */
 enum status run_nodes_open(struct run *run, struct error *err);
+/* The run has done all that it had to: engines that come now need not wait for a head. */
+void run_nodes_over(struct run *run);
 /* True: the message was for us. */
 bool run_nodes_take(struct run *run, const struct message *message);
 /* Those that are silent are given up. */

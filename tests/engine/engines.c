@@ -18,7 +18,7 @@ static const char graph_text[] = "graph: steps\n"
                                  "max_bad: 1000\n"
                                  "stages:\n"
                                  "  count:\n"
-                                 "    with: {count: 500}\n"
+                                 "    with: {count: 320}\n"
                                  "  echo:\n"
                                  "    in: count\n"
                                  "    memory: " SMALL "\n"
@@ -105,6 +105,9 @@ Test(engines, two_that_join_share_the_work_and_leave_when_it_is_done, .timeout =
     const char *first = strstr(process_read("out").data, "first sample ");
     cr_assert(first, "it was of use: %s", out_tail());
     cr_assert(atoi(first + strlen("first sample ")) < 5000, "soon: %.40s", first);
+    const char *late[] = {"run", "--join", run_path, "--wait", "20", NULL};
+    cr_assert(process_run(late, 10) == 0 && strstr(out_tail(), " is over"), "too late: %s",
+              out_tail());
     cr_assert(strstr(process_read("run/log.txt").data, "engine second joined"), "by its name");
     audit();
     process_end();
@@ -394,7 +397,7 @@ Test(engines, a_node_that_is_cut_off_for_seconds_comes_back, .timeout = 120)
     begin();
     const char *head_args[] = {
         "run",    graph_path, "--run",       run_path, "--quiet",
-        "--head", "--listen", "10.99.7.1:0", "--set",  "tally.sleep_us=40000",
+        "--head", "--listen", "10.99.7.1:0", "--set",  "tally.sleep_us=60000",
         NULL};
     pid_t head = start_in(space[0], head_args);
     wait_steps(2);

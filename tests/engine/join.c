@@ -102,7 +102,12 @@ Test(join, the_files_that_tell_where)
         cr_assert(strcmp(back.address, at.address) == 0 && strcmp(back.run, at.run) == 0, "texts");
         cr_assert(strcmp(back.keys, at.keys) == 0 && back.job == at.job, "keys, job");
         cr_assert(strcmp(back.fingerprint, at.fingerprint) == 0, "fingerprint");
+        cr_assert(!back.over, "it runs");
     }
+    at.over = true;
+    cr_assert(rendezvous_write(&at, path, &err) == STATUS_OK &&
+                  rendezvous_read(path, &back, &err) == STATUS_OK && back.over,
+              "over: %s", err.text);
     cr_assert(rendezvous_parse(span_of("some other file\n"), &back, &err) == STATUS_INVALID,
               "another file");
     cr_assert(rendezvous_parse(span_of("foldmill 1\naddress ipc:///x\n"), &back, &err) ==
