@@ -313,8 +313,9 @@ int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc)
         status = STATUS_OK;
     if (status != STATUS_OK) {
         log_error("%s", err.text);
-        return process.rank_count > 1 && status == STATUS_BUSY ? SUPERVISE_EXIT_PEER
-                                                          : SUPERVISE_EXIT_SETUP;
+        if (process.rank_count == 1 || status != STATUS_BUSY)
+            return SUPERVISE_EXIT_SETUP;
+        return process.meet && meet_is_finder(process.meet) ? EXIT_FAILURE : SUPERVISE_EXIT_PEER;
     }
     gauge_set(process.life.page, GAUGE_STATE, PROCESS_DRAINING);
     step = (uint64_t)gauge_get(process.life.page, GAUGE_STEP);

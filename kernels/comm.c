@@ -142,6 +142,12 @@ void comm_close(struct comm *comm)
     free(comm);
 }
 
+void comm_break(struct comm *comm)
+{
+    if (comm->meet)
+        meet_break(comm->meet);
+}
+
 int comm_rank(const struct comm *comm)
 {
     return comm->meet ? meet_rank(comm->meet) : 0;

@@ -38,4 +38,7 @@ enum status comm_sum(struct comm *comm, struct backend *backend, void *data, int
 enum status comm_share(struct comm *comm, const void *own, size_t bytes, void *all,
                        struct error *err);
 
+/* This rank cannot go on: the others' calls fail with its number. */
+void comm_break(struct comm *comm);
+
 #endif

@@ -51,7 +51,7 @@ static enum status evaluate_open(void *state, struct stage_context *context, str
     e->entropy = (double)NAN;
     arena_open(&e->process, 0);
     context->terms = (struct sink_terms){.epochs = 0, .ordered = true};
-    return network_backend(e->backend, e->threads, &e->device, err);
+    return network_backend(e->backend, e->threads, 0, &e->device, err);
 }
 
 /* Takes the newest checkpoint if it is newer than the one in use. STATUS_MISS: there is none. */

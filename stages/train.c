@@ -47,7 +47,8 @@ static enum status train_open(void *state, struct stage_context *context, struct
         threads = sysconf(_SC_NPROCESSORS_ONLN) / context->rank_count;
         threads = threads > 0 ? threads : 1;
     }
-    enum status status = network_backend(train->network.backend, threads, &train->backend, err);
+    enum status status =
+        network_backend(train->network.backend, threads, context->rank, &train->backend, err);
     if (status == STATUS_OK)
         log_info("trains on %s: %s", train->backend->name, train->backend->device);
     return status;

@@ -40,7 +40,7 @@ struct meet {
     int64_t limit_ms;
     size_t bytes, mapped;
     uint32_t stage;
-    bool opened;
+    bool opened, finder;
     struct shared *shared;
     char *region; /* ranks regions of `bytes` bytes */
     int watch[MEET_MAX]; /* pidfds of the others */
@@ -117,10 +117,12 @@ static enum status wait_for(struct meet *meet, int rank, uint32_t stage, int64_t
                 return STATUS_OK; /* it left after this barrier */
             return fail(meet, rank, "has exited", err);
         }
-        if (is_silent(meet, rank))
-            return fail(meet, rank, "has given no sign of life for 30 s", err);
-        if (deadline_ms && clock_ms() >= deadline_ms)
-            return fail(meet, rank, "did not come in time", err);
+        bool silent = is_silent(meet, rank);
+        if (silent || (deadline_ms && clock_ms() >= deadline_ms)) {
+            meet->finder = true;
+            return fail(meet, rank, silent ? "has given no sign of life for 30 s"
+                                           : "did not come in time", err);
+        }
         if (over && over(user))
             return STATUS_EMPTY;
         futex_wait(word, seen);
@@ -147,8 +149,14 @@ enum status meet_wait(struct meet *meet, bool (*over)(void *user), void *user, s
     return STATUS_OK;
 }
 
+bool meet_is_finder(const struct meet *meet)
+{
+    return meet->finder;
+}
+
 void meet_break(struct meet *meet)
 {
+    meet->finder = true;
     if (meet->ranks > 1)
         set_broken(meet, meet->rank);
 }

@@ -51,5 +51,8 @@ enum status meet_wait(struct meet *meet, bool (*over)(void *user), void *user, s
 
 /* This member cannot go on: the others fail at once, with its number. */
 void meet_break(struct meet *meet);
+/* Whether the meeting failed by this member's own finding (meet_break, or a member that it found
+ * late or silent), not because another ended. */
+bool meet_is_finder(const struct meet *meet);
 
 #endif

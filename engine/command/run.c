@@ -55,8 +55,8 @@ static int command_run_main(int argc, char **argv)
     options.run_dir = command_option(&argc, argv, "run");
     const char *resume = command_option(&argc, argv, "resume");
     if (resume && options.run_dir) {
-        fprintf(stderr, "foldmill run: --resume RUN goes on with a run, --run DIR is for a new one: "
-                        "give one of them\n");
+        fprintf(stderr, "foldmill run: --resume RUN goes on with a run, --run DIR is for a new "
+                        "one: give one of them\n");
         return EXIT_USAGE;
     }
     options.resume = resume;
@@ -91,8 +91,8 @@ const struct command command_run = {
         "flight and exits 0; a second one stops at once (130).\n\n"
         "  --run DIR     where everything is written; the default is runs/GRAPH-DATE-TIME. A\n"
         "                directory that holds a run of the same graph goes on with that run\n"
-        "  --resume RUN  goes on with the run in the folder RUN, from its last checkpoint with the\n"
-        "                exact next batch; it must be there, and of the same graph. Workers,\n"
+        "  --resume RUN  goes on with the run in the folder RUN, from its last checkpoint with\n"
+        "                the exact next batch; it must be there, and of the same graph. Workers,\n"
         "                ranks, queues, limits and what only says how may differ\n"
         "  --set A.B=V   overrides one setting: crop.length=64, parse.workers=8, seed=3\n"
         "  --programs D  folders of programs that stages may start (exec, search), colons between\n"

@@ -45,7 +45,8 @@ enum status network_fits(const struct net_config *config, const struct network_s
     return STATUS_OK;
 }
 
-enum status network_backend(int backend, int64_t threads, struct backend **out, struct error *err)
+enum status network_backend(int backend, int64_t threads, int device, struct backend **out,
+                            struct error *err)
 {
     if (backend == NETWORK_CPU) {
         *out = cpu_backend_open((int)threads);
@@ -55,7 +56,7 @@ enum status network_backend(int backend, int64_t threads, struct backend **out, 
         *out = cpu_backend_open((int)threads);
         return STATUS_OK;
     }
-    return backend_open(network_backends[backend], 0, out, err);
+    return backend_open(network_backends[backend], device, out, err);
 }
 
 enum status network_batch_sizes(const struct sample *batch, struct network_sizes *sizes,

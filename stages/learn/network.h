@@ -65,8 +65,9 @@ enum status network_fits(const struct net_config *config, const struct network_s
 /* What both take: the in port of their batches. */
 extern const char *const network_fields[];
 
-/* Opens the backend of that number; threads: of the cpu, 0 for one each core. */
-enum status network_backend(int backend, int64_t threads, struct backend **out, struct error *err);
+/* Opens the backend of that number; threads: of the cpu, 0 for one each core; device: of several. */
+enum status network_backend(int backend, int64_t threads, int device, struct backend **out,
+                            struct error *err);
 
 /* Expands sample number b of a batch into what this network takes of it; arrays lie in arena.
  * input->weight is the batch's weight for it (0: padding). */

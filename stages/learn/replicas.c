@@ -85,6 +85,7 @@ enum status replicas_check(struct comm *comm, struct net *net, uint64_t step, st
     }
     if (differ == 0)
         return STATUS_OK;
+    comm_break(comm);
     const char *whose = 2 * differ == ranks ? " (or the others: it cannot be told which)" : "";
     return error_set(err, STATUS_BUSY,
                      "after step %llu the weights of rank %s%s are not those of the other ranks "

@@ -196,6 +196,7 @@ Test(comm, a_late_rank_is_named, .timeout = 60)
     cr_assert(meet_wait(meet, NULL, NULL, &err) == STATUS_BUSY, "late");
     cr_assert(strstr(err.text, "rank 1") && strstr(err.text, "did not come in time"), "%s",
               err.text);
+    cr_assert(meet_is_finder(meet), "it found out");
     cr_assert(kill(child, SIGKILL) == 0 && code_of(child) == 128 + SIGKILL, "killed");
     meet_close(meet);
 }

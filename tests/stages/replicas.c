@@ -1,5 +1,6 @@
 /* The trainer on several ranks, which are forked processes: four with a sample each learn what one
- * with four does; what is no number on one rank harms none; a bit that differs is found and named. */
+ * with four does; what is no number on one rank harms none; a bit that differs is found, and its
+ * rank named. */
 #include "kernels/checkpoint.h"
 #include "stages/learn/replicas.h"
 #include "stages/learn/saved.h"
