@@ -108,9 +108,13 @@ bool plan_print(const struct plan *plan, FILE *out)
         const struct graph_stage *head = &graph->stages[line->head];
         bool source = head->kind->flags & STAGE_SOURCE;
         const char *each = graph->stages[line->sink].ranks > 1 ? " on each rank" : "";
-        fprintf(out, "\nline %s: asks for %llu positions ahead%s, %lld a step\n",
+        fprintf(out, "\nline %s: asks for %llu positions ahead%s, %lld a step",
                 graph->stages[line->sink].name, (unsigned long long)plan->lines[l].window, each,
                 (long long)graph_line_batch(graph, line));
+        if (graph_line_overtake(graph, line))
+            fprintf(out, ", slow ones overtaken by at most %u",
+                    graph_line_overtake(graph, line));
+        fputc('\n', out);
         fprintf(out, "  %-18s %-10s %-16s %7s %10s %10s\n", "stage", "kind", "does", "workers",
                 "memory", "timeout");
         if (source)
