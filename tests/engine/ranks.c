@@ -149,6 +149,52 @@ Test(ranks, a_stopped_rank_holds_up_all_and_costs_nothing, .timeout = 120)
     process_end();
 }
 
+/* A rank that is stopped for ever is given up after 30 s and started again. */
+Test(ranks, a_rank_that_never_comes_back_is_replaced, .timeout = 240)
+{
+    pid_t rank[8];
+    if (!process_full())
+        cr_skip("takes 40 s: FOLDMILL_FULL=1");
+    process_begin();
+    process_graph("g", ranks_graph);
+    cr_assert(run("one", 1, NULL) == 0, "one rank");
+    pid_t pid = start("stop", 4, "tally.sleep_us=20000");
+    while (process_children(pid, "sink:", rank, 8) < 4)
+        usleep(10000);
+    usleep(1000000);
+    kill(rank[2], SIGSTOP);
+    cr_assert(process_wait(pid, 120) == 0, "it ends well");
+    const char *log = process_read("stop/log.txt").data;
+    cr_assert(strstr(log, "rank 2 (process") && strstr(log, "no sign of life"), "%s", log);
+    same_steps("one", "stop");
+    audit("stop");
+    process_end();
+}
+
+/* From the start of the program to the first new step. */
+Test(ranks, resume_takes_less_than_five_seconds, .timeout = 120)
+{
+    process_begin();
+    process_graph("g", ranks_graph);
+    pid_t pid = start("run", 4, "tally.sleep_us=20000");
+    while (process_lines(process_read("run/tally.tsv")) < 60)
+        usleep(20000);
+    kill(pid, SIGKILL);
+    cr_assert(process_wait(pid, 10) == -SIGKILL, "killed");
+    int rows = process_lines(process_read("run/tally.tsv"));
+    int64_t begin = clock_ms(), took = 0;
+    pid = start("run", 2, "tally.sleep_us=20000");
+    while (process_lines(process_read("run/tally.tsv")) <= rows && took < 60000) {
+        usleep(20000);
+        took = clock_ms() - begin;
+    }
+    kill(pid, SIGTERM);
+    cr_assert(process_wait(pid, 60) == 0, "stopped");
+    fprintf(stderr, "resumed %d steps in %lld ms\n", rows - 1, (long long)took);
+    cr_assert(took < 5000, "the first new step after %lld ms", (long long)took);
+    process_end();
+}
+
 /* The run is killed whole, and goes on with other numbers of ranks. */
 Test(ranks, a_run_goes_on_with_another_number_of_ranks, .timeout = 120)
 {
