@@ -243,7 +243,7 @@ static int differ(int rank, int flipped)
         ((uint32_t *)(void *)values)[net_params(net)->size / 2] ^= 1u;
         net_write(net, NET_WEIGHTS, values);
     }
-    char named[32];
+    char named[64];
     snprintf(named, sizeof named, "weights of rank %d are not", flipped);
     enum status status = replicas_check(comm, net, 100, &err);
     return status == STATUS_BUSY && strstr(err.text, named) ? TOLD : ENDED_BADLY;
