@@ -163,9 +163,9 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
     /* How far atoms are from what chemistry allows (AF2 suppl. 1.9.11), atom[n] being 14 of \
        a residue. bond[n] = weight[n] * max(0, |x - true| - tolerance * deviation) of the bond \
        C-N to residue n + 1 and of the cosines of the angles CA-C-N and C-N-CA. between[n,a]: \
-       overlap, beyond 1.5 A, of the radii of atom a and of every atom of other residues; within[n,a]: how \
-       far its distances to the residue's other atoms b are outside lower..upper of (a, b) and of \
-       (b, a). weight of residue N - 1 is not read. */ \
+       overlap, beyond 1.5 A, of the radii of atom a and of every atom of other residues; \
+       within[n,a]: how far its distances to the residue's other atoms b are outside \
+       lower..upper of (a, b) and of (b, a). weight of residue N - 1 is not read. */ \
     DIFF(violation, F(IN, atom, "N,14,3*") F(VAL, exists, "N,14") F(VAL, weight, "N,3") \
         F(IDX, index, "N < 90") F(IDX, aatype, "N < 21") F(VAL, radius, "21,14") \
         F(VAL, lower, "21,14,14") F(VAL, upper, "21,14,14") F(OUT, bond, "N,3") \

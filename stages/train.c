@@ -94,9 +94,9 @@ static enum status train_sample(struct train_state *train, const struct sample *
         status = net_forward(train->net, &input, &loss, err);
         if (status == STATUS_OK && isfinite(loss.total)) {
             net_backward(train->net);
-            sums->total += weight * loss.total;
-            sums->distogram += weight * loss.distogram;
-            sums->masked_msa += weight * loss.masked_msa;
+#define ADD(name) sums->loss.name += weight * loss.name;
+            ADD(total) NET_LOSSES(ADD)
+#undef ADD
             sums->weight += weight;
         } else if (status == STATUS_OK) {
             sums->nonfinite++;
@@ -159,6 +159,26 @@ static enum status train_sizes(struct train_state *train, const struct sample *i
     return status;
 }
 
+/* Means over the step's samples; those of the structure where there is one. */
+static void report_losses(const struct train_state *train, const struct step_sums *sums)
+{
+    struct stage_context *context = train->context;
+    const struct net_config *config = net_config(train->net);
+    double weight = sums->weight > 0 ? sums->weight : 1;
+    context->report(context, "loss", sums->loss.total / weight);
+    context->report(context, "distogram", sums->loss.distogram / weight);
+    context->report(context, "masked_msa", sums->loss.masked_msa / weight);
+    if (config->structure_iterations == 0)
+        return;
+    context->report(context, "fape", sums->loss.fape / weight);
+    context->report(context, "chi", sums->loss.chi / weight);
+    context->report(context, "plddt", sums->loss.plddt / weight);
+    context->report(context, "resolved", sums->loss.resolved / weight);
+    context->report(context, "violation", sums->loss.violation / weight);
+    if (config->aligned_error)
+        context->report(context, "aligned_error", sums->loss.aligned_error / weight);
+}
+
 static enum status train_feed(void *state, const struct work *work, const struct sample *in,
                               struct sample *out, struct arena *arena, struct error *err)
 {
@@ -181,11 +201,8 @@ static enum status train_feed(void *state, const struct work *work, const struct
         note_skipped(train, work, in, &result, sums.weight);
     if (is_check_due(train, work->step + 1))
         status = replicas_check(train->comm, train->net, work->step, err);
-    double weight = sums.weight > 0 ? sums.weight : 1;
+    report_losses(train, &sums);
     struct stage_context *context = train->context;
-    context->report(context, "loss", sums.total / weight);
-    context->report(context, "distogram", sums.distogram / weight);
-    context->report(context, "masked_msa", sums.masked_msa / weight);
     context->report(context, "gradient_norm", result.norm);
     context->report(context, "learning_rate", result.rate);
     context->report(context, "nonfinite", sums.nonfinite);

@@ -38,6 +38,7 @@ static struct tape_size plan_run(struct net *net)
 {
     struct pass *p = &net->pass;
     tape_open_plan(&net->tape, net->backend);
+    net->tape.dropout = true; /* which needs memory of its own in places */
     *p = pass_open(net, true);
     pass_run(net, p, NULL);
     pass_back(net, p, 1);
@@ -222,16 +223,17 @@ void net_write(struct net *net, enum net_buffer which, const float *values)
 /* The sum of all of t, in double. */
 static double read_sum(struct net *net, struct tensor t)
 {
-    size_t count = (size_t)tensor_count(&t);
-    float *values = malloc(count * sizeof *values);
+    size_t count = (size_t)tensor_count(&t), real = tensor_kind_bytes(t.kind);
+    char *values = malloc(count * real);
     double sum = 0;
     ASSERT(values && tensor_dense(&t));
-    if (t.kind == TENSOR_F64 && count == 1) { /* losses of the double backend keep their digits */
-        net->backend->copy_out(net->backend, &sum, t.data, sizeof sum);
-    } else {
-        net_download(net, values, t.data, count);
-        for (size_t i = 0; i < count; i++)
-            sum += (double)values[i];
+    net->backend->copy_out(net->backend, values, t.data, count * real);
+    for (size_t i = 0; i < count; i++) {
+        float narrow;
+        double wide;
+        memcpy(&narrow, values + i * real, sizeof narrow);
+        memcpy(&wide, values + i * real, real == sizeof wide ? sizeof wide : 0);
+        sum += real == sizeof wide ? wide : (double)narrow;
     }
     free(values);
     return sum;

@@ -133,6 +133,36 @@ static struct net_templates templates_input(const struct net_config *config,
                                   .mask = f->template_mask};
 }
 
+/* What losses of the structure compare with, and CA atoms out of the 37. */
+static struct net_truth truth_input(const struct features *f, int64_t length, struct arena *arena)
+{
+    enum { ATOMS = 37, CA = 1 };
+    float *ca = arena_alloc(arena, (size_t)length * 4 * sizeof *ca), *mask = ca + 3 * length;
+    for (int64_t n = 0; n < length; n++) {
+        memcpy(ca + 3 * n, f->all_atom_positions + 3 * (n * ATOMS + CA), 3 * sizeof *ca);
+        mask[n] = f->all_atom_mask[n * ATOMS + CA];
+    }
+    return (struct net_truth){.backbone = f->backbone_rigid_tensor,
+                              .backbone_mask = f->backbone_rigid_mask,
+                              .groups = f->rigidgroups_gt_frames,
+                              .other_groups = f->rigidgroups_alt_gt_frames,
+                              .groups_mask = f->rigidgroups_gt_exists,
+                              .atoms = f->atom14_gt_positions,
+                              .other_atoms = f->atom14_alt_gt_positions,
+                              .atoms_mask = f->atom14_gt_exists,
+                              .other_atoms_mask = f->atom14_alt_gt_exists,
+                              .ambiguous = f->atom14_atom_is_ambiguous,
+                              .exists = f->atom14_atom_exists,
+                              .ca = ca,
+                              .ca_mask = mask,
+                              .resolved = f->all_atom_mask,
+                              .resolvable = f->atom37_atom_exists,
+                              .chi = f->chi_angles_sin_cos,
+                              .chi_mask = f->chi_mask,
+                              .resolution = (double)*f->resolution,
+                              .clamped = (double)*f->use_clamped_fape};
+}
+
 enum status network_input(const struct net_config *config, const struct sample *batch, int64_t b,
                           struct arena *arena, struct net_input *input, struct error *err)
 {
@@ -140,7 +170,8 @@ enum status network_input(const struct net_config *config, const struct sample *
     struct compact compact;
     struct features f, last = {0};
     unsigned groups =
-        FEATURES_CHAIN | FEATURES_BETA | (config->templates > 0 ? FEATURES_TEMPLATE : 0);
+        FEATURES_CHAIN | FEATURES_BETA | (config->templates > 0 ? FEATURES_TEMPLATE : 0) |
+        (config->structure_iterations > 0 ? FEATURES_TRUTH : 0);
     enum status status = sample_need(batch, "weight", KIND_F32, 1, &weight, err);
     if (status == STATUS_OK)
         status = view_open(batch, b, &compact, err);
@@ -166,6 +197,10 @@ enum status network_input(const struct net_config *config, const struct sample *
     input->seq_mask = f.seq_mask;
     if (config->templates > 0)
         input->templates = templates_input(config, &f, arena);
+    if (config->structure_iterations > 0) {
+        input->aatype = narrow(f.aatype, k, arena);
+        input->truth = truth_input(&f, k, arena);
+    }
     input->pseudo_beta = f.pseudo_beta;
     input->pseudo_beta_mask = f.pseudo_beta_mask;
     input->bert_mask = last.bert_mask;

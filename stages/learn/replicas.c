@@ -26,11 +26,11 @@ enum status replicas_sum(struct comm *comm, struct net *net, struct step_sums *s
                          struct error *err)
 {
     struct adam_buffers buffers = net_buffers(net);
-    double extra[] = {sums->total, sums->distogram, sums->masked_msa, sums->weight,
-                      sums->nonfinite};
+    double extra[sizeof *sums / sizeof(double)];
+    memcpy(extra, sums, sizeof extra);
     enum status status = comm_sum(comm, buffers.backend, buffers.gradients, buffers.size, extra,
                                   sizeof extra / sizeof *extra, err);
-    *sums = (struct step_sums){extra[0], extra[1], extra[2], extra[3], extra[4]};
+    memcpy(sums, extra, sizeof extra);
     return status;
 }
 

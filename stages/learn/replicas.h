@@ -7,9 +7,10 @@
 #include "kernels/net/net.h"
 #include "stages/learn/network.h"
 
-/* Sums of a step over its samples, of a rank or of all. */
+/* Sums of a step over its samples, of a rank or of all; doubles alone, which ranks add. */
 struct step_sums {
-    double total, distogram, masked_msa, weight;
+    struct net_loss loss; /* each times the sample's weight */
+    double weight;
     double nonfinite; /* samples whose loss is not finite: they add nothing */
 };
 

@@ -6,7 +6,7 @@
 #include "engine/stage.h"
 #include "kernels/net/net.h"
 
-enum { SAVED_VERSION = 2 };
+enum { SAVED_VERSION = 3 };
 
 struct saved {
     struct net_config config;

@@ -243,8 +243,9 @@ static void check_trained(struct golden *g, struct net *net, enum net_buffer whi
     }
 }
 
-/* The steps amplify every rounding (errors of the reference's own float32 run reach 3e-3 of the
- * last norm), which is why curve and weights are compared with that error too. Five steps: lr 1e-3, betas 0.9 and 0.999, eps 1e-5, clip 0.1, moving average 0.999. */
+/* Five steps: lr 1e-3, betas 0.9 and 0.999, eps 1e-5, clip 0.1, moving average 0.999. They amplify
+ * every rounding (errors of the reference's own float32 run reach 3e-3 of the last norm), which is
+ * why curve and weights are compared with that error too. */
 static void steps_case(struct golden *g, struct backend *b, int passes)
 {
     enum { STEPS = 5 };

@@ -26,7 +26,38 @@ static inline int32_t *sample_classes(struct arena *arena, struct rng *rng, int6
     return x;
 }
 
-/* Templates, extra rows and further passes, where the network takes them. */
+/* A structure of random places, the same by both names but for some. */
+static inline void sample_fold(struct arena *arena, struct rng *rng, const struct net_config *c,
+                               struct net_input *in)
+{
+    int64_t n = c->length;
+    float *atoms = sample_floats(arena, rng, n * 42, 0), *ca = sample_floats(arena, rng, 3 * n, 0);
+    float *groups = sample_floats(arena, rng, n * 128, 0);
+    for (int64_t i = 0; i < n * 42; i++)
+        atoms[i] *= 6;
+    in->aatype = sample_classes(arena, rng, n, 21);
+    in->truth = (struct net_truth){.backbone = sample_floats(arena, rng, n * 16, 0),
+                                   .backbone_mask = in->seq_mask,
+                                   .groups = groups,
+                                   .other_groups = sample_floats(arena, rng, n * 128, 0),
+                                   .groups_mask = sample_floats(arena, rng, n * 8, 2),
+                                   .atoms = atoms,
+                                   .other_atoms = sample_floats(arena, rng, n * 42, 0),
+                                   .atoms_mask = sample_floats(arena, rng, n * 14, 2),
+                                   .other_atoms_mask = sample_floats(arena, rng, n * 14, 2),
+                                   .ambiguous = sample_floats(arena, rng, n * 14, 2),
+                                   .exists = sample_floats(arena, rng, n * 14, 2),
+                                   .ca = ca,
+                                   .ca_mask = in->seq_mask,
+                                   .resolved = sample_floats(arena, rng, n * 37, 2),
+                                   .resolvable = sample_floats(arena, rng, n * 37, 2),
+                                   .chi = sample_floats(arena, rng, n * 8, 0),
+                                   .chi_mask = sample_floats(arena, rng, n * 4, 2),
+                                   .resolution = 2,
+                                   .clamped = 1};
+}
+
+/* Templates, extra rows, a structure and further passes, where the network takes them. */
 static inline void sample_add(struct arena *arena, struct rng *rng, const struct net_config *c,
                               int passes, struct net_input *in)
 {
@@ -53,6 +84,8 @@ static inline void sample_add(struct arena *arena, struct rng *rng, const struct
         p->extra_mask = sample_floats(arena, rng, cells, 2);
     }
     in->passes = passes;
+    if (c->structure_iterations > 0)
+        sample_fold(arena, rng, c, in);
 }
 
 /* padding: residues at the end that are masked. Arrays come from arena. */
