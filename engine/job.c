@@ -41,7 +41,7 @@ void job_make(struct job *job, struct graph *graph, const char *run_dir, const c
     if (job->net.kind == NETWORK_JOINED)
         job->id = job->net.job;
     for (int i = 0; job->net.kind == NETWORK_HEAD && i < graph->line_count; i++) {
-        uint64_t batch = job->batch[i], more = (JOB_REACH + batch - 1) / batch * batch;
+        uint64_t batch = job->batch[i], more = (job->net.reach + batch - 1) / batch * batch;
         job->plan.lines[i].window += reaches(job, i) ? more : 0;
     }
 }

@@ -14,8 +14,6 @@
 #include <limits.h>
 #include <stdint.h>
 
-enum { JOB_REACH = 128 }; /* positions that a line's window has more where engines may join */
-
 struct job {
     struct arena arena;
     struct network net;

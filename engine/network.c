@@ -16,9 +16,9 @@ enum status network_write(const struct network *net, const char *sockets, struct
 {
     char text[NETWORK_BYTES_MAX], path[PATH_MAX];
     int size = snprintf(text, sizeof text,
-                        "kind %s\nhub %s\nkeys %s\njob %016llx\nnode %016llx\nname %s\n",
-                        kinds[net->kind], net->hub, net->keys, (unsigned long long)net->job,
-                        (unsigned long long)net->node, net->name);
+                        "kind %s\nhub %s\nkeys %s\nreach %u\njob %016llx\nnode %016llx\nname %s\n",
+                        kinds[net->kind], net->hub, net->keys, net->reach,
+                        (unsigned long long)net->job, (unsigned long long)net->node, net->name);
     return file_write_atomic(rundir_file(sockets, "net", path), (struct span){text, (size_t)size},
                              err);
 }
@@ -46,6 +46,14 @@ static bool take_text(struct span word, char *to, size_t room)
     return true;
 }
 
+static bool take_reach(struct span word, uint32_t *reach)
+{
+    int64_t value;
+    bool good = text_int(word, 0, NETWORK_REACH_MAX, &value);
+    *reach = good ? (uint32_t)value : 0;
+    return good;
+}
+
 static bool take_kind(struct span word, struct network *net)
 {
     for (int i = 0; i < 3; i++)
@@ -65,13 +73,14 @@ enum status network_parse(struct span text, struct network *net, struct error *e
         if (!span_word(&rest, &word))
             continue;
         struct span value = span_trim(rest);
-        bool good = span_is(word, "kind")   ? take_kind(value, net)
-                    : span_is(word, "hub")  ? take_text(value, net->hub, sizeof net->hub)
-                    : span_is(word, "keys") ? take_text(value, net->keys, sizeof net->keys)
-                    : span_is(word, "name") ? take_text(value, net->name, sizeof net->name)
-                    : span_is(word, "job")  ? take_hex(value, &net->job)
-                    : span_is(word, "node") ? take_hex(value, &net->node)
-                                            : false;
+        bool good = span_is(word, "kind")    ? take_kind(value, net)
+                    : span_is(word, "hub")   ? take_text(value, net->hub, sizeof net->hub)
+                    : span_is(word, "keys")  ? take_text(value, net->keys, sizeof net->keys)
+                    : span_is(word, "name")  ? take_text(value, net->name, sizeof net->name)
+                    : span_is(word, "reach") ? take_reach(value, &net->reach)
+                    : span_is(word, "job")   ? take_hex(value, &net->job)
+                    : span_is(word, "node")  ? take_hex(value, &net->node)
+                                             : false;
         if (!good)
             return error_set(err, STATUS_INVALID, "the network file has a line \"%.*s\"",
                              (int)(line.size < 80 ? line.size : 80), line.data);

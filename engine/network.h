@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdint.h>
 
-enum { NETWORK_NAME_MAX = 63 };
+enum { NETWORK_NAME_MAX = 63, NETWORK_REACH = 128, NETWORK_REACH_MAX = 16384 };
 
 enum network_kind {
     NETWORK_NONE,   /* one node */
@@ -22,6 +22,7 @@ struct network {
     enum network_kind kind;
     char hub[LINK_ADDRESS_MAX];
     char keys[PATH_MAX]; /* folder; "": no keys, this machine alone */
+    uint32_t reach;      /* NETWORK_HEAD: positions that windows have more, for joined workers */
     uint64_t job;        /* NETWORK_JOINED: the run */
     uint64_t node;       /* NETWORK_JOINED: random, who we are */
     char name[NETWORK_NAME_MAX + 1];

@@ -17,7 +17,7 @@ enum {
     PARCEL_HEAD_BYTES = 16,
     PARCEL_PART_BYTES = 256 << 10, /* of the payload in a part */
     PARCEL_BYTES_MAX = WIRE_FRAME_MAX,
-    PARCELS_MAX = 256,        /* at a time, in each direction */
+    PARCELS_MAX = 2048,       /* at a time, in each direction: two of each worker elsewhere */
     PARCEL_SILENT_MS = 10000, /* without a part: given up */
     PARCEL_BURST = 64,        /* parts sent in one turn of each direction */
 };

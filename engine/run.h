@@ -3,6 +3,7 @@
 #define FOLDMILL_RUN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { RUN_SETS_MAX = 64 };
 
@@ -17,6 +18,8 @@ struct run_options {
     const char *listen; /* ADDR:PORT; NULL: all addresses, any port */
     const char *keys;   /* folder; NULL: RUN/keys */
     bool insecure;      /* no keys, this machine alone */
+    uint32_t reach;     /* positions that windows have more, for the workers of others */
+    const char *role;   /* NULL: every stage; else others are left to engines that join */
     int metrics_port; /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
 };
 

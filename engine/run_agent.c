@@ -209,10 +209,25 @@ static enum status start_sink(struct run *run, int line, int rank, struct error 
     return start(run, child, name, err);
 }
 
+/* Stages of another role than the head's have no workers here, unless they read a store, which is
+ * here. */
+static void leave_to_others(struct run *run)
+{
+    const char *role = run->options.role;
+    for (int i = 0; role && i < run->job.graph->stage_count; i++) {
+        struct graph_stage *stage = &run->job.graph->stages[i];
+        if (!job_travels(&run->job, i) || !*stage->role || strcmp(stage->role, role) == 0)
+            continue;
+        log_info("%s (on: %s) is left to engines that join", stage->name, stage->role);
+        stage->workers = 0;
+    }
+}
+
 static enum status start_all(struct run *run, struct error *err)
 {
     struct run_child child = {.kind = CHILD_HUB, .role = "dispatch"};
     enum status status = start(run, child, "dispatch", err);
+    leave_to_others(run);
     for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
         for (int k = 0;
              run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers && status == STATUS_OK;
@@ -300,8 +315,7 @@ static int running_sinks(const struct run *run)
 static void dismiss_nodes(struct run *run)
 {
     int64_t end = clock_ms() + RUN_NODES_END_MS;
-    while (!run_nodes_dismiss(run) && clock_ms() < end &&
-           supervise_interrupts(run->supervisor) < 2)
+    while (!run_nodes_dismiss(run) && clock_ms() < end && supervise_interrupts(run->supervisor) < 2)
         wait_turn(run);
 }
 

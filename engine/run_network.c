@@ -130,6 +130,7 @@ enum status run_nodes_plan(struct run *run, struct error *err)
     if (status != STATUS_OK)
         return error_prefix(err, "--listen %s", listen), status;
     run->job.net.kind = NETWORK_HEAD;
+    run->job.net.reach = run->options.reach;
     status = choose_keys(run, err);
     if (status == STATUS_OK)
         status = choose_ports(run, &address, err);

@@ -3,6 +3,7 @@
 
 #include "engine/command.h"
 #include "engine/join.h"
+#include "engine/network.h"
 #include "engine/programs.h"
 
 /* A whole number of seconds, or the exit of a wrong command line. */
@@ -47,10 +48,21 @@ static int command_run_main(int argc, char **argv)
     options.listen = command_option(&argc, argv, "listen");
     options.keys = command_option(&argc, argv, "keys");
     options.insecure = command_flag(&argc, argv, "insecure");
-    if (!options.head && (options.listen || options.keys || options.insecure)) {
-        fprintf(stderr, "foldmill run: --listen, --keys and --insecure go with --head or --join\n");
+    options.role = command_option(&argc, argv, "role");
+    const char *reach = command_option(&argc, argv, "reach");
+    int64_t positions = NETWORK_REACH;
+    if (!options.head &&
+        (options.listen || options.keys || options.insecure || options.role || reach)) {
+        fprintf(stderr, "foldmill run: --listen, --keys, --insecure, --role and --reach go with "
+                        "--head or --join\n");
         return EXIT_USAGE;
     }
+    if (reach && !text_int(span_of(reach), 0, NETWORK_REACH_MAX, &positions)) {
+        fprintf(stderr, "foldmill run: --reach wants a number from 0 to %d, not '%s'\n",
+                NETWORK_REACH_MAX, reach);
+        return EXIT_USAGE;
+    }
+    options.reach = (uint32_t)positions;
     options.set_count = command_sets(&argc, argv, options.sets, RUN_SETS_MAX);
     options.run_dir = command_option(&argc, argv, "run");
     const char *resume = command_option(&argc, argv, "resume");
@@ -82,7 +94,8 @@ const struct command command_run = {
     .help =
         "usage: foldmill run GRAPH [--run DIR | --resume RUN] [--set STAGE.SETTING=VALUE]...\n"
         "                    [--quiet] [--programs DIR[:DIR]] [--metrics PORT]\n"
-        "                    [--head [--listen ADDR:PORT] [--keys DIR | --insecure]]\n"
+        "                    [--head [--listen ADDR:PORT] [--keys DIR | --insecure]\n"
+        "                     [--role ROLE] [--reach N]]\n"
         "       foldmill run --join HOST:PORT|RUN [--keys DIR | --insecure] [--role ROLE]\n"
         "                    [--workers STAGE=N,...] [--name NAME] [--wait SECONDS] [--quiet]\n"
         "                    [--programs DIR[:DIR]]\n\n"
@@ -111,7 +124,10 @@ const struct command command_run = {
         "  --join TO     works for the head at HOST:PORT, or for the run whose folder (or a copy "
         "of\n"
         "                its rendezvous file) TO is; exits 0 when that run is over\n"
-        "  --role ROLE   runs stages with `on: ROLE` and those without; the default is cpu\n"
+        "  --role ROLE   runs stages with `on: ROLE` and those without; the default of a head is\n"
+        "                every stage (with --role, others wait for engines that join), else cpu\n"
+        "  --reach N     positions that sinks ask for beyond what a head alone needs: two for each\n"
+        "                worker that may join; the default is 128\n"
         "  --workers L   processes of each stage: parse=8,msa=2; the default is one a CPU, shared\n"
         "                out as the graph's workers: say\n"
         "  --name NAME   of this engine in tables and logs; the default is the host's\n"

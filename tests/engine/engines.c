@@ -249,6 +249,28 @@ Test(engines, who_may_not_join_is_told_why, .timeout = 60)
     process_end();
 }
 
+Test(engines, a_head_may_leave_a_role_to_others, .timeout = 60)
+{
+    begin();
+    char text[4096];
+    snprintf(text, sizeof text, "%s", graph_text);
+    char *echo = strstr(text, "    in: count\n");
+    memmove(echo + strlen("    on: cpu\n"), echo, strlen(echo) + 1);
+    memcpy(echo, "    on: cpu\n", strlen("    on: cpu\n"));
+    process_graph("g", text);
+    const char *args[] = {"run",      graph_path,          "--run",  run_path, "--quiet", "--head",
+                          "--listen", "127.0.0.1:0",       "--role", "gpu",    "--reach", "20",
+                          "--set",    "echo.sleep_us=500", NULL};
+    pid_t head = process_start(args);
+    usleep(1500000);
+    cr_assert(process_lines(process_read("run/tally.tsv")) < 2, "nobody makes the first stage");
+    pid_t joiner = start_joiner(run_path, "20");
+    cr_assert(process_wait(head, 40) == 0, "head: %s", out_tail());
+    cr_assert(process_wait(joiner, 20) == 0, "the engine that joined: %s", out_tail());
+    audit();
+    process_end();
+}
+
 /* Kills workers of both engines until the head ends; its exit code. */
 static int torment_workers(pid_t head, pid_t joiner, int min_ms, int *kills)
 {

@@ -117,6 +117,7 @@ Test(join, the_files_that_tell_where)
     struct network net = {.kind = NETWORK_JOINED,
                           .hub = "tcp://[::1]:7001",
                           .keys = "/k",
+                          .reach = 300,
                           .job = 1,
                           .node = UINT64_MAX,
                           .name = "second"},
