@@ -2,6 +2,7 @@
 #include "engine/base/file.h"
 #include "engine/command.h"
 #include "engine/job.h"
+#include "engine/order.h"
 #include "engine/replay.h"
 #include "engine/rundir.h"
 
@@ -63,9 +64,21 @@ static void print_stages(const struct job *job, int line, struct span seq, struc
         puts("  no stage took 50 ms for it: it came late because it was asked for late, or queued");
 }
 
+/* ", rank 2 of 4": whose share the position is; nothing where there is one rank. */
+static char *rank_text(const struct job *job, int line, struct span position, char text[48])
+{
+    int64_t seq;
+    *text = '\0';
+    if (job->ranks[line] > 1 && text_int(position, 0, INT64_MAX, &seq))
+        snprintf(text, 48, ", rank %u of %d",
+                 order_rank((uint64_t)seq, job->batch[line], (uint32_t)job->ranks[line]),
+                 job->ranks[line]);
+    return text;
+}
+
 static int print_why(const struct job *job, int line, struct span step)
 {
-    char name[GRAPH_NAME_MAX + 16];
+    char name[GRAPH_NAME_MAX + 16], rank[48];
     struct span table, columns[COLUMNS];
     struct arena arena;
     arena_open(&arena, 0);
@@ -79,9 +92,10 @@ static int print_why(const struct job *job, int line, struct span step)
         printf("step %.*s of %s waited %.*s s for data\n", (int)step.size, step.data,
                job_line_name(job, line), (int)columns[1].size, columns[1].data);
         printf(
-            "its last sample was %.*s (position %.*s), made by %.*s, attempt %.*s, %.*s ms after "
-            "it was asked for\n",
+            "its last sample was %.*s (position %.*s%s), made by %.*s, attempt %.*s, %.*s ms "
+            "after it was asked for\n",
             (int)columns[3].size, columns[3].data, (int)columns[2].size, columns[2].data,
+            rank_text(job, line, columns[2], rank),
             (int)process.size, process.data, (int)columns[5].size, columns[5].data,
             (int)columns[6].size, columns[6].data);
         print_stages(job, line, columns[2], &arena);

@@ -72,6 +72,12 @@ Test(ranks, one_two_and_eight_make_the_same_steps, .timeout = 120)
     same_steps("one", "eight");
     process_audit_tally("eight/tally", 1002, 2, 0);
     audit("eight");
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", process_path("eight"));
+    const char *why[] = {"why", "7", "--run", path, NULL};
+    cr_assert(process_run(why, 20) == 0, "why");
+    const char *out = process_read("out").data;
+    cr_assert(strstr(out, "step 7 of tally waited") && strstr(out, " of 8)"), "%s", out);
     process_end();
 }
 
