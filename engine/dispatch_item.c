@@ -206,12 +206,11 @@ void block_free(struct dispatch *d, uint64_t producer, uint32_t peer, const stru
 void item_free_block(struct dispatch *d, uint32_t row)
 {
     struct item *item = &d->items[row];
-    uint32_t maker = item->flags & MESSAGE_BLOCK ? worker_find(d, item->producer) : NOBODY;
-    if (maker == NOBODY)
-        return;
+    uint32_t maker = worker_find(d, item->producer);
     struct message payload = {
         .flags = MESSAGE_BLOCK, .size = item->size, .payload = item_payload(d, row)};
-    block_free(d, item->producer, d->workers[maker].peer, &payload);
+    if (item->flags & MESSAGE_BLOCK)
+        block_free(d, item->producer, maker == NOBODY ? 0 : d->workers[maker].peer, &payload);
 }
 
 struct sink_row *sink_of(struct dispatch *d, uint16_t line, uint64_t seq)

@@ -231,7 +231,7 @@ bool gateway_send(struct gateway *gateway, int64_t now_ms, const struct message 
     else if (message->type == MESSAGE_WORK && far && message->flags & MESSAGE_BLOCK)
         good = send_block(gateway, now_ms, message);
     else
-        good = post_send(gateway->link, message) == STATUS_OK;
+        good = post_send(gateway->link, message) == STATUS_OK || message->type == MESSAGE_FREE;
     gateway->counts.lost += !good;
     return good;
 }
@@ -244,6 +244,8 @@ bool gateway_turn(struct gateway *gateway, int64_t now_ms)
     if (now_ms - gateway->tick_ms >= 1000) {
         gateway->tick_ms = now_ms;
         parcels_tick(gateway->in, now_ms);
+        if (gateway->life->pool)
+            shm_pool_reclaim(gateway->life->pool, GATEWAY_OLD_MS);
         for (uint32_t row = gateway->count; row-- > 0;)
             if (now_ms - gateway->workers[row].seen_ms > GATEWAY_SILENT_MS)
                 forget(gateway, row);

@@ -15,6 +15,7 @@ enum {
     GATEWAY_POOL_BYTES = 4096,  /* of the pool: its blocks take their pages when they are made */
     GATEWAY_RECLAIM_MS =
         10000,                 /* a block that has not come back by then is taken back, if wanted */
+    GATEWAY_OLD_MS = 600000,    /* ... after so long in any case: its reader has died */
     GATEWAY_SILENT_MS = 60000, /* a worker that says nothing for so long is forgotten */
 };
 

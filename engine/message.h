@@ -24,7 +24,8 @@
  *                         payload: the item
  *   FAIL     dispatcher -> sink   arg: enum cause; inc: in which process; payload: why, in words
  *   FREE     dispatcher -> worker   payload: a BLOCK payload that the worker once gave and that
- *                         nobody will read; it may have come back by itself already
+ *                         nobody will read; it may have come back by itself already. peer 0: the
+ *                         maker is no more, but what it made may lie at the gateway
  *   HB       worker, sink, agent -> dispatcher   arg: progress counter; payload: held list
  *   DIED     agent -> dispatcher   inc: of the dead; payload: struct died; repeated until DIEDOK
  *   DIEDOK   dispatcher -> agent   inc: of the dead

@@ -42,8 +42,8 @@ static void put_dispatch(void *user, const struct message *message)
         turn_check(message);
     if (far && message->type == MESSAGE_WORK && message->flags & MESSAGE_BLOCK)
         far_work(message);
-    else if (far && message->type == MESSAGE_FREE)
-        block_return(message);
+    else if (message->type == MESSAGE_FREE && (far || message->peer == COORDINATE))
+        block_return(message); /* of the gateway; or its maker is no more */
     else
         net_send(DISPATCH, message);
 }
