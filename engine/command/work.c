@@ -75,7 +75,8 @@ static int command_work_main(int argc, char **argv)
 const struct command command_work = {
     .name = "work",
     .summary = "one process of a run",
-    .help = "usage: foldmill work RUN SOCKETS dispatch|worker:STAGE:N|sink:LINE[:RANK] [GENERATION]\n\n"
+    .help = "usage: foldmill work RUN SOCKETS dispatch|worker:STAGE:N|sink:LINE[:RANK] "
+            "[GENERATION]\n\n"
             "For the engine's own use: foldmill run starts its processes by it.\n",
     .hidden = true,
     .run = command_work_main,

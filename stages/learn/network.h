@@ -65,7 +65,8 @@ enum status network_fits(const struct net_config *config, const struct network_s
 /* What both take: the in port of their batches. */
 extern const char *const network_fields[];
 
-/* Opens the backend of that number; threads: of the cpu, 0 for one each core; device: of several. */
+/* Opens the backend of that number; threads: of the cpu, 0 for one each core; device: its number
+ * among several. */
 enum status network_backend(int backend, int64_t threads, int device, struct backend **out,
                             struct error *err);
 
