@@ -206,6 +206,8 @@ void join_turn(struct join_engine *engine)
         join_say(engine, MESSAGE_HB, bytes, join_rows_encode(rows, join_rows(engine, rows), bytes));
     } else if (!engine->known && now - engine->said_ms >= JOIN_ASK_MS) {
         say_join(engine);
+        if (now - engine->heard_ms >= SAY_MS)
+            look_again(engine);
     }
     /* Nothing answers a heartbeat but a head that has forgotten us: who is silent is asked. */
     if (engine->known && now - engine->heard_ms >= JOIN_SILENT_MS / 2)
@@ -217,7 +219,6 @@ void join_turn(struct join_engine *engine)
         log_warn("the head at %s does not answer: waiting at most %lld s for it",
                  engine->at.address + 6, (long long)engine->options.wait_s);
     }
-    look_again(engine);
     if (now - engine->heard_ms >= engine->options.wait_s * 1000) {
         char text[ERROR_TEXT_MAX];
         snprintf(text, sizeof text, "the head at %.280s has not answered for %lld s",
