@@ -10,6 +10,8 @@
 #include "engine/store.h"
 #include "stages/bio/geometry.h"
 #include "stages/bio/separation.h"
+#include "stages/learn/fold_score.h"
+#include "stages/learn/fold_write.h"
 #include "stages/learn/network.h"
 #include "stages/learn/saved.h"
 
@@ -25,6 +27,8 @@ enum { KEY_SHOWN_MAX = 63, MAPS_MAX = 64, SEPARATION_MAX = 4096 };
 struct pass_sums {
     double distogram, pairs, masked_msa, masked, baseline;
     int64_t samples;
+    struct fold_score fold; /* of so many samples: */
+    int64_t folded;
 };
 
 struct evaluate_state {
@@ -40,7 +44,7 @@ struct evaluate_state {
     bool has_baseline;
     double entropy;       /* of the held-out chains' column profiles; NAN: not known */
     struct arena process; /* the histogram, and what lives as long */
-    float *logits;
+    float *logits, *atoms, *plddt, *ca; /* of one prediction; of structures where there are any */
     int64_t drawn; /* maps of this pass */
 };
 
@@ -75,6 +79,12 @@ static enum status checkpoint_take(struct evaluate_state *e, struct error *err)
         e->logits = malloc(sizeof *e->logits * (size_t)(saved.config.length * saved.config.length) *
                            NET_DISTOGRAM_BINS);
         ASSERT(e->logits);
+        if (saved.config.structure_iterations > 0) {
+            e->atoms = malloc(sizeof *e->atoms * (size_t)saved.config.length * (14 * 3 + 1 + 3));
+            ASSERT(e->atoms);
+            e->plddt = e->atoms + 14 * 3 * saved.config.length;
+            e->ca = e->plddt + saved.config.length;
+        }
     }
     if (status == STATUS_OK)
         status = net_load(e->net, &checkpoint, err);
@@ -160,6 +170,12 @@ static enum status pass_end(struct evaluate_state *e, struct error *err)
     double baseline = e->has_baseline && s->pairs > 0 ? s->baseline / s->pairs : (double)NAN;
     context->report(context, "held_out_distogram", distogram);
     context->report(context, "held_out_masked_msa", masked_msa);
+    if (s->folded > 0) {
+        context->report(context, "held_out_lddt_ca", s->fold.lddt / (double)s->folded);
+        log_info("checkpoint of step %llu: held-out lDDT-CA %.4f, dRMSD %.2f A, GDT_TS %.4f",
+                 (unsigned long long)e->step, s->fold.lddt / (double)s->folded,
+                 s->fold.drmsd / (double)s->folded, s->fold.gdt_ts / (double)s->folded);
+    }
     log_info("checkpoint of step %llu: held-out distogram %.4f, masked MSA %.4f (%lld samples)",
              (unsigned long long)e->step, distogram, masked_msa, (long long)s->samples);
     if (context->replay)
@@ -169,9 +185,13 @@ static enum status pass_end(struct evaluate_state *e, struct error *err)
     if (!table)
         return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
     if (ftell(table) == 0)
-        fputs("step\tdistogram\tmasked_msa\tsamples\tseparation_only\tprofile_entropy\n", table);
-    fprintf(table, "%llu\t%.6f\t%.6f\t%lld\t%.6f\t%.6f\n", (unsigned long long)e->step, distogram,
-            masked_msa, (long long)s->samples, baseline, e->entropy);
+        fputs("step\tdistogram\tmasked_msa\tsamples\tseparation_only\tprofile_entropy\tlddt_ca\t"
+              "drmsd\tgdt_ts\n",
+              table);
+    fprintf(table, "%llu\t%.6f\t%.6f\t%lld\t%.6f\t%.6f\t%.4f\t%.3f\t%.4f\n",
+            (unsigned long long)e->step, distogram, masked_msa, (long long)s->samples, baseline,
+            e->entropy, s->fold.lddt / (double)s->folded, s->fold.drmsd / (double)s->folded,
+            s->fold.gdt_ts / (double)s->folded); /* nan without structures */
     if (fclose(table) != 0)
         return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
     return STATUS_OK;
@@ -330,6 +350,35 @@ static void key_of(const struct sample *batch, int64_t b, char key[KEY_SHOWN_MAX
     key[size] = 0;
 }
 
+/* Adds the sample's scores; the structures of the last pass become files beside the maps. */
+static enum status fold_evaluate(struct evaluate_state *e, const char *key,
+                                 const struct net_input *input, bool draw, struct error *err)
+{
+    enum { CA = 1, SLOTS = 14 };
+    int64_t length = net_config(e->net)->length;
+    char folder[512], path[700], remark[80];
+    for (int64_t n = 0; n < length; n++)
+        memcpy(e->ca + 3 * n, e->atoms + 3 * (n * SLOTS + CA), 3 * sizeof *e->ca);
+    struct fold_score score = fold_score(length, e->ca, input->truth.ca, input->truth.ca_mask);
+    if (isfinite(score.drmsd)) {
+        e->sums.fold.lddt += score.lddt;
+        e->sums.fold.drmsd += score.drmsd;
+        e->sums.fold.gdt_ts += score.gdt_ts;
+        e->sums.folded++;
+    }
+    if (!draw)
+        return STATUS_OK;
+    snprintf(folder, sizeof folder, "%s/plots", e->context->run_dir);
+    snprintf(path, sizeof path, "%s/fold_%s.pdb", folder, key);
+    snprintf(remark, sizeof remark, "PREDICTED BY STEP %llu, B-FACTOR IS PLDDT",
+             (unsigned long long)e->step);
+    enum status status = file_make_dirs(folder, err);
+    if (status == STATUS_OK)
+        status = fold_write(path, remark, length, input->seq_mask, input->aatype,
+                            input->residue_index, e->atoms, e->plddt, err);
+    return status;
+}
+
 static enum status sample_evaluate(struct evaluate_state *e, const struct sample *batch, int64_t b,
                                    struct arena *arena, struct error *err)
 {
@@ -339,7 +388,8 @@ static enum status sample_evaluate(struct evaluate_state *e, const struct sample
     if (status != STATUS_OK || input.weight <= 0)
         return status;
     bool draw = e->has_baseline && e->drawn < e->maps && !e->context->replay;
-    status = net_predict(e->net, &input, true, draw ? e->logits : NULL, &loss, err);
+    struct net_prediction wanted = {draw ? e->logits : NULL, e->atoms, e->plddt};
+    status = net_predict(e->net, &input, true, &wanted, &loss, err);
     if (status != STATUS_OK)
         return status;
     int64_t length = net_config(e->net)->length, cells = length * net_config(e->net)->clusters;
@@ -361,9 +411,11 @@ static enum status sample_evaluate(struct evaluate_state *e, const struct sample
         e->sums.baseline += separation_loss(&e->separation, (int)length, input.pseudo_beta,
                                             input.pseudo_beta_mask, &counted);
     }
-    if (draw) {
-        char key[KEY_SHOWN_MAX + 1];
-        key_of(batch, b, key);
+    char key[KEY_SHOWN_MAX + 1];
+    key_of(batch, b, key);
+    if (e->atoms)
+        status = fold_evaluate(e, key, &input, draw, err);
+    if (draw && status == STATUS_OK) {
         e->drawn++;
         status = map_draw(e, key, &input, err);
     }
@@ -395,6 +447,7 @@ static void evaluate_close(void *state)
     if (e->device)
         e->device->close(e->device);
     free(e->logits);
+    free(e->atoms);
     arena_close(&e->process);
 }
 

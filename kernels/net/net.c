@@ -309,17 +309,44 @@ void net_backward(struct net *net)
     tape_reset(&net->tape, false); /* one backward for each forward */
 }
 
+static void read_prediction(struct net *net, const struct net_prediction *wanted)
+{
+    const struct model_pass *pass = &net->pass.model;
+    int64_t length = net->config.length;
+    if (wanted->logits)
+        net_download(net, wanted->logits, pass->distogram.data,
+                     (size_t)tensor_count(&pass->distogram));
+    if (wanted->atoms) {
+        struct tensor last = tensor_at(pass->structure.atom, pass->structure.atom.dim[0] - 1);
+        net_download(net, wanted->atoms, last.data, (size_t)tensor_count(&last));
+    }
+    if (wanted->plddt) {
+        size_t count = (size_t)(length * PLDDT_BINS);
+        float *narrow = malloc(count * sizeof *narrow);
+        double *logits = malloc((count + (size_t)length) * sizeof *logits);
+        ASSERT(narrow && logits);
+        net_download(net, narrow, pass->plddt.data, count);
+        for (size_t i = 0; i < count; i++)
+            logits[i] = (double)narrow[i];
+        plddt_values(length, logits, logits + count);
+        for (int64_t i = 0; i < length; i++)
+            wanted->plddt[i] = (float)logits[count + (size_t)i];
+        free(narrow);
+        free(logits);
+    }
+}
+
 enum status net_predict(struct net *net, const struct net_input *input, bool averaged,
-                        float *logits, struct net_loss *loss, struct error *err)
+                        const struct net_prediction *wanted, struct net_loss *loss,
+                        struct error *err)
 {
     struct tape *t = &net->tape;
     t->weights = net->buffer[averaged ? NET_EMA : NET_WEIGHTS];
     t->dropout = false;
+    ASSERT(net->config.structure_iterations > 0 || !wanted || !(wanted->atoms || wanted->plddt));
     enum status status = passes_run(net, input, false, loss != NULL, err);
-    if (status == STATUS_OK && logits) {
-        const struct tensor *from = &net->pass.model.distogram;
-        net_download(net, logits, from->data, (size_t)tensor_count(from));
-    }
+    if (status == STATUS_OK && wanted)
+        read_prediction(net, wanted);
     if (status == STATUS_OK && loss)
         *loss = read_losses(net, &net->pass);
     t->weights = net->buffer[NET_WEIGHTS];

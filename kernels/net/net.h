@@ -113,11 +113,19 @@ enum status net_forward(struct net *net, const struct net_input *input, struct n
 /* Adds the gradients of weight * total of the last net_forward to the gradient buffer. */
 void net_backward(struct net *net);
 
+/* What may be wanted of a prediction; NULL: not. atoms and plddt with a structure module alone. */
+struct net_prediction {
+    float *logits; /* of the distogram, [L,L,64] */
+    float *atoms;  /* [L,14,3], Angstrom */
+    float *plddt;  /* [L], 0..100 */
+};
+
 /* Forward without dropout and without keeping anything. averaged: with the moving average of the
- * weights instead of the weights. logits[L,L,64] may be NULL; loss may be NULL (then no targets are
+ * weights instead of the weights. wanted and loss may be NULL (without a loss no targets are
  * needed). */
 enum status net_predict(struct net *net, const struct net_input *input, bool averaged,
-                        float *logits, struct net_loss *loss, struct error *err);
+                        const struct net_prediction *wanted, struct net_loss *loss,
+                        struct error *err);
 
 /* The step's update, after any number of forward/backward pairs (and the ranks' all-reduce of the
  * gradient buffer): see adam_step. */
