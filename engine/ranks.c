@@ -47,16 +47,21 @@ enum status ranks_meet(struct sink_process *process, struct error *err)
     return status == STATUS_EMPTY ? error_set(err, STATUS_BUSY, "this process must end") : status;
 }
 
+char *ranks_path(const struct job *job, int line, char path[RANKS_PATH_MAX])
+{
+    snprintf(path, RANKS_PATH_MAX, "/dev/shm/foldmill-%016llx-%d", (unsigned long long)job->id,
+             line);
+    return path;
+}
+
 enum status ranks_open(struct sink_process *process, uint32_t gen, struct error *err)
 {
-    char path[64];
+    char path[RANKS_PATH_MAX];
     struct meet *meet;
     size_t own = 2 * word_bytes(process);
-    snprintf(path, sizeof path, "/dev/shm/foldmill-%016llx-%d",
-             (unsigned long long)process->job->id, process->line);
     uint64_t token = process->job->id * 0x9e3779b97f4a7c15U + gen;
     enum status status =
-        meet_open(path, token, (int)process->rank, (int)process->rank_count,
+        meet_open(ranks_path(process->job, process->line, path), token, (int)process->rank, (int)process->rank_count,
                   own + process->runner.context->terms.meet_bytes, RANKS_OPEN_MS, &meet, err);
     if (status != STATUS_OK)
         return status;

@@ -9,9 +9,14 @@
 #include "engine/sink_process.h"
 
 enum {
+    RANKS_PATH_MAX = 64,
     RANKS_OPEN_MS = 60000,  /* longest wait for the others at the start */
     RANKS_LIMIT_MS = 30000, /* a rank may be late by this, or five times the longest step so far */
 };
+
+/* Where the ranks of a line meet while they open: rank 0 makes the file and removes its name. The
+ * agent removes what a killed one left. Returns path. */
+char *ranks_path(const struct job *job, int line, char path[RANKS_PATH_MAX]);
 
 /* Joins the others of this generation; what a stage asked for (terms.meet_bytes) comes behind the
  * engine's own part of the regions. Status as meet_open. */

@@ -5,11 +5,13 @@
 #include "engine/base/log.h"
 #include "engine/gateway.h"
 #include "engine/post.h"
+#include "engine/ranks.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { WAITS_MAX = 2 * SUPERVISE_CHILDREN_MAX + CONTROL_PEERS_MAX + 8 };
 
@@ -354,11 +356,21 @@ bool run_agent_loop(struct run *run)
     return !run->failed;
 }
 
+/* What ranks that were killed while they met have left. */
+static void sweep_meetings(const struct run *run)
+{
+    char path[RANKS_PATH_MAX];
+    for (int i = 0; run->job.graph && i < run->job.graph->line_count; i++)
+        if (run->job.ranks[i] > 1)
+            unlink(ranks_path(&run->job, i, path));
+}
+
 void run_agent_close(struct run *run)
 {
     control_close(run->control);
     http_close(run->http);
     supervise_close(run->supervisor);
+    sweep_meetings(run);
     link_close(run->coordinator, 0);
     link_close(run->agent.hub, 0);
     link_context_close();
