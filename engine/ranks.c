@@ -60,8 +60,9 @@ enum status ranks_open(struct sink_process *process, uint32_t gen, struct error 
     struct meet *meet;
     size_t own = 2 * word_bytes(process);
     uint64_t token = process->job->id * 0x9e3779b97f4a7c15U + gen;
+    ranks_path(process->job, process->line, path);
     enum status status =
-        meet_open(ranks_path(process->job, process->line, path), token, (int)process->rank, (int)process->rank_count,
+        meet_open(path, token, (int)process->rank, (int)process->rank_count,
                   own + process->runner.context->terms.meet_bytes, RANKS_OPEN_MS, &meet, err);
     if (status != STATUS_OK)
         return status;
