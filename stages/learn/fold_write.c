@@ -43,7 +43,8 @@ enum status fold_write(const char *path, const char *remark, int64_t length, con
                                number[n] + 1, path);
         for (int k = 0; k < atom14_count[type] && status == STATUS_OK; k++) {
             const char *atom = atom37_names[atom14_to_atom37[type][k]];
-            fprintf(out, "ATOM  %5d  %-3.3s %3.3s A%4d    %8.3f%8.3f%8.3f  1.00%6.2f          %2c\n",
+            fprintf(out,
+                    "ATOM  %5d  %-3.3s %3.3s A%4d    %8.3f%8.3f%8.3f  1.00%6.2f          %2c\n",
                     ++serial % 100000, atom, names[type], number[n] + 1, (double)place[3 * k],
                     (double)place[3 * k + 1], (double)place[3 * k + 2], (double)plddt[n], atom[0]);
         }
