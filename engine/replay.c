@@ -177,6 +177,19 @@ static enum status make_batch(struct replayer *r, uint64_t step, struct replay *
                : status;
 }
 
+/* What the gather stage gave lies in its memory, which goes with it. */
+static void keep_batch(struct sample *batch, struct arena *arena)
+{
+    for (int i = 0; i < batch->field_count; i++) {
+        struct field *field = &batch->fields[i];
+        size_t bytes = field_bytes(field);
+        void *copy = arena_alloc(arena, bytes + 1);
+        if (bytes)
+            memcpy(copy, field->data, bytes);
+        field->data = copy;
+    }
+}
+
 enum status replay_step(struct job *job, int line, uint64_t step, struct replay *replay,
                         struct arena *arena, struct error *err)
 {
@@ -197,8 +210,9 @@ enum status replay_step(struct job *job, int line, uint64_t step, struct replay 
     for (int i = 0; i < GRAPH_WORK_MAX; i++)
         runner_close(&r->work[i]);
     runner_close(&r->sink);
-    if (r->gather.stage && status != STATUS_OK)
-        runner_close(&r->gather); /* else the batch may borrow from it */
+    if (status == STATUS_OK && r->gather.stage)
+        keep_batch(&replay->batch, arena);
+    runner_close(&r->gather);
     head_close(r->head);
     return status;
 }

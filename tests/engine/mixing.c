@@ -66,7 +66,7 @@ static void run_killed(const char *graph, const char *run, uint32_t whole_ms)
         const char *args[] = {"run", process_path(graph), "--run", path, "--quiet", NULL};
         pid_t pid = process_start(args);
         int64_t end = clock_ms() + whole_ms / 4 + rng_below(&rng, whole_ms / 4 + 1) +
-                      (int64_t)whole_ms * runs / 20;
+                      (int64_t)whole_ms * runs * runs / 100;
         int status;
         bool ended = false;
         while (!ended && clock_ms() < end) {

@@ -96,7 +96,7 @@ static void run_killed(const char *run, uint32_t whole_ms)
         const char *args[] = {"run", process_path("g"), "--run", path, "--quiet", NULL};
         pid_t pid = process_start(args), found = 0;
         int64_t end = clock_ms() + whole_ms / 8 + rng_below(&rng, whole_ms / 4 + 1) +
-                      (int64_t)whole_ms * runs / 30;
+                      (int64_t)whole_ms * runs * runs / 100;
         int status;
         bool ended = false, due = false;
         int before = lines_so_far(table);

@@ -148,7 +148,7 @@ Test(process, a_run_that_was_killed_whole_goes_on, .timeout = 300)
         pid_t pid = start_simple("g", "run", NULL, NULL);
         /* A sixth to a third of what it takes undisturbed, so that the first ones cannot finish. */
         int64_t end = clock_ms() + whole_ms / 6 + rng_below(&rng, whole_ms / 6 + 1) +
-                      (int64_t)whole_ms * runs / 20;
+                      (int64_t)whole_ms * runs * runs / 100;
         int status;
         while (clock_ms() < end && waitpid(pid, &status, WNOHANG) == 0)
             usleep(2000);
