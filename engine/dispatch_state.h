@@ -60,7 +60,7 @@ struct pool {
 };
 
 struct stage_row {
-    struct row_list queue[2]; /* items by start: 1 those that somebody waits for now */
+    struct row_list queue[2]; /* items by start: 1 those that somebody is waiting for */
     struct dispatch_counts counts;
 };
 

@@ -89,6 +89,8 @@ static void fold_seed(struct net *net, const struct pass *p, double weight)
     tape_seed_value(t, p->fold.plddt, weight * c->weight_plddt);
     if (c->aligned_error)
         tape_seed_value(t, p->fold.aligned, weight * c->weight_aligned_error);
+    if (c->weight_violation == 0)
+        return; /* it is only reported: every pair of atoms would be looked at again */
     tape_seed_value(t, p->fold.bond, violation);
     tape_seed_value(t, p->fold.between, violation / atoms);
     tape_seed_value(t, p->fold.within, violation / atoms);

@@ -224,8 +224,8 @@ Test(golden_train, losses_and_gradients_of_three_passes_with_padding)
 }
 
 /* Every parameter of a buffer against PREFIX.name, within 2e-4 or the reference's own error: worst
- * is the last linear of the lDDT head in double, 1.8e-4, one of whose targets falls into the next
- * bin after two steps. */
+ * is the last linear of the lDDT head, 1.8e-4, whose targets are bins: a place that is off by
+ * little can fall into the next one. */
 static void check_trained(struct golden *g, struct net *net, enum net_buffer which,
                           const char *prefix, const char *where)
 {

@@ -110,6 +110,8 @@ Test(net, gradient_of_all_parts_against_differences)
     struct net_config c = whole();
     c.structure_iterations = 1; /* between iterations the gradient of rotations stops */
     check_gradient(c);
+    c.weight_violation = 0; /* then its backward is left out */
+    check_gradient(c);
 }
 
 /* What the first pass found changes what the second one says, and the sample's features do in every
