@@ -45,6 +45,7 @@ struct gate {
     void *socket, *monitor;
     pthread_t thread;
     int listener, spare; /* spare: given up for a moment to take and close a connection */
+    int closing;         /* a connection that was ended to have its descriptor; -1: none */
     int count, blocked;
     bool filtered, full; /* what the filter says now */
     int64_t check_ms, told_ms;
@@ -204,11 +205,36 @@ static void remove_peer(struct gate *gate, int at)
 
 static void take_gone(struct gate *gate, int fd)
 {
+    if (gate->closing == fd)
+        gate->closing = -1;
     for (int i = 0; i < gate->count; i++)
         if (gate->peer[i].fd == fd) {
             remove_peer(gate, i);
             return;
         }
+}
+
+/* ZeroMQ sees the end and gives the descriptor back. */
+static void end_peer(struct gate *gate, int at)
+{
+    gate->closing = gate->peer[at].fd;
+    shutdown(gate->closing, SHUT_RDWR);
+    atomic_fetch_add_explicit(&gate->turned_away, 1, memory_order_relaxed);
+}
+
+/* The last of the address with the most connections. */
+static void end_one(struct gate *gate)
+{
+    int most = 0, at = -1;
+    for (int i = gate->count - 1; i >= 0; i--) {
+        int count = count_from(gate, gate->peer[i].origin);
+        if (count > most) {
+            most = count;
+            at = i;
+        }
+    }
+    if (at >= 0)
+        end_peer(gate, at);
 }
 
 static void take_accepted(struct gate *gate, int fd)
@@ -218,6 +244,8 @@ static void take_accepted(struct gate *gate, int fd)
     if (peer.origin.family == 0 || gate->count == GATE_PEERS_MAX)
         return; /* gone already, or of this node: the socket may have an ipc address as well */
     gate->peer[gate->count++] = peer;
+    if (gate->spare < 0)
+        end_peer(gate, gate->count - 1);
     review(gate, peer.origin);
 }
 
@@ -244,19 +272,24 @@ static void set_max(struct gate *gate)
 }
 
 /* No descriptor was left. Those that wait in the kernel's queue would be offered to ZeroMQ again
- * and again, without a pause: they are closed instead. */
+ * and again, without a pause: they are closed instead. Where ZeroMQ was faster and took the spare
+ * descriptor for one of them, connections are ended, one at a time, until the queue is empty. */
 static void turn_away(struct gate *gate)
 {
+    int fd = -1;
     if (gate->spare >= 0)
         close(gate->spare);
     for (int i = 0; i < TURN_AWAY_MAX; i++) {
-        int fd = accept4(gate->listener, NULL, NULL, SOCK_CLOEXEC);
+        fd = accept4(gate->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             break;
         close(fd);
         atomic_fetch_add_explicit(&gate->turned_away, 1, memory_order_relaxed);
     }
+    bool none = fd < 0 && (errno == EMFILE || errno == ENFILE);
     gate->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (none && gate->closing < 0)
+        end_one(gate);
     set_max(gate);
     tell(gate);
     set_filter(gate);
@@ -268,6 +301,9 @@ static void check_peers(struct gate *gate)
     for (int i = gate->count - 1; i >= 0; i--)
         if (origin_of(gate->peer[i].fd).family == 0)
             remove_peer(gate, i);
+    if (gate->spare < 0)
+        gate->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    gate->closing = -1;
     set_max(gate); /* other things use descriptors too */
     review(gate, (struct origin){0});
 }
@@ -330,6 +366,7 @@ enum status gate_open(struct gate **opened, void *context, void *socket, int lis
     ASSERT(gate);
     gate->socket = socket;
     gate->listener = listener;
+    gate->closing = -1;
     snprintf(name, sizeof name, "inproc://foldmill-gate-%u", number++);
     gate->monitor = zmq_socket(context, ZMQ_PAIR);
     if (!gate->monitor || zmq_socket_monitor(socket, name, EVENTS) != 0 ||
