@@ -1,7 +1,6 @@
 /* Payloads from and to workers of other engines; see gateway.h. */
 #include "engine/gateway.h"
 
-#include "engine/base/digest.h"
 #include "engine/post.h"
 #include "engine/sample.h"
 #include "engine/table.h"
@@ -137,7 +136,7 @@ static void describe(struct gateway *gateway, struct message *message, struct pa
         .inc = gateway->life->inc,
         .offset = whole->block.tag[2],
         .bytes = whole->block.bytes,
-        .digest = digest_bytes(whole->block.data, whole->block.bytes),
+        .digest = whole->digest,
         .slot = (uint32_t)whole->block.tag[0],
         .use = (uint32_t)whole->block.tag[1],
     };

@@ -64,7 +64,7 @@
 
 enum {
     MESSAGE_MAGIC = 0x4c4d4446, /* "FDML" */
-    MESSAGE_VERSION = 1,
+    MESSAGE_VERSION = 2,
     MESSAGE_HEADER_BYTES = 72,
     MESSAGE_INLINE_MAX = 4096,       /* of an item that travels in the message */
     MESSAGE_PART_CHECKED = 16,       /* bytes of a part that its own checksum covers */

@@ -1,16 +1,16 @@
 /* Putting parcels together; see parcel.h. */
 #include "engine/parcel.h"
 
+#include "engine/base/digest.h"
 #include "engine/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 struct partial {
     struct message first; /* which item, from whom; no payload */
     struct parcel_block block;
-    XXH3_state_t *digest;
+    struct digest digest; /* of what came */
     uint32_t id, got;
     int64_t heard_ms;
 };
@@ -48,7 +48,6 @@ struct parcels *parcels_open(size_t bytes_max, const struct parcel_room *room)
 static void remove_partial(struct parcels *parcels, struct partial *partial)
 {
     parcels->counts.bytes -= partial->block.bytes;
-    XXH3_freeState(partial->digest);
     *partial = parcels->partial[--parcels->counts.begun];
 }
 
@@ -85,17 +84,12 @@ static enum status begin(struct parcels *parcels, const struct message *part, ui
     struct parcel_block block = {.bytes = total};
     if (parcels->counts.begun == PARCELS_MAX || total > parcels->bytes_max - parcels->counts.bytes)
         return STATUS_FULL;
-    XXH3_state_t *digest = XXH3_createState();
-    if (!digest)
+    if (!parcels->room.take(parcels->room.user, total, &block))
         return STATUS_FULL;
-    if (!parcels->room.take(parcels->room.user, total, &block)) {
-        XXH3_freeState(digest);
-        return STATUS_FULL;
-    }
-    XXH3_64bits_reset(digest);
     parcels->counts.bytes += total;
     *begun = &parcels->partial[parcels->counts.begun++];
-    **begun = (struct partial){.first = *part, .block = block, .digest = digest};
+    **begun = (struct partial){.first = *part, .block = block};
+    digest_begin(&(*begun)->digest);
     (*begun)->first.payload = NULL;
     return STATUS_OK;
 }
@@ -103,11 +97,11 @@ static enum status begin(struct parcels *parcels, const struct message *part, ui
 static enum status finish(struct parcels *parcels, struct partial *partial, uint64_t digest,
                           struct parcel *whole)
 {
-    if (XXH3_64bits_digest(partial->digest) != digest) {
+    if (digest_end(&partial->digest) != digest) {
         give_up(parcels, partial);
         return STATUS_CORRUPT;
     }
-    *whole = (struct parcel){.message = partial->first, .block = partial->block};
+    *whole = (struct parcel){.message = partial->first, .digest = digest, .block = partial->block};
     whole->message.flags &= (uint16_t)~MESSAGE_PART;
     whole->message.offset = 0;
     whole->message.size = (uint32_t)partial->block.bytes;
@@ -141,8 +135,8 @@ enum status parcels_take(struct parcels *parcels, const struct message *part, in
             return status;
         partial->id = id;
     }
-    memcpy(partial->block.data + partial->got, bytes + PARCEL_HEAD_BYTES, size);
-    XXH3_64bits_update(partial->digest, bytes + PARCEL_HEAD_BYTES, size);
+    digest_add(&partial->digest, partial->block.data + partial->got, bytes + PARCEL_HEAD_BYTES,
+               size);
     partial->got += size;
     partial->heard_ms = now_ms;
     if (partial->got < total)

@@ -4,9 +4,10 @@
  * given up, which costs the item another attempt. Both ends are plain state: sending and memory
  * are given from outside.
  *
- * A part's payload: total u32, id u32 (of this sending: parts of two never mix), XXH3-64 of the
- * whole u64 (in the last part; else 0), then the bytes. The header's checksum of the payload covers
- * those 16 bytes, the digest of the whole the rest: each byte is read once at both ends. */
+ * A part's payload: total u32, id u32 (of this sending: parts of two never mix), digest_bytes of
+ * the whole u64 (in the last part; else 0), then the bytes. The header's checksum of the payload
+ * covers those 16 bytes, the digest of the whole the rest: each byte is read once at both ends,
+ * when it is copied. */
 #ifndef FOLDMILL_PARCEL_H
 #define FOLDMILL_PARCEL_H
 
@@ -86,6 +87,7 @@ struct parcel_room {
 /* One that is whole: its message with the payload in block, without MESSAGE_PART. */
 struct parcel {
     struct message message;
+    uint64_t digest; /* digest_bytes of the payload */
     struct parcel_block block;
 };
 

@@ -1,16 +1,16 @@
 /* Sending parcels in parts; see parcel.h. */
 #include "engine/parcel.h"
 
+#include "engine/base/digest.h"
 #include "engine/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 struct sending {
     struct message message;
     struct parcel_source source;
-    XXH3_state_t *digest; /* of the first `digested` bytes */
+    struct digest digest; /* of the first `digested` bytes */
     size_t sent, digested;
     uint32_t id;
     uint32_t busy_turn; /* the turn in which its peer took no more */
@@ -40,7 +40,6 @@ static void end(struct outgoing *outgoing, int at, bool sent)
     struct parcel_source source = sending->source;
     outgoing->bytes -= source.bytes;
     outgoing->dropped += !sent;
-    XXH3_freeState(sending->digest);
     *sending = outgoing->sending[--outgoing->count];
     if (source.done)
         source.done(source.user, sent);
@@ -62,18 +61,15 @@ enum status outgoing_add(struct outgoing *outgoing, const struct message *messag
     size_t left = outgoing->bytes < outgoing->bytes_max ? outgoing->bytes_max - outgoing->bytes : 0;
     if (outgoing->count == PARCELS_MAX || (outgoing->count && source.bytes > left))
         return STATUS_FULL;
-    XXH3_state_t *digest = XXH3_createState();
-    if (!digest)
-        return STATUS_FULL;
-    XXH3_64bits_reset(digest);
     outgoing->bytes += source.bytes;
-    outgoing->sending[outgoing->count++] = (struct sending){
+    struct sending *sending = &outgoing->sending[outgoing->count++];
+    *sending = (struct sending){
         .message = *message,
         .source = source,
-        .digest = digest,
         .id = ++outgoing->last_id,
         .moved_ms = now_ms,
     };
+    digest_begin(&sending->digest);
     return STATUS_OK;
 }
 
@@ -87,14 +83,15 @@ static enum status send_part(struct outgoing *outgoing, struct sending *sending,
     size_t size = left < PARCEL_PART_BYTES ? left : PARCEL_PART_BYTES;
     unsigned char *bytes =
         way->frame ? way->frame(way->user, PARCEL_HEAD_BYTES + size) : outgoing->part;
-    memcpy(bytes + PARCEL_HEAD_BYTES, data + sending->sent, size);
     if (sending->digested == sending->sent) {
-        XXH3_64bits_update(sending->digest, bytes + PARCEL_HEAD_BYTES, size);
+        digest_add(&sending->digest, bytes + PARCEL_HEAD_BYTES, data + sending->sent, size);
         sending->digested += size;
+    } else {
+        memcpy(bytes + PARCEL_HEAD_BYTES, data + sending->sent, size);
     }
     put_u32(bytes, (uint32_t)sending->source.bytes);
     put_u32(bytes + 4, sending->id);
-    put_u64(bytes + 8, left == size ? XXH3_64bits_digest(sending->digest) : 0);
+    put_u64(bytes + 8, left == size ? digest_end(&sending->digest) : 0);
     struct message part = sending->message;
     part.flags |= MESSAGE_PART;
     part.offset = (uint32_t)sending->sent;

@@ -4,6 +4,8 @@
  * is filled up with zeros; XXH3 of the sums, seeded with the size, ends it. */
 #include "engine/base/digest.h"
 
+#include "engine/base/error.h"
+
 #include <stdbool.h>
 #include <string.h>
 #include <xxhash.h>
@@ -11,7 +13,7 @@
 #include <immintrin.h>
 #endif
 
-enum { BLOCK = 256, LANES = 32, KEYS = 8 };
+enum { BLOCK = DIGEST_PIECE, LANES = 32, KEYS = 8 };
 
 static const uint64_t step = 0x9e3779b97f4a7c15; /* 2^64 / golden ratio, odd */
 static const uint64_t first_key[KEYS] __attribute__((aligned(64))) = {
@@ -39,22 +41,40 @@ static void blocks_plain(unsigned char *to, const unsigned char *from, size_t bl
     }
 }
 
-/* The digest by one way of summing. */
-static inline uint64_t digest_by(blocks_fn *sums, void *to, const void *from, size_t bytes)
+static inline void add_by(blocks_fn *sums, struct digest *digest, void *to, const void *from,
+                          size_t bytes)
 {
-    uint64_t sum[LANES] __attribute__((aligned(64))) = {0};
-    uint64_t key[KEYS] __attribute__((aligned(64)));
     unsigned char last[BLOCK] = {0};
     size_t blocks = bytes / BLOCK, rest = bytes % BLOCK;
-    memcpy(key, first_key, sizeof key);
-    sums(to, from, blocks, key, sum);
+    sums(to, from, blocks, digest->key, digest->sum);
     if (rest) {
         memcpy(last, (const unsigned char *)from + blocks * BLOCK, rest);
         if (to)
             memcpy((unsigned char *)to + blocks * BLOCK, last, rest);
-        blocks_plain(NULL, last, 1, key, sum);
+        blocks_plain(NULL, last, 1, digest->key, digest->sum);
     }
-    return XXH3_64bits_withSeed(sum, sizeof sum, bytes);
+    digest->bytes += bytes;
+}
+
+void digest_begin(struct digest *digest)
+{
+    memset(digest->sum, 0, sizeof digest->sum);
+    memcpy(digest->key, first_key, sizeof first_key);
+    digest->bytes = 0;
+}
+
+uint64_t digest_end(const struct digest *digest)
+{
+    return XXH3_64bits_withSeed(digest->sum, sizeof digest->sum, digest->bytes);
+}
+
+/* The digest by one way of summing. */
+static inline uint64_t digest_by(blocks_fn *sums, void *to, const void *from, size_t bytes)
+{
+    struct digest digest;
+    digest_begin(&digest);
+    add_by(sums, &digest, to, from, bytes);
+    return digest_end(&digest);
 }
 
 static uint64_t by_plain(void *to, const void *from, size_t bytes)
@@ -82,10 +102,10 @@ AVX2 static void blocks_avx2(unsigned char *to, const unsigned char *from, size_
                              uint64_t key[KEYS], uint64_t sum[LANES])
 {
     enum { VECTORS = 8 };
-    __m256i *keys = (__m256i *)(void *)key, *sums = (__m256i *)(void *)sum;
-    __m256i k[2] = {keys[0], keys[1]}, s[VECTORS];
+    __m256i k[2], s[VECTORS];
     __m256i more = _mm256_set1_epi64x((long long)step);
-    memcpy(s, sums, sizeof s);
+    memcpy(k, key, sizeof k);
+    memcpy(s, sum, sizeof s);
     for (size_t b = 0; b < blocks; b++) {
         const __m256i *in = (const __m256i *)(const void *)(from + b * BLOCK);
         __m256i *out = to ? (__m256i *)(void *)(to + b * BLOCK) : NULL;
@@ -98,8 +118,8 @@ AVX2 static void blocks_avx2(unsigned char *to, const unsigned char *from, size_
         k[0] = _mm256_add_epi64(k[0], more);
         k[1] = _mm256_add_epi64(k[1], more);
     }
-    memcpy(keys, k, sizeof k);
-    memcpy(sums, s, sizeof s);
+    memcpy(key, k, sizeof k);
+    memcpy(sum, s, sizeof s);
 }
 
 AVX512 static inline __m512i add_avx512(__m512i sum, __m512i word, __m512i key)
@@ -114,7 +134,7 @@ AVX512 static void blocks_avx512(unsigned char *to, const unsigned char *from, s
                                  uint64_t key[KEYS], uint64_t sum[LANES])
 {
     enum { VECTORS = 4 };
-    __m512i k = _mm512_load_si512(key), s[VECTORS];
+    __m512i k = _mm512_loadu_si512(key), s[VECTORS];
     __m512i more = _mm512_set1_epi64((long long)step);
     memcpy(s, sum, sizeof s);
     for (size_t b = 0; b < blocks; b++) {
@@ -127,7 +147,7 @@ AVX512 static void blocks_avx512(unsigned char *to, const unsigned char *from, s
         }
         k = _mm512_add_epi64(k, more);
     }
-    _mm512_store_si512(key, k);
+    _mm512_storeu_si512(key, k);
     memcpy(sum, s, sizeof s);
 }
 
@@ -162,20 +182,29 @@ digest_fn *digest_avx512(void)
 }
 #endif
 
-static digest_fn *digest_best(void)
+static blocks_fn *blocks_best(void)
 {
-    digest_fn *best = digest_avx512();
-    if (!best)
-        best = digest_avx2();
-    return best ? best : digest_plain();
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return blocks_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return blocks_avx2;
+#endif
+    return blocks_plain;
 }
 
 uint64_t digest_bytes(const void *data, size_t bytes)
 {
-    return digest_best()(NULL, data, bytes);
+    return digest_by(blocks_best(), NULL, data, bytes);
 }
 
 uint64_t digest_copy(void *to, const void *from, size_t bytes)
 {
-    return digest_best()(to, from, bytes);
+    return digest_by(blocks_best(), to, from, bytes);
+}
+
+void digest_add(struct digest *digest, void *to, const void *from, size_t bytes)
+{
+    ASSERT(digest->bytes % BLOCK == 0);
+    add_by(blocks_best(), digest, to, from, bytes);
 }

@@ -76,6 +76,28 @@ Test(digest, order_and_size_count)
     }
 }
 
+Test(digest, pieces_give_that_of_the_whole)
+{
+    static const size_t pieces[] = {256, 1024, 2560, 65536};
+    struct rng rng = rng_open(2, 0, 0, "digest", 0);
+    for (size_t size = 0; size < 9000; size += 1 + rng_below(&rng, 300)) {
+        static unsigned char from[9000], copy[9000];
+        for (size_t i = 0; i < size; i++)
+            from[i] = (unsigned char)rng_u32(&rng);
+        memset(copy, 0, sizeof copy);
+        struct digest digest;
+        digest_begin(&digest);
+        for (size_t at = 0; at < size;) {
+            size_t piece = pieces[rng_below(&rng, 4)];
+            piece = piece < size - at ? piece : size - at;
+            digest_add(&digest, copy + at, from + at, piece);
+            at += piece;
+        }
+        cr_assert(digest_end(&digest) == digest_bytes(from, size), "%zu bytes", size);
+        cr_assert(memcmp(copy, from, size) == 0, "%zu bytes", size);
+    }
+}
+
 static unsigned char shared_source[1 << 16];
 static atomic_bool stop;
 

@@ -290,7 +290,7 @@ Test(join, another_version_is_refused_with_both)
     cr_assert(link_receive(far, &raw) == STATUS_OK, "it is answered");
     char text[300];
     snprintf(text, sizeof text, "%.*s", (int)raw.payload_size, (const char *)raw.payload);
-    cr_assert(strstr(text, "you speak 99") && strstr(text, "protocol version 1"), "both: %s", text);
+    cr_assert(strstr(text, "you speak 99") && strstr(text, "protocol version 2"), "both: %s", text);
     link_message_close(&raw);
     gateway_end();
 }

@@ -336,7 +336,7 @@ Test(network, another_version_is_refused_with_both_values)
     cr_assert(bytes[4] == 7 && bytes[6] == MESSAGE_REFUSE, "a REFUSE that a version 7 reads");
     char text[256];
     snprintf(text, sizeof text, "%.*s", (int)raw.payload_size, (const char *)raw.payload);
-    cr_assert(strstr(text, "version 1, you speak 7") && strstr(text, "install"), "%s", text);
+    cr_assert(strstr(text, "version 2, you speak 7") && strstr(text, "install"), "%s", text);
     link_message_close(&raw);
     link_close(peer, 0);
     end();

@@ -2,12 +2,12 @@
  * total u16, id, offset u16, digest right or wrong, fill) that become parts, ticks and peers that
  * leave. Totals and offsets are scaled so that small inputs reach all limits. What comes out whole
  * must have the size that it said; memory must stay below the bound and be given back. */
+#include "engine/base/digest.h"
 #include "engine/bytes.h"
 #include "engine/parcel.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memset(bytes + PARCEL_HEAD_BYTES, data[11], sizeof bytes - PARCEL_HEAD_BYTES);
         uint64_t digest = 0; /* right for a parcel of one part */
         if (part.size > PARCEL_HEAD_BYTES && data[10] & 1)
-            digest = XXH3_64bits(bytes + PARCEL_HEAD_BYTES, part.size - PARCEL_HEAD_BYTES);
+            digest = digest_bytes(bytes + PARCEL_HEAD_BYTES, part.size - PARCEL_HEAD_BYTES);
         put_u64(bytes + 8, digest);
         struct parcel whole;
         if (parcels_take(parcels, &part, now, &whole) == STATUS_OK) {
