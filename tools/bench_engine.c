@@ -3,17 +3,12 @@
  * way through shared memory (copy, digest, give back) against memcpy. */
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
-#include "engine/base/file.h"
 #include "engine/shm.h"
+#include "tools/bench_run.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { SAMPLES = 40000, HOPS = 5, TARGET_US = 30, TARGET_PERCENT = 60, ROUNDS = 5 };
 
@@ -27,55 +22,29 @@ static const char more[] = "  echo2:\n    run: echo\n    in: echo\n    memory: 1
 static const char tail[] = "  bundle:\n    in: %s\n    with: {size: 64}\n"
                            "  tally:\n    in: bundle\n    with: {shuffle: false}\n";
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_CHILDREN, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
 /* CPU and wall seconds of one run. */
-static void run_hops(const char *probe, const char *folder, int hops, double *cpu, double *wall)
+static void run_hops(const char *graph, double *cpu, double *wall)
 {
-    char graph[PATH_MAX], run[PATH_MAX], text[2048], ending[256], command[PATH_MAX + 16];
-    struct error err;
-    snprintf(graph, sizeof graph, "%s/graph.yaml", folder);
-    snprintf(run, sizeof run, "%s/run", folder);
-    snprintf(ending, sizeof ending, tail, hops == 1 ? "echo" : "echo5");
-    snprintf(text, sizeof text, "%s%s%s", head, hops == 1 ? "" : more, ending);
-    if (file_write_atomic(graph, span_of(text), &err) != STATUS_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(1);
-    }
-    double before = cpu_seconds();
+    double before = bench_cpu();
     int64_t from = clock_ns();
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl(probe, probe, "run", graph, "--run", run, "--quiet", (char *)NULL);
-        _exit(127);
-    }
-    int status;
-    waitpid(pid, &status, 0);
+    bench_wait(bench_start(graph, "run", (const char *const[]){NULL}));
     *wall = (double)(clock_ns() - from) * 1e-9;
-    *cpu = cpu_seconds() - before;
-    snprintf(command, sizeof command, "rm -rf %s", run);
-    if (status != 0 || system(command) != 0) {
-        fprintf(stderr, "%s did not run\n", probe);
-        exit(1);
-    }
+    *cpu = bench_cpu() - before;
 }
 
-static void bench_hops(const char *probe)
+static void bench_hops(void)
 {
-    char folder[] = "/tmp/foldmill-bench-XXXXXX", command[64];
+    static const char *const graphs[] = {"one.yaml", "five.yaml"};
     double cpu[2] = {1e9, 1e9}, wall[2] = {1e9, 1e9};
-    if (!mkdtemp(folder))
-        exit(1);
+    char ending[256];
+    for (int i = 0; i < 2; i++) {
+        snprintf(ending, sizeof ending, tail, i ? "echo5" : "echo");
+        bench_graph(graphs[i], (const char *const[]){head, i ? more : "", ending, NULL});
+    }
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 2; i++) {
             double c, w;
-            run_hops(probe, folder, i ? HOPS : 1, &c, &w);
+            run_hops(graphs[i], &c, &w);
             cpu[i] = c < cpu[i] ? c : cpu[i];
             wall[i] = w < wall[i] ? w : wall[i];
         }
@@ -84,9 +53,6 @@ static void bench_hops(const char *probe)
     printf("%-36s %10.3f %10.3f\n", "one work stage", cpu[0], wall[0]);
     printf("%-36s %10.3f %10.3f\n", "five work stages", cpu[1], wall[1]);
     printf("%-36s %10.1f us   (target < %d)\n", "CPU for each sample and hop", hop, TARGET_US);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0)
-        exit(1);
 }
 
 static void bench_shm(size_t bytes)
@@ -138,11 +104,9 @@ static void bench_shm(size_t bytes)
 int main(int argc, char **argv)
 {
     (void)argc;
-    char probe[PATH_MAX];
-    const char *slash = strrchr(argv[0], '/');
-    snprintf(probe, sizeof probe, "%.*s/../tests/foldmill_probe",
-             slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
-    bench_hops(probe);
+    bench_begin(argv[0]);
+    bench_hops();
+    bench_end();
     printf("\n%-12s %12s %12s %13s\n", "payload", "memcpy GB/s", "hop GB/s", "hop/memcpy");
     static const size_t sizes[] = {64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

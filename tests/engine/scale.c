@@ -218,7 +218,7 @@ static pid_t start_guest(const char *name)
     return process_start(args);
 }
 
-/* Workers of echo on a node; -1: it is not there. */
+/* Workers of echo on a node; -1: the node is not there. */
 static int64_t workers_on(const char *node)
 {
     int64_t workers = -1;
@@ -262,7 +262,7 @@ Test(scale, an_engine_that_joined_is_scaled_and_drained_by_name, .timeout = 300)
     const char *args[] = {"drain", "guest", path, NULL};
     cr_assert(process_run(args, 60) == 0, "drain: %s", process_read("out").data);
     cr_assert(process_wait(guest, 20) == 0, "the guest's exit code");
-    cr_assert(look("b") && workers_on("guest") == -1, "it has left, the run goes on");
+    wait_node("b", "guest", -1); /* it has left, the run goes on */
     cr_assert(ask_scale("b", "echo", 12, "", &err) == STATUS_OK, "%s", err.text);
     cr_assert(process_wait(head, 120) == 0, "to the end");
     cr_assert(strcmp(process_digests("a/tally.tsv"), process_digests("b/tally.tsv")) == 0,
