@@ -174,14 +174,17 @@ Test(reuse, a_changed_setting_redoes_what_lies_below_it_and_no_more, .timeout = 
     cr_assert(stored_already("date") == 0, "the templates are others now");
     cr_assert(not_made("date", "parse") == CHAINS && not_made("date", "msa") == CHAINS &&
                   not_made("date", "templates") == 0,
-              "only they are made again");
+              "only they are made again, not made again: %d by parse, %d by msa, %d by templates",
+              not_made("date", "parse"), not_made("date", "msa"), not_made("date", "templates"));
     cr_assert(same_records("first", "date", "msa.npy") &&
               !same_records("first", "date", "template_sequence.npy"));
     run("same", "--set templates.date_max=2018-01-01 --set crop.length=20");
     cr_assert(stored_already("same") == CHAINS && same_records("date", "same", "*"));
     run("rows", "--set templates.date_max=2018-01-01 --set msa.rows_max=2");
     cr_assert(stored_already("rows") == 0 && not_made("rows", "parse") == CHAINS &&
-              not_made("rows", "msa") == 0);
+                  not_made("rows", "msa") == 0,
+              "%d stored already, not made again: %d by parse, %d by msa", stored_already("rows"),
+              not_made("rows", "parse"), not_made("rows", "msa"));
     cr_assert(same_records("date", "rows", "template_*.npy") &&
               !same_records("date", "rows", "msa.npy"));
     cr_assert(shell("rm -r %s", folder) == 0);
