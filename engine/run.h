@@ -14,13 +14,14 @@ struct run_options {
     const char *sets[RUN_SETS_MAX]; /* "stage.key=value" */
     int set_count;
     bool quiet;
-    bool head;          /* other engines may join */
-    const char *listen; /* ADDR:PORT; NULL: all addresses, any port */
-    const char *keys;   /* folder; NULL: RUN/keys */
-    bool insecure;      /* no keys, this machine alone */
-    uint32_t reach;     /* positions that windows have more, for the workers of others */
-    const char *role;   /* NULL: every stage; else others are left to engines that join */
-    int metrics_port; /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
+    bool head;             /* other engines may join */
+    const char *listen;    /* ADDR:PORT; NULL: all addresses, any port */
+    const char *advertise; /* host by which others find this one; NULL: its name */
+    const char *keys;      /* folder; NULL: RUN/keys */
+    bool insecure;         /* no keys, this machine alone */
+    uint32_t reach;        /* positions that windows have more, for the workers of others */
+    const char *role;      /* NULL: every stage; else others are left to engines that join */
+    int metrics_port;      /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
 };
 
 /* Returns the exit code: 0 done or drained, 1 failed, 130 stopped at once. */

@@ -195,7 +195,9 @@ static enum status write_rendezvous(struct run *run, struct error *err)
     if (status != STATUS_OK)
         return status;
     bool any = strcmp(address.host, "0.0.0.0") == 0 || strcmp(address.host, "::") == 0;
-    if (any && gethostname(host, sizeof host) == 0)
+    if (run->options.advertise)
+        snprintf(address.host, sizeof address.host, "%.*s", LINK_HOST_MAX, run->options.advertise);
+    else if (any && gethostname(host, sizeof host) == 0)
         snprintf(address.host, sizeof address.host, "%.*s", NETWORK_NAME_MAX, host);
     write_address(&address, address.port, rendezvous.address, sizeof rendezvous.address);
     snprintf(rendezvous.run, sizeof rendezvous.run, "%s", run->dir.path);

@@ -3,89 +3,160 @@
 
 #include "engine/command.h"
 #include "engine/join.h"
-#include "engine/network.h"
+#include "engine/launch.h"
 #include "engine/programs.h"
 
-/* A whole number of seconds, or the exit of a wrong command line. */
-static bool take_seconds(const char *text, int64_t *seconds)
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What the command line says, for whichever engine this one turns out to be. */
+struct words {
+    struct launch_wish wish;
+    struct run_options run;
+    const char *workers, *name, *wait, *reach, *metrics, *programs, *resume;
+};
+
+static void take_words(int *argc, char **argv, struct words *words)
 {
-    if (!text || text_int(span_of(text), 0, 1 << 30, seconds))
-        return true;
-    fprintf(stderr, "foldmill run: --wait wants seconds, not '%s'\n", text);
+    struct run_options *run = &words->run;
+    words->wish.alone = command_flag(argc, argv, "alone");
+    words->wish.head = command_flag(argc, argv, "head");
+    words->wish.join = command_option(argc, argv, "join");
+    run->listen = command_option(argc, argv, "listen");
+    run->advertise = command_option(argc, argv, "advertise");
+    run->keys = command_option(argc, argv, "keys");
+    run->insecure = command_flag(argc, argv, "insecure");
+    run->role = command_option(argc, argv, "role");
+    run->set_count = command_sets(argc, argv, run->sets, RUN_SETS_MAX);
+    run->run_dir = command_option(argc, argv, "run");
+    run->quiet = command_flag(argc, argv, "quiet");
+    words->resume = command_option(argc, argv, "resume");
+    words->reach = command_option(argc, argv, "reach");
+    words->metrics = command_option(argc, argv, "metrics");
+    words->programs = command_option(argc, argv, "programs");
+    words->workers = command_option(argc, argv, "workers");
+    words->name = command_option(argc, argv, "name");
+    words->wait = command_option(argc, argv, "wait");
+}
+
+static bool wrong_line(const char *text)
+{
+    fprintf(stderr, "foldmill run: %s\n", text);
     return false;
 }
 
-/* An engine that works for a run elsewhere; options that only a head understands are told so. */
-static int join_main(int argc, char **argv, const char *to)
+/* A whole number, or a complaint. text NULL: *number stays. */
+static bool take_number(const char *option, const char *text, int64_t max, int64_t *number)
 {
-    struct join_options options = {.to = to, .wait_s = JOIN_WAIT_S};
-    options.keys = command_option(&argc, argv, "keys");
-    options.insecure = command_flag(&argc, argv, "insecure");
-    options.workers = command_option(&argc, argv, "workers");
-    options.role = command_option(&argc, argv, "role");
-    options.name = command_option(&argc, argv, "name");
-    options.quiet = command_flag(&argc, argv, "quiet");
-    programs_allow(command_option(&argc, argv, "programs"));
-    if (!take_seconds(command_option(&argc, argv, "wait"), &options.wait_s))
+    if (!text || text_int(span_of(text), 0, max, number))
+        return true;
+    fprintf(stderr, "foldmill run: %s wants a whole number from 0 to %lld, not '%s'\n", option,
+            (long long)max, text);
+    return false;
+}
+
+/* Options that do not fit what the command line asks for. Where the surroundings choose,
+ * all fit: the same command stands on every node. */
+static bool words_fit(const struct words *words, const struct launch *launch, int argc)
+{
+    const struct run_options *run = &words->run;
+    bool of_head = run->listen || run->advertise || words->reach;
+    bool of_join = words->workers || words->name || words->wait;
+    bool of_run = run->run_dir || words->resume || run->set_count || words->metrics;
+    if (words->resume && run->run_dir)
+        return wrong_line(
+            "--resume RUN goes on with a run, --run DIR is for a new one: give one of "
+            "them");
+    if (*launch->why)
+        return true;
+    if (words->wish.join && argc > 1)
+        return wrong_line("an engine that joins takes the graph from the head: leave it out");
+    if (words->wish.join && (of_head || of_run))
+        return wrong_line(
+            "--run, --resume, --set, --metrics, --listen, --advertise and --reach are "
+            "the head's: leave them out where it is joined");
+    if (!words->wish.join && of_join)
+        return wrong_line("--workers, --name and --wait go with --join; workers here: --set "
+                          "STAGE.workers=N");
+    if (launch->kind == LAUNCH_ALONE && (of_head || run->keys || run->insecure || run->role))
+        return wrong_line("--listen, --advertise, --keys, --insecure, --role and --reach go with "
+                          "--head or --join");
+    return true;
+}
+
+/* An engine that works for a run elsewhere. */
+static int join_main(const struct words *words, const struct launch *launch)
+{
+    struct join_options options = {
+        .to = launch->to,
+        .keys = words->run.keys,
+        .insecure = words->run.insecure,
+        .workers = words->workers,
+        .role = words->run.role,
+        .name = words->name     ? words->name
+                : *launch->name ? launch->name
+                                : NULL,
+        .wait_s = JOIN_WAIT_S,
+        .quiet = words->run.quiet,
+    };
+    return take_number("--wait", words->wait, 1 << 30, &options.wait_s) ? join_run(&options)
+                                                                        : EXIT_USAGE;
+}
+
+static int head_main(struct words *words, const struct launch *launch, const char *graph)
+{
+    struct run_options *run = &words->run;
+    int64_t reach = NETWORK_REACH, port = -1;
+    if (!take_number("--reach", words->reach, NETWORK_REACH_MAX, &reach) ||
+        !take_number("--metrics", words->metrics, UINT16_MAX, &port))
         return EXIT_USAGE;
-    if (argc > 1 && argv[1][0] != '-') {
-        fprintf(stderr,
-                "foldmill run: an engine that joins takes the graph from the head, not "
-                "'%s'\n",
-                argv[1]);
-        return EXIT_USAGE;
-    }
-    return command_rest(&command_run, argc, argv, 0, 0) ? join_run(&options) : EXIT_USAGE;
+    run->graph = graph;
+    run->head = launch->kind == LAUNCH_HEAD;
+    run->reach = (uint32_t)reach;
+    run->metrics_port = (int)port;
+    run->resume = words->resume != NULL;
+    if (words->resume)
+        run->run_dir = words->resume;
+    else if (*launch->run_dir)
+        run->run_dir = launch->run_dir;
+    if (!run->listen && *launch->listen)
+        run->listen = launch->listen;
+    if (!run->advertise && *launch->host)
+        run->advertise = launch->host;
+    return run_graph(run);
+}
+
+static const char *of_environment(const void *user, const char *name)
+{
+    (void)user;
+    return getenv(name);
 }
 
 static int command_run_main(int argc, char **argv)
 {
-    struct run_options options = {0};
-    const char *join = command_option(&argc, argv, "join");
-    if (join)
-        return join_main(argc, argv, join);
-    options.head = command_flag(&argc, argv, "head");
-    options.listen = command_option(&argc, argv, "listen");
-    options.keys = command_option(&argc, argv, "keys");
-    options.insecure = command_flag(&argc, argv, "insecure");
-    options.role = command_option(&argc, argv, "role");
-    const char *reach = command_option(&argc, argv, "reach");
-    int64_t positions = NETWORK_REACH;
-    if (!options.head &&
-        (options.listen || options.keys || options.insecure || options.role || reach)) {
-        fprintf(stderr, "foldmill run: --listen, --keys, --insecure, --role and --reach go with "
-                        "--head or --join\n");
+    static struct words words;
+    static struct launch launch;
+    struct error err;
+    char host[NETWORK_NAME_MAX + 1] = "";
+    words = (struct words){0};
+    gethostname(host, sizeof host - 1);
+    take_words(&argc, argv, &words);
+    bool one_graph = !words.wish.join;
+    words.wish.graph = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+    words.wish.run_dir = words.resume ? words.resume : words.run.run_dir;
+    struct launch_around around = {of_environment, NULL, host};
+    if (launch_find(&words.wish, &around, &launch, &err) != STATUS_OK)
+        return wrong_line(err.text), EXIT_USAGE;
+    if (!words_fit(&words, &launch, argc) ||
+        !command_rest(&command_run, argc, argv, one_graph, one_graph))
         return EXIT_USAGE;
-    }
-    if (reach && !text_int(span_of(reach), 0, NETWORK_REACH_MAX, &positions)) {
-        fprintf(stderr, "foldmill run: --reach wants a number from 0 to %d, not '%s'\n",
-                NETWORK_REACH_MAX, reach);
-        return EXIT_USAGE;
-    }
-    options.reach = (uint32_t)positions;
-    options.set_count = command_sets(&argc, argv, options.sets, RUN_SETS_MAX);
-    options.run_dir = command_option(&argc, argv, "run");
-    const char *resume = command_option(&argc, argv, "resume");
-    if (resume && options.run_dir) {
-        fprintf(stderr, "foldmill run: --resume RUN goes on with a run, --run DIR is for a new "
-                        "one: give one of them\n");
-        return EXIT_USAGE;
-    }
-    options.resume = resume;
-    options.run_dir = resume ? resume : options.run_dir;
-    programs_allow(command_option(&argc, argv, "programs"));
-    const char *port = command_option(&argc, argv, "metrics");
-    int64_t number = -1;
-    if (port && !text_int(span_of(port), 0, UINT16_MAX, &number)) {
-        fprintf(stderr, "foldmill run: --metrics wants a port from 0 to 65535, not '%s'\n", port);
-        return EXIT_USAGE;
-    }
-    options.metrics_port = (int)number;
-    options.quiet = command_flag(&argc, argv, "quiet");
-    if (!command_rest(&command_run, argc, argv, 1, 1))
-        return EXIT_USAGE;
-    options.graph = argv[1];
-    return run_graph(&options);
+    if (*launch.why && !words.run.quiet)
+        fprintf(stderr, "%s: %s%s (--alone: neither)\n", launch.why,
+                launch.kind == LAUNCH_HEAD ? "the head" : "joins ",
+                launch.kind == LAUNCH_HEAD ? "" : launch.to);
+    programs_allow(words.programs);
+    return launch.kind == LAUNCH_JOIN ? join_main(&words, &launch)
+                                      : head_main(&words, &launch, argv[1]);
 }
 
 const struct command command_run = {
@@ -94,8 +165,8 @@ const struct command command_run = {
     .help =
         "usage: foldmill run GRAPH [--run DIR | --resume RUN] [--set STAGE.SETTING=VALUE]...\n"
         "                    [--quiet] [--programs DIR[:DIR]] [--metrics PORT]\n"
-        "                    [--head [--listen ADDR:PORT] [--keys DIR | --insecure]\n"
-        "                     [--role ROLE] [--reach N]]\n"
+        "                    [--head [--listen ADDR:PORT] [--advertise HOST]\n"
+        "                     [--keys DIR | --insecure] [--role ROLE] [--reach N]] [--alone]\n"
         "       foldmill run --join HOST:PORT|RUN [--keys DIR | --insecure] [--role ROLE]\n"
         "                    [--workers STAGE=N,...] [--name NAME] [--wait SECONDS] [--quiet]\n"
         "                    [--programs DIR[:DIR]]\n\n"
@@ -114,10 +185,16 @@ const struct command command_run = {
         "  --quiet       no progress and no table; warnings and errors alone\n\n"
         "Many nodes: one engine is the head, with all stores and sinks; others join and leave it "
         "at\n"
-        "any moment and lend it workers. Ctrl-C lets one that joined finish what it has and go.\n\n"
+        "any moment and lend it workers. Ctrl-C lets one that joined finish what it has and go.\n"
+        "The same command may stand on every node, without --head and --join: with\n"
+        "FOLDMILL_HEAD=HOST[:PORT] in the environment the engine on HOST is the head and all\n"
+        "others join it (port 9310, if none is given); in a step of Slurm with several tasks\n"
+        "the first is the head, the run is runs/GRAPH-slurm-JOB, and the others join it there.\n\n"
         "  --head        others may join; RUN/rendezvous says where\n"
         "  --listen A:P  address and port of the coordinator (the dispatcher has the next port);\n"
         "                the default is every address and any port\n"
+        "  --advertise H the name that others find the head by; the default is the host's\n"
+        "  --alone       one node, whatever the environment says\n"
         "  --keys DIR    keys of the network, as `foldmill keys DIR` makes them; the default of a\n"
         "                head is RUN/keys, that of an engine which joins what RUN/rendezvous says\n"
         "  --insecure    no keys: engines of this machine alone, over 127.0.0.1\n"
