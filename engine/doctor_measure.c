@@ -3,6 +3,7 @@
 #include "engine/doctor.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/cpus.h"
 #include "engine/base/text.h"
 
 #include <dirent.h>
@@ -127,7 +128,6 @@ static void measure_memory(struct doctor_facts *facts, const char *root)
 static void measure_numbers(struct doctor_facts *facts, const char *root)
 {
     char text[FILE_MAX];
-    double quota, period;
     facts->files_limit = limit_of(RLIMIT_NOFILE, true);
     facts->processes_limit = limit_of(RLIMIT_NPROC, false);
     facts->file_size_limit = limit_of(RLIMIT_FSIZE, false);
@@ -136,15 +136,7 @@ static void measure_numbers(struct doctor_facts *facts, const char *root)
     if (facts->pids_max == DOCTOR_UNKNOWN)
         facts->pids_max = read_number(root, "/sys/fs/cgroup/pids/pids.max");
     facts->cpus = (double)sysconf(_SC_NPROCESSORS_ONLN);
-    if (read_small(root, "/sys/fs/cgroup/cpu.max", text, sizeof text)) {
-        if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0)
-            facts->quota_cpus = quota / period;
-    } else if (read_small(root, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text) &&
-               sscanf(text, "%lf", &quota) == 1 && quota > 0 &&
-               read_small(root, "/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text) &&
-               sscanf(text, "%lf", &period) == 1 && period > 0) {
-        facts->quota_cpus = quota / period;
-    }
+    facts->quota_cpus = cpus_quota(root);
     double spent[8] = {0}, all = 0;
     if (read_small(root, "/proc/stat", text, sizeof text) &&
         sscanf(text, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &spent[0], &spent[1], &spent[2],

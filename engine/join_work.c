@@ -2,6 +2,7 @@
 #include "engine/join_state.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/cpus.h"
 #include "engine/base/log.h"
 
 #include <stdio.h>
@@ -85,11 +86,12 @@ static enum status read_workers(struct join_engine *engine, int wanted[GRAPH_STA
     return STATUS_OK;
 }
 
-/* One process for each CPU, shared out as the graph's `workers:` say, at least one a stage. */
+/* One process for each CPU that this engine may use, shared out as the graph's `workers:` say, at
+ * least one a stage. */
 static void share_cpus(const struct join_engine *engine, int wanted[GRAPH_STAGES_MAX])
 {
     const struct graph *graph = engine->job.graph;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t cpus = cpus_here();
     int64_t sum = 0;
     for (int i = 0; i < graph->stage_count; i++)
         sum += may_run(engine, i) ? graph->stages[i].workers : 0;

@@ -1,6 +1,7 @@
 /* ZeroMQ sockets with the options of the delivery protocol; see link.h. */
 #include "engine/link.h"
 
+#include "engine/base/cpus.h"
 #include "engine/curve.h"
 #include "engine/link_address.h"
 #include "engine/link_gate.h"
@@ -51,8 +52,8 @@ enum status link_secure(const struct keys *keys, struct error *err)
 {
     ASSERT(context);
     if (keys->role != KEY_WORKER) { /* a server encrypts for many: a thread for each four cores */
-        long cores = sysconf(_SC_NPROCESSORS_ONLN) / 4;
-        zmq_ctx_set(context, ZMQ_IO_THREADS, cores < 1 ? 1 : cores > 8 ? 8 : (int)cores);
+        int cores = cpus_here() / 4;
+        zmq_ctx_set(context, ZMQ_IO_THREADS, cores < 1 ? 1 : cores > 8 ? 8 : cores);
     }
     return curve_open(context, keys, err);
 }

@@ -3,6 +3,7 @@
 #include "engine/run_count.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/cpus.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/plot.h"
@@ -11,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,8 +47,7 @@ static void head_metrics(struct run *run)
 
 enum status run_report_open(struct run *run, struct error *err)
 {
-    cpu_set_t set;
-    run->cpus = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    run->cpus = cpus_here();
     snprintf(run->node, sizeof run->node, "%s", host_name());
     run->begin_ns = run->metrics_ns = run->rate_ns = clock_ns();
     enum status status = open_file(run, "log.txt", &run->log, err);

@@ -2,6 +2,7 @@
  * features, runs the network forward and backward sample by sample, sums the gradients, and updates
  * the weights by Adam. Its checkpoint holds weights, moments, moving average and the line's
  * position as one unit, so a run that was ended anywhere goes on with the exact next batch. */
+#include "engine/base/cpus.h"
 #include "engine/base/log.h"
 #include "stages/learn/network.h"
 #include "stages/learn/replicas.h"
@@ -44,7 +45,7 @@ static enum status train_open(void *state, struct stage_context *context, struct
     };
     int64_t threads = train->network.threads;
     if (threads == 0 && context->rank_count > 1) { /* the cores are shared */
-        threads = sysconf(_SC_NPROCESSORS_ONLN) / context->rank_count;
+        threads = cpus_here() / context->rank_count;
         threads = threads > 0 ? threads : 1;
     }
     enum status status =
