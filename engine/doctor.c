@@ -226,11 +226,11 @@ static enum doctor_verdict clock_state(const struct doctor_facts *f, char *text)
 
 static enum doctor_verdict scheduler(const struct doctor_facts *f, char *text)
 {
-    if (f->slurm && !f->slurm_requeue)
+    if (f->slurm && f->slurm_final)
         return say(text, DOCTOR_WARNING,
                    "Slurm will not start this job again when its node is "
                    "lost: sbatch --requeue");
-    return say(text, DOCTOR_GOOD, f->slurm ? "Slurm, requeued when lost" : "none");
+    return say(text, DOCTOR_GOOD, f->slurm ? "Slurm" : "none");
 }
 
 static enum doctor_verdict first_process(const struct doctor_facts *f, char *text)

@@ -60,7 +60,8 @@ struct doctor_facts {
     bool interface_chosen; /* NCCL_SOCKET_IFNAME is set */
     bool clock_synchronised, clock_known;
     /* Who runs us. */
-    bool slurm, slurm_requeue, first_process, core_to_pipe;
+    bool slurm, first_process, core_to_pipe;
+    bool slurm_final; /* this job is not started again when its node is lost */
     char nccl_settings[DOCTOR_NAMES_MAX];
     /* Devices; version numbers as the libraries give them, 0: not there. */
     int driver_version, gpu_count, gpu_error;

@@ -200,15 +200,31 @@ static void measure_network(struct doctor_facts *facts)
     facts->clock_synchronised = state != -1 && !(clock.status & STA_UNSYNC);
 }
 
+/* Whether Slurm says that it would not start this job again; its environment does not tell. */
+static bool slurm_is_final(void)
+{
+    char command[128], line[8192];
+    const char *job = getenv("SLURM_JOB_ID");
+    int64_t number;
+    if (!job || getenv("SLURM_RESTART_COUNT") || !text_int(span_of(job), 0, UINT32_MAX, &number))
+        return false;
+    snprintf(command, sizeof command, "timeout 3 scontrol --oneliner show job %lld 2>/dev/null",
+             (long long)number);
+    FILE *answer = popen(command, "re");
+    bool final = answer && fgets(line, sizeof line, answer) && strstr(line, " Requeue=0 ");
+    if (answer)
+        pclose(answer);
+    return final;
+}
+
 static void measure_keepers(struct doctor_facts *facts, const char *root)
 {
     static const char *const settings[] = {"NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE",
                                            "NCCL_IB_DISABLE",  "NCCL_NET",
                                            "NCCL_ALGO",        "NCCL_PROTO"};
     char text[256];
-    const char *requeue = getenv("SLURM_JOB_REQUEUE");
     facts->slurm = getenv("SLURM_JOB_ID") != NULL;
-    facts->slurm_requeue = requeue && strcmp(requeue, "1") == 0;
+    facts->slurm_final = slurm_is_final();
     facts->first_process = getpid() == 1;
     facts->core_to_pipe =
         read_small(root, "/proc/sys/kernel/core_pattern", text, sizeof text) && *text == '|';

@@ -123,7 +123,7 @@ Test(doctor, every_fault_is_told_by_its_row_with_the_fix)
     SPOILT("interfaces", DOCTOR_GOOD, "eth0 ib0", f.interface_count = 2, f.interface_chosen = true,
            strcpy(f.interfaces, "eth0 ib0"));
     SPOILT("clock", DOCTOR_WARNING, "chrony", f.clock_synchronised = false);
-    SPOILT("scheduler", DOCTOR_WARNING, "--requeue", f.slurm = true);
+    SPOILT("scheduler", DOCTOR_WARNING, "--requeue", f.slurm = f.slurm_final = true);
     SPOILT("first process", DOCTOR_WARNING, "--init", f.first_process = true);
     SPOILT("NCCL settings", DOCTOR_WARNING, "NCCL_P2P_DISABLE",
            strcpy(f.nccl_settings, "NCCL_P2P_DISABLE"));
