@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORMAT   "foldmill checkpoint"
 #define FILE_END ".safetensors"
 
 enum { LIST_MAX = 4096 };
@@ -49,11 +48,12 @@ static enum status image_make(const struct checkpoint *c, char **image, size_t *
                                         .bytes = c->state.size};
     struct safetensors file = {.tensor = all,
                                .count = c->count + 1,
-                               .note = {{"format", FORMAT},
+                               .note = {{"format", CHECKPOINT_FORMAT},
                                         {"version", version},
                                         {"step", step},
-                                        {"updates", updates}},
-                               .notes = 4};
+                                        {"updates", updates},
+                                        {"start", c->start}},
+                               .notes = c->start ? 5 : 4};
     enum status status = safetensors_make(&file, image, bytes, err);
     free(all);
     return status == STATUS_OK ? status : error_prefix(err, "checkpoint");
@@ -104,7 +104,7 @@ static enum status check_format(const struct safetensors *file, struct error *er
 {
     uint64_t version = 0;
     const char *format = safetensors_note(file, "format");
-    if (!file->checked || !format || strcmp(format, FORMAT) != 0)
+    if (!file->checked || !format || strcmp(format, CHECKPOINT_FORMAT) != 0)
         return error_set(err, STATUS_INVALID, "tensors, but no checkpoint of a run");
     enum status status = note_number(file, "version", &version, err);
     if (status == STATUS_OK && version != CHECKPOINT_VERSION)
@@ -132,6 +132,7 @@ enum status checkpoint_parse(struct span content, struct arena *arena, struct ch
         state->bytes > CHECKPOINT_STATE_MAX)
         return error_set(err, STATUS_INVALID, "a checkpoint without its state");
     c->state = (struct span){state->data, state->bytes};
+    c->start = safetensors_note(&file, "start");
     c->tensor = file.tensor;
     c->count = file.count - 1;
     for (int i = 0; i < c->count; i++)

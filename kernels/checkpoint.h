@@ -1,11 +1,13 @@
 /* Checkpoints: named tensors and a small opaque state (where the run's sink stands) in one file
  * that is there whole or not at all, <folder>/step-<12 digits>.safetensors. Its notes (see
- * safetensors.h) are format, version, step and updates, its last tensor is "state". A file is read
+ * safetensors.h) are format, version, step, updates and start, its last tensor is "state". A file is read
  * whole and its checksum is verified before anything of it is used. */
 #ifndef FOLDMILL_KERNELS_CHECKPOINT_H
 #define FOLDMILL_KERNELS_CHECKPOINT_H
 
 #include "kernels/safetensors.h"
+
+#define CHECKPOINT_FORMAT "foldmill checkpoint" /* the note "format" of its files */
 
 enum {
     CHECKPOINT_VERSION = 2,
@@ -15,6 +17,7 @@ enum {
 
 struct checkpoint {
     uint64_t step, updates;
+    const char *start; /* note: where the first weights came from; NULL: from the seed */
     struct span state;
     struct safetensor *tensor; /* f32, but for none of them named "state" */
     int count;

@@ -9,8 +9,8 @@
 
 enum { ALIGN = 64 };
 
-static const char *const dtypes[] = {"F32", "U8"};
-static const size_t widths[] = {4, 1};
+static const char *const dtypes[] = {"F32", "BF16", "F16", "U8"};
+static const size_t widths[] = {4, 2, 2, 1};
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian");
 
@@ -147,6 +147,41 @@ enum status safetensors_make(const struct safetensors *from, char **image, size_
     memcpy(place, sum, CHECKSUM_DIGITS);
     free(header);
     return STATUS_OK;
+}
+
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* IEEE 754 binary16: a sign, 5 bits of exponent, 10 of fraction; every one is a float. */
+static float float_of_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    uint32_t fraction = half & 0x3ff;
+    float value;
+    if (exponent == 0) /* zero, and what is below the smallest power */
+        value = (float)fraction * 0x1p-24f;
+    else
+        value = float_of_bits((exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13);
+    return sign ? -value : value;
+}
+
+void safetensors_floats(const struct safetensor *t, float *values, uint64_t count)
+{
+    ASSERT(t->kind <= SAFETENSOR_F16 && count * widths[t->kind] <= t->bytes);
+    if (t->kind == SAFETENSOR_F32) {
+        memcpy(values, t->data, count * sizeof *values);
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, (const char *)t->data + i * sizeof bits, sizeof bits);
+        values[i] = t->kind == SAFETENSOR_F16 ? float_of_half(bits)
+                                              : float_of_bits((uint32_t)bits << 16);
+    }
 }
 
 const struct safetensor *safetensors_find(const struct safetensors *s, const char *name)

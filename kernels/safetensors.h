@@ -23,7 +23,13 @@ enum {
 };
 
 /* SAFETENSOR_OTHER: a dtype that nothing here computes with; its numbers can be skipped. */
-enum safetensor_kind { SAFETENSOR_F32, SAFETENSOR_U8, SAFETENSOR_OTHER };
+enum safetensor_kind {
+    SAFETENSOR_F32,
+    SAFETENSOR_BF16,
+    SAFETENSOR_F16,
+    SAFETENSOR_U8,
+    SAFETENSOR_OTHER
+};
 
 struct safetensor {
     const char *name;
@@ -46,8 +52,8 @@ struct safetensors {
     bool checked; /* of a file read: it has a checksum, and that is right */
 };
 
-/* The file in memory, which the caller frees. Tensors are written in their order; those of
- * SAFETENSOR_U8 must come last, so that all f32 are aligned. STATUS_LIMIT: a name is too long or
+/* The file in memory, which the caller frees. Tensors are written in their order, which is that of
+ * their kinds, so that all are aligned. STATUS_LIMIT: a name is too long or
  * has characters that would need an escape, too many tensors or notes, or no memory. */
 enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
                              struct error *err);
@@ -57,6 +63,9 @@ enum status safetensors_make(const struct safetensors *from, char **image, size_
  * STATUS_LIMIT. */
 enum status safetensors_parse(struct span content, struct arena *arena, struct safetensors *to,
                               struct error *err);
+
+/* count numbers of a tensor of f32, bf16 or f16, as floats. */
+void safetensors_floats(const struct safetensor *t, float *values, uint64_t count);
 
 /* The tensor of this name, the note's text; NULL when there is none. */
 const struct safetensor *safetensors_find(const struct safetensors *s, const char *name);

@@ -192,10 +192,21 @@ static int on_text(void *user, const unsigned char *text, size_t size)
     }
     if (r->place != PLACE_DTYPE)
         return unexpected(r);
-    r->tensor.kind = span_is(value, "F32")  ? SAFETENSOR_F32
-                     : span_is(value, "U8") ? SAFETENSOR_U8
-                                            : SAFETENSOR_OTHER;
-    r->width = r->tensor.kind == SAFETENSOR_F32 ? 4 : r->tensor.kind == SAFETENSOR_U8 ? 1 : 0;
+    static const struct {
+        const char *name;
+        enum safetensor_kind kind;
+        size_t width;
+    } dtypes[] = {{"F32", SAFETENSOR_F32, 4},
+                  {"BF16", SAFETENSOR_BF16, 2},
+                  {"F16", SAFETENSOR_F16, 2},
+                  {"U8", SAFETENSOR_U8, 1}};
+    r->tensor.kind = SAFETENSOR_OTHER;
+    r->width = 0;
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (span_is(value, dtypes[i].name)) {
+            r->tensor.kind = dtypes[i].kind;
+            r->width = dtypes[i].width;
+        }
     r->place = PLACE_KEYS;
     return 1;
 }

@@ -4,6 +4,7 @@
  * position as one unit, so a run that was ended anywhere goes on with the exact next batch. */
 #include "engine/base/cpus.h"
 #include "engine/base/log.h"
+#include "kernels/net/start.h"
 #include "stages/learn/network.h"
 #include "stages/learn/replicas.h"
 #include "stages/learn/saved.h"
@@ -20,6 +21,7 @@ struct train_state {
     struct adam_config adam;
     int64_t epochs, epoch_length, steps, checkpoint_steps, recycles;
     int weights;
+    const char *start; /* file of the first weights; empty: from the seed */
     struct stage_context *context;
     struct backend *backend;
     struct net *net;           /* opened by the first batch, which gives its sizes */
@@ -28,6 +30,22 @@ struct train_state {
     bool has_loaded;
     struct comm *comm; /* of the ranks; opened by the first batch */
 };
+
+static bool is_started(const struct train_state *train)
+{
+    return train->start && *train->start;
+}
+
+/* Whether the file of the first weights can be used, which hangs on no size of a batch. */
+static enum status start_check(const struct train_state *train, struct error *err)
+{
+    struct network_sizes any = {.length = 1, .clusters = 1, .extra = 1};
+    if (!is_started(train))
+        return STATUS_OK;
+    struct net_config config = network_config(&train->network, &any, 0);
+    enum status status = net_config_check(&config, err);
+    return status == STATUS_OK ? net_start_check(&config, train->start, err) : status;
+}
 
 static enum status train_open(void *state, struct stage_context *context, struct error *err)
 {
@@ -52,7 +70,10 @@ static enum status train_open(void *state, struct stage_context *context, struct
         network_backend(train->network.backend, threads, context->rank, &train->backend, err);
     if (status == STATUS_OK)
         log_info("trains on %s: %s", train->backend->name, train->backend->device);
-    return status;
+    uint64_t newest; /* a run that goes on takes its own checkpoint instead */
+    bool goes_on =
+        checkpoint_list(saved_folder(context->run_dir, &train->loaded_arena), &newest, 1) > 0;
+    return status == STATUS_OK && !goes_on ? start_check(train, err) : status;
 }
 
 /* The network for batches of these sizes, with the loaded checkpoint in it if there is one. */
@@ -75,6 +96,10 @@ static enum status train_prepare(struct train_state *train, const struct network
         status = net_load(train->net, &train->loaded, err);
         arena_close(&train->loaded_arena);
         train->has_loaded = false;
+    } else if (is_started(train)) {
+        status = net_start(train->net, train->start, err);
+        if (status == STATUS_OK)
+            log_info("starts from %s", net_started(train->net));
     }
     return status;
 }
@@ -261,6 +286,10 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
                                   .templates = size['T' - 'A']};
     struct net_plan plan;
     char bytes[3][32];
+    if (start_check(train, err) != STATUS_OK)
+        return err->status;
+    if (is_started(train))
+        fprintf(out, "  starts from %s, which has this network's parameters\n", train->start);
     if (sizes.length == 0 || sizes.clusters == 0)
         return STATUS_OK;
     struct net_config config = network_config(&train->network, &sizes, 0);
@@ -318,6 +347,13 @@ static const struct param train_params[] = {
      .offset = AT(checkpoint_steps),
      .free = true,
      .help = "Saves a checkpoint after every so many steps; 0: only at the end."},
+    {.name = "start",
+     .type = PARAM_PATH,
+     .fallback = "",
+     .offset = AT(start),
+     .help = "Weights to start from: a safetensors file (f32, bf16 or f16) with the names of "
+             "OpenFold's parameters, or a checkpoint of another run, whose moving average is "
+             "taken; empty: drawn from the seed. Adam's moments start at zero."},
     {.name = "recycles",
      .type = PARAM_INT,
      .fallback = "0",

@@ -32,6 +32,7 @@ struct net {
     struct pass pass;        /* the last one: what backward goes back through */
     double weight;           /* of the last recorded pass's sample */
     int64_t updates;
+    char started[SAFETENSORS_NAME_MAX]; /* see net_started */
     void *host; /* staging for uploads: the largest input */
     size_t host_bytes;
 };

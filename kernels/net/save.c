@@ -1,7 +1,5 @@
 /* A network to and from checkpoints: weights, moments and moving average by name. */
-#include "kernels/net/net.h"
-
-#include "kernels/checkpoint.h"
+#include "kernels/net/inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +24,7 @@ enum status net_save(struct net *net, const char *folder, uint64_t step, struct 
     size_t count = (size_t)(params->count * KINDS), at = 0;
     struct checkpoint c = {.step = step,
                            .updates = (uint64_t)net_updates(net),
+                           .start = *net->started ? net->started : NULL,
                            .state = state,
                            .tensor = arena_zero(&arena, count, sizeof *c.tensor),
                            .count = (int)count};
@@ -96,7 +95,9 @@ enum status net_load(struct net *net, const struct checkpoint *c, struct error *
             net_write(net, saved[k].buffer, values[k]);
         free(values[k]);
     }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         net_set_updates(net, (int64_t)c->updates);
+        snprintf(net->started, sizeof net->started, "%s", c->start ? c->start : "");
+    }
     return status;
 }

@@ -28,11 +28,18 @@ static double sum_of(const struct safetensor *t)
 {
     double sum = 0;
     const unsigned char *bytes = t->data;
-    const float *numbers = t->data;
     for (size_t i = 0; i < t->bytes; i++)
         sum += bytes[i];
-    for (size_t i = 0; t->kind == SAFETENSOR_F32 && i < t->bytes / sizeof *numbers; i++)
-        sum += (double)numbers[i];
+    uint64_t count = 0;
+    if (t->kind <= SAFETENSOR_F16 && safetensors_count(t, &count) && count <= t->bytes) {
+        float *numbers = malloc((size_t)count * sizeof *numbers + 1);
+        if (!numbers)
+            abort();
+        safetensors_floats(t, numbers, count);
+        for (uint64_t i = 0; i < count; i++)
+            sum += (double)numbers[i];
+        free(numbers);
+    }
     return sum;
 }
 
