@@ -122,6 +122,8 @@ enum status parcels_take(struct parcels *parcels, const struct message *part, in
     uint32_t total = get_u32(bytes), id = get_u32(bytes + 4), size = part->size - PARCEL_HEAD_BYTES;
     if (total > PARCEL_BYTES_MAX || part->offset >= total || size > total - part->offset)
         return STATUS_INVALID;
+    if (size < total - part->offset && size % DIGEST_PIECE)
+        return STATUS_INVALID; /* only the last part may have any size */
     if (partial &&
         (partial->id != id || partial->got != part->offset || partial->block.bytes != total)) {
         give_up(parcels, partial);

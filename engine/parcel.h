@@ -7,7 +7,7 @@
  * A part's payload: total u32, id u32 (of this sending: parts of two never mix), digest_bytes of
  * the whole u64 (in the last part; else 0), then the bytes. The header's checksum of the payload
  * covers those 16 bytes, the digest of the whole the rest: each byte is read once at both ends,
- * when it is copied. */
+ * when it is copied. Every part but the last has a multiple of DIGEST_PIECE bytes. */
 #ifndef FOLDMILL_PARCEL_H
 #define FOLDMILL_PARCEL_H
 

@@ -2,6 +2,7 @@
 #include "engine/parcel.h"
 
 #include "engine/base/rng.h"
+#include "engine/base/digest.h"
 #include "engine/bytes.h"
 #include "engine/link.h"
 #include "engine/post.h"
@@ -246,6 +247,9 @@ Test(parcel, limits_of_the_receiver)
     part.offset = 0;
     put_u32(bytes, UINT32_MAX);
     cr_assert(parcels_take(parcels, &part, 0, &whole) == STATUS_INVALID, "too large for anybody");
+    put_u32(bytes, 2 * PARCEL_PART_BYTES);
+    cr_assert(parcels_take(parcels, &part, 0, &whole) == STATUS_INVALID, "an odd part in between");
+    part.size = PARCEL_HEAD_BYTES + DIGEST_PIECE;
     put_u32(bytes, 3 * PARCEL_PART_BYTES + 1);
     cr_assert(parcels_take(parcels, &part, 0, &whole) == STATUS_FULL, "too large for here");
     put_u32(bytes, 2 * PARCEL_PART_BYTES);
@@ -256,10 +260,11 @@ Test(parcel, limits_of_the_receiver)
     cr_assert(parcels_take(parcels, &part, 5, &whole) == STATUS_EMPTY, "a smaller one");
     parcels_tick(parcels, PARCEL_SILENT_MS);
     cr_assert(parcels_count(parcels).begun == 1, "one was silent for too long");
-    put_u32(bytes, 2);
+    parcels_forget(parcels, part.peer);
+    put_u32(bytes, DIGEST_PIECE + 1);
     for (uint64_t i = 0; i < PARCELS_MAX + 5; i++) {
         part.seq = 100 + i;
-        enum status wanted = i < PARCELS_MAX - 1 ? STATUS_EMPTY : STATUS_FULL;
+        enum status wanted = i < PARCELS_MAX ? STATUS_EMPTY : STATUS_FULL;
         cr_assert(parcels_take(parcels, &part, 0, &whole) == wanted, "the %d-th", (int)i);
     }
     free(bytes);
