@@ -204,6 +204,7 @@ void join_turn(struct join_engine *engine)
         static struct join_row rows[GRAPH_STAGES_MAX];
         static unsigned char bytes[JOIN_ROWS_BYTES_MAX];
         join_say(engine, MESSAGE_HB, bytes, join_rows_encode(rows, join_rows(engine, rows), bytes));
+        join_tell(engine);
     } else if (!engine->known && now - engine->said_ms >= JOIN_ASK_MS) {
         say_join(engine);
         if (now - engine->heard_ms >= SAY_MS)

@@ -24,6 +24,7 @@ enum {
 
 struct join_child {
     int stage, index;
+    uint64_t starts; /* as the head was told */
     char role[SUPERVISE_NAME_MAX + 1];
 };
 
@@ -40,6 +41,7 @@ struct join_engine {
     struct plan plan; /* of this engine's role */
     struct join_child children[SUPERVISE_CHILDREN_MAX];
     int wanted[GRAPH_STAGES_MAX]; /* workers, as chosen at the start or asked for since */
+    int64_t slow_at; /* bytes of slow.tsv that the head was told */
     int64_t begun_ms, heard_ms, said_ms, shown_ms;
     bool working; /* a sample has been made */
     uint64_t shown_done;
@@ -71,6 +73,8 @@ void join_work(struct join_engine *engine);
 void join_scale(struct join_engine *engine, int stage, uint32_t wanted);
 /* Rows for the heartbeat; returns how many. */
 int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGES_MAX]);
+/* join_tell.c: tells the head which processes there are and what took them long. */
+void join_tell(struct join_engine *engine);
 void join_on_death(void *engine, const struct death *death);
 void join_on_line(void *engine, const char *child, struct span line);
 

@@ -270,6 +270,7 @@ void join_work(struct join_engine *engine)
     struct join_row rows[GRAPH_STAGES_MAX];
     static unsigned char bytes[JOIN_ROWS_BYTES_MAX];
     join_say(engine, MESSAGE_HB, bytes, join_rows_encode(rows, join_rows(engine, rows), bytes));
+    join_tell(engine);
     engine->known = true;
     for (end = clock_ms() + JOIN_BYE_MS; engine->known && clock_ms() < end;) {
         join_say(engine, MESSAGE_BYE, NULL, 0);

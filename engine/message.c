@@ -23,11 +23,10 @@ const char *cause_name(enum cause cause)
 const char *message_type_name(enum message_type type)
 {
     static const char *const names[MESSAGE_TYPES] = {
-        "NONE", "HELLO",   "WELCOME", "REFUSE", "CHALLENGE", "REQ",    "WORK",  "OUT",
-        "ERR",  "REFUSED", "MISS",    "LOST",   "DATA",      "FAIL",   "FREE",  "HB",
-        "DIED", "DIEDOK",  "URGENT",  "COMMIT", "QPROP",     "QOK",    "START", "STARTED",
-        "CKPT", "CKOK",    "DRAIN",   "BYE",    "JOIN",      "JOINED", "FILE",
-        "SCALE",
+        "NONE",    "HELLO",  "WELCOME", "REFUSE", "CHALLENGE", "REQ",     "WORK", "OUT",  "ERR",
+        "REFUSED", "MISS",   "LOST",    "DATA",   "FAIL",      "FREE",    "HB",   "DIED", "DIEDOK",
+        "URGENT",  "COMMIT", "QPROP",   "QOK",    "START",     "STARTED", "CKPT", "CKOK", "DRAIN",
+        "BYE",     "JOIN",   "JOINED",  "FILE",   "SCALE",     "NOTES",
     };
     return (unsigned)type < MESSAGE_TYPES ? names[type] : "unknown";
 }
@@ -43,7 +42,7 @@ static bool may_worker_say(enum message_type type)
         [MESSAGE_HELLO] = true,   [MESSAGE_OUT] = true,  [MESSAGE_ERR] = true,
         [MESSAGE_REFUSED] = true, [MESSAGE_MISS] = true, [MESSAGE_LOST] = true,
         [MESSAGE_HB] = true,      [MESSAGE_DIED] = true, [MESSAGE_BYE] = true,
-        [MESSAGE_JOIN] = true,    [MESSAGE_FILE] = true,
+        [MESSAGE_JOIN] = true,    [MESSAGE_FILE] = true, [MESSAGE_NOTES] = true,
     };
     return may[type];
 }

@@ -48,6 +48,7 @@
  *                         JOIN again
  *   FILE     engine -> coordinator   wants bytes of a file of JOINED; arg: its number, seq: from
  *                         where. The answer: the same with the bytes; none: there are no more
+ *   NOTES    engine -> coordinator   payload: rows for the run's tables (join_note.h)
  *   SCALE    coordinator -> engine   stage, arg: how many workers of it there should be; repeated
  *                         until a HB says so
  */
@@ -108,6 +109,7 @@ enum message_type {
     MESSAGE_JOINED,
     MESSAGE_FILE,
     MESSAGE_SCALE,
+    MESSAGE_NOTES,
     MESSAGE_TYPES
 };
 

@@ -3,7 +3,9 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/join_note.h"
 #include "engine/post.h"
+#include "engine/rundir.h"
 #include "engine/run_state.h"
 
 #include <fcntl.h>
@@ -203,6 +205,30 @@ static void take_rows(struct run *run, struct run_node *node, const struct messa
     say_wishes(run, node);
 }
 
+/* Rows of its processes, under its name, into the run's own tables. */
+static void take_notes(struct run *run, const struct run_node *node, const struct message *in)
+{
+    struct span rest = {in->payload, in->size}, row;
+    struct join_note note;
+    char path[PATH_MAX];
+    FILE *slow = fopen(rundir_file(run->dir.path, "slow.tsv", path), "ae");
+    while (span_line(&rest, &row)) {
+        if (!join_note_read(row, run->job.graph, &note))
+            continue;
+        const char *stage = run->job.graph->stages[note.stage].name;
+        if (note.kind == JOIN_NOTE_PROCESS)
+            fprintf(run->processes, "%s.%u@%s\t%016llx\t%u\t%llu\n", stage, note.index, node->name,
+                    (unsigned long long)note.inc, note.pid, (unsigned long long)note.starts);
+        else if (slow)
+            fprintf(slow, "%s\t%s\t%llu\t%s\t%u\t%s.%u@%s\t%llu\n",
+                    job_line_name(&run->job, note.line), stage, (unsigned long long)note.seq,
+                    note.key, note.attempt, stage, note.index, node->name,
+                    (unsigned long long)note.ms);
+    }
+    if (slow)
+        fclose(slow);
+}
+
 bool run_nodes_take(struct run *run, const struct message *in)
 {
     if (run->job.net.kind != NETWORK_HEAD)
@@ -211,7 +237,8 @@ bool run_nodes_take(struct run *run, const struct message *in)
         take_join(run, in);
         return true;
     }
-    if (in->type != MESSAGE_FILE && in->type != MESSAGE_HB && in->type != MESSAGE_BYE)
+    if (in->type != MESSAGE_FILE && in->type != MESSAGE_HB && in->type != MESSAGE_BYE &&
+        in->type != MESSAGE_NOTES)
         return false;
     struct run_node *node = find(run, in->inc);
     if (!node) {
@@ -222,6 +249,8 @@ bool run_nodes_take(struct run *run, const struct message *in)
     node->seen_ms = clock_ms();
     if (in->type == MESSAGE_FILE) {
         send_file(run, in);
+    } else if (in->type == MESSAGE_NOTES) {
+        take_notes(run, node, in);
     } else if (in->type == MESSAGE_BYE) {
         answer(run, in->peer, in->inc, MESSAGE_BYE, NULL, 0);
         node_leaves(run, node, "left");

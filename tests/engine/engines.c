@@ -258,15 +258,27 @@ Test(engines, a_head_may_leave_a_role_to_others, .timeout = 60)
     memmove(echo + strlen("    on: cpu\n"), echo, strlen(echo) + 1);
     memcpy(echo, "    on: cpu\n", strlen("    on: cpu\n"));
     process_graph("g", text);
-    const char *args[] = {"run",      graph_path,          "--run",  run_path, "--quiet", "--head",
-                          "--listen", "127.0.0.1:0",       "--role", "gpu",    "--reach", "20",
-                          "--set",    "echo.sleep_us=500", NULL};
+    const char *args[] = {"run",      graph_path,
+                          "--run",    run_path,
+                          "--quiet",  "--head",
+                          "--listen", "127.0.0.1:0",
+                          "--role",   "gpu",
+                          "--reach",  "20",
+                          "--set",    "echo.sleep_us=500",
+                          "--set",    "echo.slow_every=100",
+                          "--set",    "echo.slow_ms=70",
+                          NULL};
     pid_t head = process_start(args);
     usleep(1500000);
     cr_assert(process_lines(process_read("run/tally.tsv")) < 2, "nobody makes the first stage");
     pid_t joiner = start_joiner(run_path, "20");
     cr_assert(process_wait(head, 40) == 0, "head: %s", out_tail());
     cr_assert(process_wait(joiner, 20) == 0, "the engine that joined: %s", out_tail());
+    /* What took its processes long, and which they were, stands in the run's tables. */
+    const char *slow = process_read("run/slow.tsv").data;
+    cr_assert(strstr(slow, "echo.0@") && strstr(slow, "n0000100\t"), "slow: %s", slow);
+    const char *processes = process_read("run/processes.tsv").data;
+    cr_assert(strstr(processes, "echo.1@") && strstr(processes, "jitter.0@"), "%s", processes);
     audit();
     process_end();
 }

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/gateway.h"
+#include "engine/join_note.h"
 #include "engine/join_words.h"
 #include "engine/post.h"
 #include "engine/rendezvous.h"
@@ -82,6 +83,50 @@ Test(join, rows_of_a_heartbeat)
     bytes[0] = 200;
     cr_assert(join_rows_decode(span_at(bytes, size), back, &count, NULL) == STATUS_INVALID,
               "a stage that no graph has");
+}
+
+Test(join, notes_name_what_the_graph_has)
+{
+    static const struct graph graph = {.stage_count = 4, .line_count = 2};
+    static const char *const wrong[] = {
+        "",
+        "quick 1 2 3",
+        "slow 4 0 1 1 7 60 key",
+        "slow 1 0 2 1 7 60 key",
+        "slow 1 0 -1 1 7 60 key",
+        "slow 1 0 1 1 7 60",
+        "slow 1 0 1 1 7 60 a key",
+        "slow 1 0 1 1 18446744073709551616 60 key",
+        "slow 1 0 1 1 7 60 k\x1b[2J",
+        "process 1 0 7 1",
+        "process 1 0 7 1 2 3",
+        "process 1 99999999 7 1 2",
+    };
+    struct join_note slow = {.kind = JOIN_NOTE_SLOW,
+                             .stage = 3,
+                             .index = 5,
+                             .line = 1,
+                             .attempt = 2,
+                             .seq = 123456789012,
+                             .ms = 61,
+                             .key = "1abc_A"};
+    struct join_note process = {.kind = JOIN_NOTE_PROCESS,
+                                .stage = 0,
+                                .index = 1,
+                                .inc = UINT64_MAX,
+                                .starts = 3,
+                                .pid = 42};
+    struct join_note back;
+    char row[JOIN_NOTE_MAX];
+    size_t size = join_note_write(&slow, row);
+    cr_assert(row[size - 1] == '\n', "a row");
+    cr_assert(join_note_read((struct span){row, size - 1}, &graph, &back), "%s", row);
+    cr_assert(memcmp(&back, &slow, sizeof back) == 0, "%s", row);
+    size = join_note_write(&process, row);
+    cr_assert(join_note_read((struct span){row, size - 1}, &graph, &back), "%s", row);
+    cr_assert(memcmp(&back, &process, sizeof back) == 0, "%s", row);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_assert(!join_note_read(span_of(wrong[i]), &graph, &back), "\"%s\"", wrong[i]);
 }
 
 Test(join, the_files_that_tell_where)

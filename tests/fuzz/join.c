@@ -1,5 +1,6 @@
-/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, the rendezvous and network files.
+/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, notes, the rendezvous and network files.
  * The first byte chooses which; what is read is written, and read again as the same. */
+#include "engine/join_note.h"
 #include "engine/join_words.h"
 #include "engine/rendezvous.h"
 
@@ -44,6 +45,19 @@ static void rows(struct span bytes)
     ASSERT(memcmp(back, bytes.data, bytes.size) == 0);
 }
 
+static void note(struct span row)
+{
+    static const struct graph graph = {.stage_count = 3, .line_count = 2};
+    struct join_note value, again;
+    char back[JOIN_NOTE_MAX];
+    if (!join_note_read(row, &graph, &value))
+        return;
+    ASSERT(value.stage < graph.stage_count && value.line < graph.line_count);
+    size_t size = join_note_write(&value, back);
+    ASSERT(join_note_read((struct span){back, size - 1}, &graph, &again));
+    ASSERT(memcmp(&value, &again, sizeof value) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct rendezvous rendezvous;
@@ -52,7 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct span bytes = {(const char *)data + 1, size - 1};
-    if (data[0] % 5 == 0)
+    if (data[0] == 'N')
+        note(bytes);
+    else if (data[0] % 5 == 0)
         join(bytes);
     else if (data[0] % 5 == 1)
         joined(bytes);
