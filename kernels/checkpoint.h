@@ -1,7 +1,7 @@
 /* Checkpoints: named tensors and a small opaque state (where the run's sink stands) in one file
  * that is there whole or not at all, <folder>/step-<12 digits>.safetensors. Its notes (see
- * safetensors.h) are format, version, step, updates and start, its last tensor is "state". A file is read
- * whole and its checksum is verified before anything of it is used. */
+ * safetensors.h) are format, version, step, updates and start, its last tensor is "state". A file
+ * is read whole and its checksum is verified before anything of it is used. */
 #ifndef FOLDMILL_KERNELS_CHECKPOINT_H
 #define FOLDMILL_KERNELS_CHECKPOINT_H
 

@@ -19,7 +19,7 @@ stages:
     workers: 2
     timeout: 1s
     memory: 64MiB
-    with: {{bytes: 9000, sleep_us: 2000}}
+    with: {{bytes: 9000, sleep_us: {work_us}}}
 {middle}  jitter:
     in: {before}
     memory: 16MiB
@@ -65,8 +65,10 @@ class Mill:
 
     table, workers, always = "tally.tsv", ["--workers", "echo=2,jitter=1"], []
 
-    def __init__(self, program, folder, seed, count=2000, store=False, step_us=4000, demo=0):
-        """count: samples; store: with a store between two lines; step_us: of a step, at least; demo:
+    def __init__(self, program, folder, seed, count=2000, store=False, step_us=4000,
+                 work_us=2000, demo=0):
+        """count: samples; store: with a store between two lines; step_us, work_us: of a step and a
+        sample, at least; demo:
         instead of that graph the demo's, for so many steps."""
         self.program, self.folder, self.random = program, folder, random.Random(seed)
         self.run = os.path.join(folder, "run")
@@ -81,7 +83,7 @@ class Mill:
         else:
             with open(self.graph, "w") as file:
                 file.write(GRAPH.format(count=count, middle=STORE if store else "",
-                                        before="store.train" if store else "echo", step_us=step_us))
+                                        before="store.train" if store else "echo", step_us=step_us, work_us=work_us))
         code = self.start(["run", self.graph, "--run", quiet, *self.always,
                            *sets(fast)]).wait(3600)
         if code != 0:

@@ -355,6 +355,31 @@ def three_nodes(mill):
     nodes(mill, 600)
 
 
+@fault("epochs", "two epochs of 50,000 samples, 3 ranks: workers and dispatcher killed every 50-500 ms, a "
+       "rank or the head every 6-10 s", long=True, count=50000, step_us=0, work_us=0)
+def epochs(mill):
+    head = mill.head()
+    slow = time.monotonic() + 6
+
+    def act():
+        nonlocal slow, head
+        if time.monotonic() > slow:
+            slow = time.monotonic() + mill.random.uniform(6, 10)
+            if mill.random.random() < 0.5:
+                mill.hit(mill.of(head, "sink:"))
+            else:
+                mill.hit([head.pid])
+                head.wait()
+                head = mill.head()
+        else:
+            mill.hit(mill.of(head, "worker:", "dispatch"))
+    while head.poll() is None:
+        mill.pause(0.05, 0.5)
+        if head.poll() is None:
+            act()
+    mill.finish(head)
+
+
 @fault("demo", "all of this on three nodes that run the demo's graph with 3 ranks, for ten minutes",
        long=True, demo=6000)
 def demo(mill):

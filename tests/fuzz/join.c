@@ -1,5 +1,5 @@
-/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, notes, the rendezvous and network files.
- * The first byte chooses which; what is read is written, and read again as the same. */
+/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, notes, the rendezvous and network
+ * files. The first byte chooses which; what is read is written, and read again as the same. */
 #include "engine/join_note.h"
 #include "engine/join_words.h"
 #include "engine/rendezvous.h"
