@@ -47,6 +47,19 @@ static double read_real(struct backend *backend, const void *from)
     return (double)single;
 }
 
+double adam_norm(const struct adam_buffers *buffers, void *data, void *norm_memory)
+{
+    struct backend *backend = buffers->backend;
+    struct tensor sum = tensor_make(norm_memory, backend->real, 1, 1, 1, 1, 1);
+    backend->ops.sum_squares(backend, &(struct op_sum_squares){.x = flat(buffers, data), .y = sum});
+    return sqrt(read_real(backend, norm_memory));
+}
+
+double adam_clip(double norm, double clip)
+{
+    return clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
+}
+
 struct adam_result adam_step(const struct adam_config *config, const struct adam_buffers *buffers,
                              void *norm_memory, double count, int64_t step, int64_t applied)
 {
@@ -54,17 +67,12 @@ struct adam_result adam_step(const struct adam_config *config, const struct adam
     struct adam_result result = {.rate = rate_at(config, step)};
     ASSERT_INT(step, >=, 1);
     ASSERT_INT(applied, >=, 0);
-    struct tensor sum = tensor_make(norm_memory, backend->real, 1, 1, 1, 1, 1);
-    backend->ops.sum_squares(backend, &(struct op_sum_squares){
-                                          .x = flat(buffers, buffers->gradients), .y = sum});
-    result.norm = sqrt(read_real(backend, norm_memory)) / count;
+    result.norm = adam_norm(buffers, buffers->gradients, norm_memory) / count;
     if (!(count > 0) || !isfinite(result.norm)) {
         result.skipped = true;
         return result;
     }
-    double scale = 1 / count, updates = (double)(applied + 1);
-    if (config->clip > 0 && result.norm > config->clip)
-        scale *= config->clip / (result.norm + 1e-6);
+    double scale = adam_clip(result.norm, config->clip) / count, updates = (double)(applied + 1);
     backend->ops.adam(backend, &(struct op_adam){.grad = flat(buffers, buffers->gradients),
                                                  .w = flat(buffers, buffers->weights),
                                                  .m = flat(buffers, buffers->moment1),

@@ -35,6 +35,13 @@ struct adam_result {
     bool skipped; /* nothing was changed: the norm is not finite, or count is 0 */
 };
 
+/* The global norm of all numbers of a buffer (buffers->size reals). norm_memory: one real in
+ * backend memory. Not finite where one of them is not. */
+double adam_norm(const struct adam_buffers *buffers, void *data, void *norm_memory);
+
+/* What a gradient of this norm is multiplied by so that it is not above clip (0: no clipping). */
+double adam_clip(double norm, double clip);
+
 /* One update number `step` (from 1) with gradients / count, count being the sum of the sample
  * weights that went into them. Skipped steps still have their number. `applied`: how many updates
  * were made before this one (for the moments' bias). norm_memory: one real in backend memory. */

@@ -172,6 +172,8 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(OUT, between, "N,14") F(OUT, within, "N,14")) \
     /* y = value. */ \
     PLAIN(fill, F(OUT, y, "N") F(NUM, value, "-1,1")) \
+    /* y = y + scale x. */ \
+    PLAIN(add_scaled, F(VAL, x, "N") F(IO, y, "N") F(NUM, scale, "-1,1")) \
     /* y[0] = sum of x squared, summed in double; not finite when x is not. */ \
     PLAIN(sum_squares, F(VAL, x, "N") F(OUT, y, "1")) \
     /* One step of Adam (Kingma and Ba 2015) and of the moving average of the weights: \

@@ -15,12 +15,13 @@
 #include <xxhash.h>
 
 enum { REPLICA_CHECK_STEPS = 100 };
+enum { CLIP_STEP, CLIP_SAMPLE };
 
 struct train_state {
     struct network_settings network;
     struct adam_config adam;
     int64_t epochs, epoch_length, steps, checkpoint_steps, recycles;
-    int weights;
+    int weights, clip_per;
     const char *start; /* file of the first weights; empty: from the seed */
     struct stage_context *context;
     struct backend *backend;
@@ -76,6 +77,11 @@ static enum status train_open(void *state, struct stage_context *context, struct
     return status == STATUS_OK && !goes_on ? start_check(train, err) : status;
 }
 
+static bool clips_samples(const struct train_state *train)
+{
+    return train->clip_per == CLIP_SAMPLE && train->adam.clip > 0;
+}
+
 /* The network for batches of these sizes, with the loaded checkpoint in it if there is one. */
 static enum status train_prepare(struct train_state *train, const struct network_sizes *sizes,
                                  struct error *err)
@@ -92,6 +98,10 @@ static enum status train_prepare(struct train_state *train, const struct network
     log_info("network of %lld parameters; weights %.1f MB x 5, activations %.1f MB",
              (long long)plan.parameters, (double)plan.weights_bytes / 1e6,
              (double)plan.activations_bytes / 1e6);
+    if (clips_samples(train))
+        status = net_clip_open(train->net, err);
+    if (status != STATUS_OK)
+        return status;
     if (train->has_loaded) {
         status = net_load(train->net, &train->loaded, err);
         arena_close(&train->loaded_arena);
@@ -102,6 +112,15 @@ static enum status train_prepare(struct train_state *train, const struct network
             log_info("starts from %s", net_started(train->net));
     }
     return status;
+}
+
+/* Backward of the sample that went forward. false: its gradient is not finite, and not added. */
+static bool sample_back(struct train_state *train)
+{
+    if (clips_samples(train))
+        return isfinite(net_backward_clipped(train->net, train->adam.clip));
+    net_backward(train->net);
+    return true;
 }
 
 /* Forward and backward of sample b of the batch; one whose loss is not finite adds nothing, and is
@@ -118,17 +137,19 @@ static enum status train_sample(struct train_state *train, const struct sample *
         double weight = input.weight;
         input.position = XXH3_64bits_withSeed(key.data, key.size, step);
         status = net_forward(train->net, &input, &loss, err);
-        if (status == STATUS_OK && isfinite(loss.total)) {
-            net_backward(train->net);
+        bool finite = status == STATUS_OK && isfinite(loss.total);
+        if (finite && sample_back(train)) {
 #define ADD(name) sums->loss.name += weight * loss.name;
             ADD(total) NET_LOSSES(ADD)
 #undef ADD
             sums->weight += weight;
+            sums->samples++;
         } else if (status == STATUS_OK) {
             sums->nonfinite++;
-            log_warn("step %llu: the loss of %.*s is not finite; the sample adds nothing to it",
-                     (unsigned long long)step, (int)key.size, key.data);
-            replicas_note(train->context, step, key, "loss");
+            const char *what = finite ? "gradient" : "loss";
+            log_warn("step %llu: the %s of %.*s is not finite; the sample adds nothing to it",
+                     (unsigned long long)step, what, (int)key.size, key.data);
+            replicas_note(train->context, step, key, what);
         }
     }
     arena_rewind(arena, mark);
@@ -221,8 +242,13 @@ static enum status train_feed(void *state, const struct work *work, const struct
         status = replicas_sum(train->comm, train->net, &sums, err);
     if (status != STATUS_OK)
         return status;
-    struct adam_result result =
-        net_update(train->net, &train->adam, sums.weight, (int64_t)work->step + 1);
+    struct adam_config adam = train->adam;
+    double count = sums.weight;
+    if (clips_samples(train)) { /* a plain mean of gradients that are clipped already */
+        adam.clip = 0;
+        count = sums.samples;
+    }
+    struct adam_result result = net_update(train->net, &adam, count, (int64_t)work->step + 1);
     if (result.skipped)
         note_skipped(train, work, in, &result, sums.weight);
     if (is_check_due(train, work->step + 1))
@@ -284,8 +310,9 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
                                   .clusters = size['M' - 'A'],
                                   .extra = size['E' - 'A'],
                                   .templates = size['T' - 'A']};
-    struct net_plan plan;
+    struct net_plan plan = {0};
     char bytes[3][32];
+    int copies = clips_samples(train);
     if (start_check(train, err) != STATUS_OK)
         return err->status;
     if (is_started(train))
@@ -294,14 +321,16 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
         return STATUS_OK;
     struct net_config config = network_config(&train->network, &sizes, 0);
     enum status status = net_plan(&config, &plan, err);
+    size_t all = plan.total_bytes + (size_t)copies * plan.weights_bytes;
     if (status == STATUS_OK)
         fprintf(out,
-                "  network of %lld parameters: weights %s x 5 (gradients, moments, average), "
+                "  network of %lld parameters: weights %s x %d (gradients, moments, average%s), "
                 "activations %s, together %s\n",
                 (long long)plan.parameters,
-                text_show_bytes(bytes[0], sizeof bytes[0], plan.weights_bytes),
+                text_show_bytes(bytes[0], sizeof bytes[0], plan.weights_bytes), 5 + copies,
+                copies ? ", a sample's gradients" : "",
                 text_show_bytes(bytes[1], sizeof bytes[1], plan.activations_bytes),
-                text_show_bytes(bytes[2], sizeof bytes[2], plan.total_bytes));
+                text_show_bytes(bytes[2], sizeof bytes[2], all));
     return status;
 }
 
@@ -309,6 +338,8 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
 
 /* As engine/head_order.c reads it: 0 for uniform. */
 static const char *const weights_choices[] = {"uniform", "openfold", NULL};
+
+static const char *const clip_choices[] = {"step", "sample", NULL};
 
 static const struct param train_params[] = {
     {.name = "epochs",
@@ -416,7 +447,15 @@ static const struct param train_params[] = {
      .min = 0,
      .max = 1e9,
      .offset = AT(adam.clip),
-     .help = "Largest global norm of a step's mean gradient; 0: no clipping."},
+     .help = "Largest global norm of a gradient; 0: no clipping."},
+    {.name = "clip_per",
+     .type = PARAM_CHOICE,
+     .fallback = "step",
+     .choices = clip_choices,
+     .offset = AT(clip_per),
+     .help = "What is clipped: step, the mean gradient of a step; sample, the gradient of each "
+             "sample's weighted loss before they are averaged, as AlphaFold 2 was trained (costs "
+             "memory for another copy of the weights)."},
     {.name = "ema_decay",
      .type = PARAM_FLOAT,
      .fallback = "0.999",

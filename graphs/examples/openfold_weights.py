@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Turns weights that PyTorch saved (OpenFold's .pt and .ckpt) into a file for `train: {start: FILE}`.
+"""Turns weights that PyTorch saved (OpenFold's .pt, .ckpt) into a file for `train: {start: FILE}`.
 
-usage: openfold_weights.py WEIGHTS.pt WEIGHTS.safetensors    (needs PyTorch 2, or 1.13 for files of tensors alone)
+usage: openfold_weights.py WEIGHTS.pt WEIGHTS.safetensors
 
-Takes the moving average where the file has one (ema/params), else state_dict, module or the file's
-own tensors. Only numbers are read: no code in the file is run. Names stay as they are; Foldmill
-knows those of OpenFold, the older ones too (kernels/net/names.c).
+Needs PyTorch 2, or 1.13 for files of nothing but tensors. Takes the moving average where the file
+has one (ema/params), else state_dict, module or the file's own tensors. Only numbers are read: no
+code in the file is run. Names stay as they are; Foldmill knows those of OpenFold, the older ones too
+(kernels/net/names.c).
 """
 import json
 import struct
@@ -42,7 +43,8 @@ def write(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text)
         for name in names:
             x = numbers[name].detach().cpu().contiguous()
-            file.write(x.view(torch.int32 if x.element_size() == 4 else torch.int16).numpy().tobytes())
+            whole = torch.int32 if x.element_size() == 4 else torch.int16
+            file.write(x.view(whole).numpy().tobytes())
 
 
 if __name__ == "__main__":

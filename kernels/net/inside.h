@@ -29,6 +29,7 @@ struct net {
     struct residue_bounds bounds;
     struct recycled carried; /* what the pass before left; memory outside the tape */
     char *buffer[BUFFERS], *norm;
+    char *sample; /* gradients of one sample, where it is clipped alone; else NULL */
     struct pass pass;        /* the last one: what backward goes back through */
     double weight;           /* of the last recorded pass's sample */
     int64_t updates;

@@ -83,6 +83,7 @@ void net_close(struct net *net)
     for (int i = 0; i < BUFFERS; i++)
         net->backend->release(net->backend, net->buffer[i]);
     net->backend->release(net->backend, net->norm);
+    net->backend->release(net->backend, net->sample);
     net->backend->release(net->backend, net->carried.m.data);
     net->backend->release(net->backend, net->carried.z.data);
     net->backend->release(net->backend, net->carried.beta.data);
@@ -203,10 +204,14 @@ struct adam_buffers net_buffers(const struct net *net)
                                  .ema = net->buffer[NET_EMA]};
 }
 
+static struct tensor flat_tensor(const struct net *net, void *data)
+{
+    return tensor_make(data, net->backend->real, 1, net->params.size, 1, 1, 1);
+}
+
 void net_gradient_clear(struct net *net)
 {
-    struct tensor all = tensor_make(net->buffer[NET_GRADIENTS], net->backend->real, 1,
-                                    net->params.size, 1, 1, 1);
+    struct tensor all = flat_tensor(net, net->buffer[NET_GRADIENTS]);
     net->backend->ops.fill(net->backend, &(struct op_fill){.y = all});
 }
 
@@ -307,6 +312,35 @@ void net_backward(struct net *net)
 {
     pass_back(net, &net->pass, net->weight);
     tape_reset(&net->tape, false); /* one backward for each forward */
+}
+
+enum status net_clip_open(struct net *net, struct error *err)
+{
+    size_t bytes = (size_t)net->params.size * tensor_kind_bytes(net->backend->real);
+    ASSERT(!net->sample);
+    net->sample = net->backend->alloc(net->backend, bytes);
+    if (!net->sample)
+        return error_set(err, STATUS_LIMIT,
+                         "no memory for %zu bytes of a sample's gradients on %s: clip the step",
+                         bytes, net->backend->device);
+    net->tape.gradients = net->sample; /* from the next pass on */
+    return STATUS_OK;
+}
+
+double net_backward_clipped(struct net *net, double clip)
+{
+    struct adam_buffers buffers = net_buffers(net);
+    struct tensor sample = flat_tensor(net, net->sample);
+    ASSERT(net->sample && clip > 0);
+    net->backend->ops.fill(net->backend, &(struct op_fill){.y = sample});
+    net_backward(net);
+    double norm = adam_norm(&buffers, net->sample, net->norm);
+    if (isfinite(norm))
+        net->backend->ops.add_scaled(
+            net->backend, &(struct op_add_scaled){.x = sample,
+                                                  .y = flat_tensor(net, buffers.gradients),
+                                                  .scale = adam_clip(norm, clip)});
+    return norm;
 }
 
 static void read_prediction(struct net *net, const struct net_prediction *wanted)

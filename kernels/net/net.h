@@ -113,6 +113,15 @@ enum status net_forward(struct net *net, const struct net_input *input, struct n
 /* Adds the gradients of weight * total of the last net_forward to the gradient buffer. */
 void net_backward(struct net *net);
 
+/* For clipping sample by sample, before the first step: a sample's gradients get a buffer of their
+ * own, as large as the weights. STATUS_LIMIT: no memory for it. */
+enum status net_clip_open(struct net *net, struct error *err);
+
+/* As net_backward, after net_clip_open: the gradients of weight * total of the last net_forward are
+ * scaled so that their global norm is at most clip (> 0), then added (AF2 suppl. 1.11.3). Gives
+ * that norm before clipping; where it is not finite nothing is added. */
+double net_backward_clipped(struct net *net, double clip);
+
 /* What may be wanted of a prediction; NULL: not. atoms and plddt with a structure module alone. */
 struct net_prediction {
     float *logits; /* of the distogram, [L,L,64] */

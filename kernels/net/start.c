@@ -12,7 +12,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { SHOWN = 2, LOGGED = 400, NAME_ROOM = 2 * SAFETENSORS_NAME_MAX, NEAR = 24 };
+enum { SHOWN = 2, LOGGED = 100, NAME_ROOM = 2 * SAFETENSORS_NAME_MAX, NEAR = 24 };
 
 /* What can be wrong with a tensor, or a parameter. */
 enum flaw { FLAW_MISSING, FLAW_SHAPE, FLAW_KIND, FLAW_TWICE, FLAW_SURPLUS, FLAWS };

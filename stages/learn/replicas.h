@@ -11,7 +11,8 @@
 struct step_sums {
     struct net_loss loss; /* each times the sample's weight */
     double weight;
-    double nonfinite; /* samples whose loss is not finite: they add nothing */
+    double samples;   /* whose gradients are in the sum */
+    double nonfinite; /* samples whose loss or gradient is not finite: they add nothing */
 };
 
 /* The sizes that the ranks' batches have: those of the first rank that has samples; sizes->samples

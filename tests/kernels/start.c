@@ -1,6 +1,5 @@
 /* Starting weights: names of others become ours, numbers of other kinds become floats, what does
- * not fit is told all at once; and the reference's own parameters, read by name, give its outputs.
- */
+ * not fit is told all at once; the reference's own parameters, read by name, give its losses. */
 #include "kernels/net/start.h"
 
 #include "engine/base/file.h"
@@ -54,13 +53,13 @@ Test(start, half_numbers_become_floats)
     const uint16_t brain[] = {0x3f80, 0xc040, 0x0080, 0x7f80, 0x3eab};
     const float of_brain[] = {1, -3, 0x1p-126f, INFINITY, 0x1.56p-2f};
     float got[8];
-    struct safetensor t = {
-        .kind = SAFETENSOR_F16, .rank = 1, .dim = {8}, .data = half, .bytes = sizeof half};
+    struct safetensor t = {.kind = SAFETENSOR_F16, .rank = 1, .dim = {8}, .data = half,
+                           .bytes = sizeof half};
     safetensors_floats(&t, got, 8);
     for (int i = 0; i < 8; i++)
         cr_assert(got[i] == of_half[i], "half %04x: %a", half[i], (double)got[i]);
-    t = (struct safetensor){
-        .kind = SAFETENSOR_BF16, .rank = 1, .dim = {5}, .data = brain, .bytes = sizeof brain};
+    t = (struct safetensor){.kind = SAFETENSOR_BF16, .rank = 1, .dim = {5}, .data = brain,
+                            .bytes = sizeof brain};
     safetensors_floats(&t, got, 5);
     for (int i = 0; i < 5; i++)
         cr_assert(got[i] == of_brain[i], "bf16 %04x: %a", brain[i], (double)got[i]);
@@ -91,9 +90,10 @@ Test(start, everything_that_is_wrong_is_told_at_once)
 {
     struct params p;
     struct error err = {0};
-    struct safetensor bad[] = {
-        tensor_of("first.linear_a.weights", 2, 3), tensor_of("second.linear_b.weight", 2, 3),
-        tensor_of("first.linear_a.bias", 2, 0), tensor_of("model.first.linear_a.bias", 2, 0)};
+    struct safetensor bad[] = {tensor_of("first.linear_a.weights", 2, 3),
+                               tensor_of("second.linear_b.weight", 2, 3),
+                               tensor_of("first.linear_a.bias", 2, 0),
+                               tensor_of("model.first.linear_a.bias", 2, 0)};
     struct safetensors file = {.tensor = bad, .count = 4};
     params_make(&p);
     cr_assert(start_take(&p, &file, NULL, &err) == STATUS_INVALID, "it does not fit");
@@ -155,10 +155,7 @@ static void file_make(struct golden *g, const char *path, enum safetensor_kind k
         if ((at = strstr(name, "template_embedder.")))
             name = arena_printf(&g->arena, "model.%s", at + sizeof "template_embedder." - 1);
         struct safetensor *t = &file.tensor[file.count++];
-        *t = (struct safetensor){.name = name,
-                                 .kind = kind,
-                                 .rank = a->rank,
-                                 .data = to,
+        *t = (struct safetensor){.name = name, .kind = kind, .rank = a->rank, .data = to,
                                  .bytes = a->count * (kind == SAFETENSOR_F32 ? 4 : 2)};
         for (int axis = 0; axis < a->rank; axis++)
             t->dim[axis] = a->size[axis];
@@ -194,8 +191,7 @@ static void started_case(struct golden *g, enum safetensor_kind kind, double lim
     config.c_m = 48, config.aligned_error = true;
     cr_assert(net_start_check(&config, path, &err) == STATUS_INVALID, "another network");
     cr_assert(strstr(err.text, "2 missing: aux_heads.tm.linear.weight") &&
-                  strstr(err.text, "of another shape"),
-              "%s", err.text);
+                  strstr(err.text, "of another shape"), "%s", err.text);
     net_close(net);
     b->close(b);
     unlink(path);

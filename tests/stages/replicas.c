@@ -78,6 +78,9 @@ static void report(struct stage_context *context, const char *name, double value
     (void)context, (void)name, (void)value;
 }
 
+/* Settings of train beside those of its network. */
+static const char *settings = "";
+
 /* A rank's life: all steps, then a checkpoint of its own in FOLDER/NAME.RANK. */
 static int learn(const char *name, int rank, int ranks)
 {
@@ -91,14 +94,14 @@ static int learn(const char *name, int rank, int ranks)
                                     .rank_count = ranks,
                                     .batch_size = RANKS / ranks,
                                     .report = report};
-    char size[32];
+    char size[32], text[400];
     snprintf(size, sizeof size, "size: %d", RANKS / ranks);
+    snprintf(text, sizeof text,
+             "{blocks: 1, c_m: 8, c_z: 8, epsilon: 1e-2, backend: cpu, threads: 1, "
+             "template_blocks: 1, template_c: 8, template_heads: 1, template_head_dims: 8%s}",
+             settings);
     void *batch = stage_state(&stage_batch, size, &context, &arena);
-    void *train = stage_state(&stage_train,
-                              "{blocks: 1, c_m: 8, c_z: 8, epsilon: 1e-2, backend: cpu, "
-                              "threads: 1, template_blocks: 1, template_c: 8, template_heads: 1, "
-                              "template_head_dims: 8}",
-                              &context, &arena);
+    void *train = stage_state(&stage_train, text, &context, &arena);
     if (mkdir(dir, 0777) || meet_open(path, 9, rank, ranks, context.terms.meet_bytes, 20000,
                                       &context.meet, &err) != STATUS_OK)
         return ENDED_BADLY;
@@ -178,6 +181,25 @@ Test(replicas, four_ranks_learn_what_one_does)
     learn_all("again", 4);
     struct checkpoint again = read_model("again", 0);
     cr_assert(difference(&four, &again) == 0, "another time, other bits");
+}
+
+/* Each sample's gradient is cut to a norm far below what it has (some 5), so that all are cut. */
+Test(replicas, clipping_each_sample_is_the_same_on_any_number_of_ranks)
+{
+    settings = ", clip: 0.05, clip_per: sample";
+    made[1][1].field_count = 0;
+    learn_all("one", 1);
+    learn_all("two", 2);
+    learn_all("four", 4);
+    same_on_all_ranks("four", 4);
+    struct checkpoint one = read_model("one", 0), two = read_model("two", 0);
+    struct checkpoint four = read_model("four", 0);
+    double d2 = difference(&one, &two), d4 = difference(&one, &four);
+    cr_assert(d2 < 2e-6 && d4 < 2e-6, "largest difference %g with 2 ranks, %g with 4", d2, d4);
+    settings = ", clip: 0.05";
+    learn_all("step", 1);
+    struct checkpoint step = read_model("step", 0);
+    cr_assert(difference(&one, &step) > 1e-5, "clipping the step gives other weights");
 }
 
 /* Rank 2 has no number in step 1 and nothing at all in steps 0 and 2: it adds zeros, and the others
