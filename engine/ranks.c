@@ -32,6 +32,15 @@ static struct word *word_of(const struct sink_process *process, int rank)
     return (struct word *)(void *)(region + (process->meet_turn & 1) * word_bytes(process));
 }
 
+/* Own word is whole for the next barrier. */
+static void word_told(const struct sink_process *process, size_t bytes)
+{
+    int rank = (int)process->rank;
+    const char *word = (const char *)word_of(process, rank);
+    meet_wrote(process->meet, rank, (size_t)(word - (const char *)meet_region(process->meet, rank)),
+               bytes, MEET_ALL);
+}
+
 static bool is_over(void *user)
 {
     struct sink_process *process = user;
@@ -77,6 +86,7 @@ enum status ranks_open(struct sink_process *process, uint32_t gen, struct error 
 enum status ranks_begin(struct sink_process *process, uint64_t step, struct error *err)
 {
     word_of(process, (int)process->rank)->step = step;
+    word_told(process, sizeof(struct word));
     enum status status = ranks_meet(process, err);
     for (int r = 0; r < (int)process->rank_count && status == STATUS_OK; r++)
         if (word_of(process, r)->step != step)
@@ -140,6 +150,7 @@ enum status ranks_agree(struct sink_process *process, bool has, const struct sin
     }
     struct step_last last = record->last;
     tell(process, has, batch, digests, &last);
+    word_told(process, has ? word_bytes(process) : sizeof(struct word));
     meet_limit(process->meet, 0);
     enum status status = ranks_meet(process, err);
     for (int r = 0; r < (int)process->rank_count && status == STATUS_OK; r++)

@@ -362,7 +362,7 @@ static void sweep_meetings(const struct run *run)
     char path[RANKS_PATH_MAX];
     for (int i = 0; run->job.graph && i < run->job.graph->line_count; i++)
         if (run->job.ranks[i] > 1)
-            unlink(ranks_path(&run->job, i, path));
+            meet_remove(ranks_path(&run->job, i, path));
 }
 
 void run_agent_close(struct run *run)

@@ -1,6 +1,7 @@
-/* Sums over the ranks; see comm.h. Over shared memory rank r adds slice r of all ranks. Two buckets
- * and two places for what is shared take turns, so that one barrier tells both "all have written
- * this" and "all have read the one before". */
+/* Sums over the ranks; see comm.h. In a meeting rank r adds slice r of all ranks, so a rank's slice
+ * r is said to be for r, and the sums for all. Two buckets and two places for what is shared take
+ * turns, so that one barrier tells both "all have written this" and "all have read the one
+ * before". */
 #include "kernels/comm.h"
 
 #include <stdlib.h>
@@ -41,23 +42,29 @@ static enum status none_share(struct comm *comm, const void *own, size_t bytes, 
 
 static const struct comm_kind none = {none_sum, none_share};
 
-/* ---- shared memory ---- */
+/* ---- meeting ---- */
 
 static char *place_of(const struct comm *comm, int rank, size_t at)
 {
     return (char *)meet_region(comm->meet, rank) + comm->from + at;
 }
 
-static char *bucket_of(const struct comm *comm, int rank)
+static size_t bucket_at(const struct comm *comm)
 {
-    return place_of(comm, rank, 2 * COMM_SHARE_MAX + comm->bucket * (comm->turn & 1));
+    return 2 * COMM_SHARE_MAX + comm->bucket * (comm->turn & 1);
 }
 
-static enum status shm_share(struct comm *comm, const void *own, size_t bytes, void *all,
+static char *bucket_of(const struct comm *comm, int rank)
+{
+    return place_of(comm, rank, bucket_at(comm));
+}
+
+static enum status share_all(struct comm *comm, const void *own, size_t bytes, void *all,
                              struct error *err)
 {
     size_t at = COMM_SHARE_MAX * (comm->share_turn++ & 1);
     memcpy(place_of(comm, meet_rank(comm->meet), at), own, bytes);
+    meet_wrote(comm->meet, meet_rank(comm->meet), comm->from + at, bytes, MEET_ALL);
     enum status status = meet_wait(comm->meet, NULL, NULL, err);
     for (int r = 0; r < meet_ranks(comm->meet) && status == STATUS_OK; r++)
         memcpy((char *)all + (size_t)r * bytes, place_of(comm, r, at), bytes);
@@ -85,20 +92,42 @@ static void sum_double(const struct comm *comm, int64_t first, int64_t end)
     }
 }
 
-static enum status sum_bucket(struct comm *comm, struct backend *backend, char *data,
-                              int64_t count, struct error *err)
+/* Elements that rank adds, of a bucket's count: [first, end). */
+static void slice_of(const struct comm *comm, int64_t count, int rank, int64_t *first, int64_t *end)
 {
-    int rank = meet_rank(comm->meet), ranks = meet_ranks(comm->meet);
-    size_t bytes = (size_t)count * tensor_kind_bytes(backend->real);
+    *first = count * rank / meet_ranks(comm->meet);
+    *end = count * (rank + 1) / meet_ranks(comm->meet);
+}
+
+/* This rank's bucket, or (to MEET_ALL) its slice of the sums in that of rank 0, has been written.
+ */
+static void wrote_slice(const struct comm *comm, int64_t count, size_t size, int slice, int to)
+{
+    int64_t first, end;
+    slice_of(comm, count, slice, &first, &end);
+    meet_wrote(comm->meet, to == MEET_ALL ? 0 : meet_rank(comm->meet),
+               comm->from + bucket_at(comm) + (size_t)first * size, (size_t)(end - first) * size,
+               to);
+}
+
+static enum status sum_bucket(struct comm *comm, struct backend *backend, char *data, int64_t count,
+                              struct error *err)
+{
+    int rank = meet_rank(comm->meet);
+    int64_t first, end;
+    size_t size = tensor_kind_bytes(backend->real), bytes = (size_t)count * size;
     backend->copy_out(backend, bucket_of(comm, rank), data, bytes);
+    for (int r = 0; r < meet_ranks(comm->meet); r++)
+        wrote_slice(comm, count, size, r, r);
     enum status status = meet_wait(comm->meet, NULL, NULL, err);
     if (status != STATUS_OK)
         return status;
-    int64_t first = count * rank / ranks, end = count * (rank + 1) / ranks;
+    slice_of(comm, count, rank, &first, &end);
     if (backend->real == TENSOR_F32)
         sum_float(comm, first, end);
     else
         sum_double(comm, first, end);
+    wrote_slice(comm, count, size, rank, MEET_ALL);
     status = meet_wait(comm->meet, NULL, NULL, err);
     if (status == STATUS_OK)
         backend->copy_in(backend, data, bucket_of(comm, 0), bytes);
@@ -106,7 +135,7 @@ static enum status sum_bucket(struct comm *comm, struct backend *backend, char *
     return status;
 }
 
-static enum status shm_sum(struct comm *comm, struct backend *backend, char *data, int64_t count,
+static enum status sum_all(struct comm *comm, struct backend *backend, char *data, int64_t count,
                            struct error *err)
 {
     size_t size = tensor_kind_bytes(backend->real);
@@ -118,7 +147,7 @@ static enum status shm_sum(struct comm *comm, struct backend *backend, char *dat
     return status;
 }
 
-static const struct comm_kind shm = {shm_sum, shm_share};
+static const struct comm_kind meeting = {sum_all, share_all};
 
 /* ---- both ---- */
 
@@ -126,7 +155,7 @@ struct comm *comm_open(struct meet *meet, size_t from, size_t bytes)
 {
     struct comm *comm = calloc(1, sizeof *comm);
     ASSERT(comm);
-    comm->kind = meet && meet_ranks(meet) > 1 ? &shm : &none;
+    comm->kind = meet && meet_ranks(meet) > 1 ? &meeting : &none;
     if (comm->kind == &none)
         return comm;
     ASSERT(from % ALIGN == 0 && bytes > 2 * COMM_SHARE_MAX + 2 * ALIGN &&

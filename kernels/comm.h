@@ -1,8 +1,8 @@
 /* Sums over ranks, for a model of which every rank holds a replica. One table of functions a way of
- * travel (`none`: one rank alone; `shm`: ranks of one host, over a meeting's memory), so that the
- * trainer is the same for all. Sums are taken in the order of the ranks in fixed buckets: the same
- * bits on every rank and in every run. When a rank fails, all calls fail with its number, and the
- * ranks have to be started again. */
+ * travel (`none`: one rank alone; `meeting`: over the regions of engine/base/meet.h, on one host or
+ * several), so that the trainer is the same for all. Sums are taken in the order of the ranks in
+ * fixed buckets: the same bits on every rank and in every run, and on however many hosts. When a
+ * rank fails, all calls fail with its number, and the ranks have to be started again. */
 #ifndef FOLDMILL_KERNELS_COMM_H
 #define FOLDMILL_KERNELS_COMM_H
 

@@ -82,6 +82,7 @@ static enum status tally_feed(void *memory, const struct work *work, const struc
     struct share *own =
         (void *)((char *)meet_region(meet, meet_rank(meet)) + state->context->meet_from);
     enum status status = take_share(in, own, err);
+    meet_wrote(meet, meet_rank(meet), state->context->meet_from, sizeof *own, MEET_ALL);
     if (status == STATUS_OK)
         status = meet_wait(meet, NULL, NULL, err);
     if (status != STATUS_OK)
