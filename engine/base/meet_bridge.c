@@ -18,7 +18,7 @@ enum {
     BUSY_MS = 1,    /* between two tries to send */
     HELLO_MS = 200, /* between two until the hub answers */
     BEAT_MS = 1000,
-    FLUSH_MS = 1000, /* longest wait for what goes out at the end */
+    FLUSH_MS = 3000, /* longest wait for what goes out at the end */
     TELL_MS = 300,   /* ... of a failure, and what the network then gets */
     LINGER_MS = 1000,
 };
@@ -205,6 +205,15 @@ static bool is_told(const struct meet_bridge *b)
     return b->quiet || (b->stage == b->meet->stage && (!b->hub || b->released == b->stage));
 }
 
+/* Nobody waits for a word of ours: a connection that ends takes along what was not read yet. */
+static bool all_left(const struct meet_bridge *b)
+{
+    for (int h = 0; h < b->meet->place.hosts; h++)
+        if (b->host[h].known && !b->host[h].bye)
+            return false;
+    return true;
+}
+
 static void *bridge_run(void *memory)
 {
     struct meet_bridge *b = memory;
@@ -214,6 +223,8 @@ static void *bridge_run(void *memory)
     while (!(turn(b) && is_told(b)) && clock_ms() < end)
         continue;
     bridge_push(b, (struct item){.kind = MAIL_BYE}, -1);
+    while (!all_left(b) && !bridge_is_broken(b) && clock_ms() < end)
+        turn(b);
     while (!bridge_flush(b) && clock_ms() < end)
         rest(b, true, BUSY_MS);
     b->post.close(b->post.user, LINGER_MS);

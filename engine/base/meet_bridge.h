@@ -22,7 +22,7 @@ enum mail_kind {
     MAIL_STAGE, /* all members of the host, or by the hub of all hosts, have come to `number` */
     MAIL_LEFT,  /* rank has ended */
     MAIL_BREAK, /* the meeting failed at rank; number says why */
-    MAIL_BYE,   /* the host leaves: nothing is heard of it from now on */
+    MAIL_BYE,   /* the host leaves: nothing is heard of it from now on; answered with the same */
     MAILS
 };
 
@@ -45,7 +45,8 @@ struct item {
 };
 
 struct far_host {
-    bool known, bye; /* known: it may be sent to */
+    bool known;         /* it may be sent to */
+    bool bye, answered; /* it leaves; and has heard that we know, or do as well */
     uint32_t peer;
     uint64_t sent, heard; /* serials */
     uint32_t stage;       /* its members have come so far */

@@ -66,7 +66,11 @@ static void take_left(struct meet_bridge *b, int host, int rank)
 /* Its members have ended for all; when the hub leaves, nobody can be reached any more. */
 static void take_bye(struct meet_bridge *b, int host)
 {
-    b->host[host].bye = true;
+    struct far_host *from = &b->host[host];
+    struct item answer = {.kind = MAIL_BYE};
+    if (!from->answered)
+        bridge_send(b, from, &answer, 0, true);
+    from->bye = from->answered = true;
     for (int r = 0; r < b->meet->ranks; r++) {
         int of = b->meet->place.host_of[r];
         if (!b->left[r] && (b->hub ? of == host : of != b->meet->place.host))

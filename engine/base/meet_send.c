@@ -89,6 +89,7 @@ static bool flush(struct meet_bridge *b, int host)
                 bridge_fail(b, host, WHY_HOST_LOST);
             return true;
         }
+        to->answered = to->answered || item->kind == MAIL_BYE;
         item->from += size;
         item->bytes -= size;
         if (item->kind != MAIL_DATA || !item->bytes)

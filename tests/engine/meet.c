@@ -70,8 +70,8 @@ static bool model_is_right(const struct rig *rig, struct meet *meet, const struc
         for (size_t c = 0; c < CELLS; c++) {
             const struct cell *cell = &model->cell[r][c];
             const unsigned char *found = (unsigned char *)meet_region(meet, r) + c * CELL;
-            bool readable = cell->writer < 0 || cell->to == MEET_ALL ||
-                            host_of[cell->to] == here || host_of[cell->writer] == here;
+            bool readable = cell->writer < 0 || cell->to == MEET_ALL || host_of[cell->to] == here ||
+                            host_of[cell->writer] == here;
             unsigned char wanted = cell->writer < 0 ? 0 : cell->value;
             if (readable && next->cell[r][c].writer < 0 &&
                 (found[0] != wanted || memcmp(found, found + 1, CELL - 1) != 0))
@@ -114,11 +114,20 @@ static void random_steps(const char *hosts)
     rig_close(rig);
 }
 
-Test(meet, random_steps_on_one_host, .timeout = 120) { random_steps("0000"); }
+Test(meet, random_steps_on_one_host, .timeout = 120)
+{
+    random_steps("0000");
+}
 
-Test(meet, random_steps_on_two_hosts, .timeout = 120) { random_steps("0011"); }
+Test(meet, random_steps_on_two_hosts, .timeout = 120)
+{
+    random_steps("0011");
+}
 
-Test(meet, random_steps_on_three_hosts_mixed, .timeout = 120) { random_steps("012201"); }
+Test(meet, random_steps_on_three_hosts_mixed, .timeout = 120)
+{
+    random_steps("012201");
+}
 
 /* ---- much at once, and nothing ---- */
 

@@ -21,11 +21,11 @@
 struct rig {
     char path[64], address[LINK_ADDRESS_MAX]; /* address: of the hub, once it listens */
     _Atomic int listens;
-    char keys[64]; /* folder; "": none */
+    char keys[80]; /* folder; "": none */
     int ranks, timeout_ms;
     size_t bytes;
-    struct meet_place place; /* but for the host */
-    _Atomic int64_t at[MEET_MAX];    /* what a member wants the test to know */
+    struct meet_place place;      /* but for the host */
+    _Atomic int64_t at[MEET_MAX]; /* what a member wants the test to know */
     char text[MEET_MAX][ERROR_TEXT_MAX];
     pid_t pid[MEET_MAX];
 };
@@ -33,8 +33,8 @@ struct rig {
 /* hosts: the host of each rank, a digit each ("0011"). */
 static inline struct rig *rig_open(const char *hosts, size_t bytes)
 {
-    struct rig *rig = mmap(NULL, sizeof *rig, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                           -1, 0);
+    struct rig *rig =
+        mmap(NULL, sizeof *rig, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert(rig != MAP_FAILED, "memory");
     snprintf(rig->path, sizeof rig->path, "/dev/shm/foldmill-test-%d", (int)getpid());
     rig->ranks = (int)strlen(hosts);
@@ -107,8 +107,7 @@ static inline enum status rig_meet_as(struct rig *rig, int rank, enum key_role r
                          bridge ? &post : NULL, meet, err);
 }
 
-static inline enum status rig_meet(struct rig *rig, int rank, struct meet **meet,
-                                   struct error *err)
+static inline enum status rig_meet(struct rig *rig, int rank, struct meet **meet, struct error *err)
 {
     return rig_meet_as(rig, rank, rank == 0 ? KEY_HEAD : KEY_SINK, meet, err);
 }
