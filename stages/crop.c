@@ -15,6 +15,7 @@
 enum { DRAW_CROP = 0, DRAW_TEMPLATES = 1, DRAW_ROWS = 2, DRAW_PASS = 16 };
 enum { CROP_UNIFORM, CROP_OPENFOLD };
 enum { MODE_TRAIN, MODE_EVAL, MODE_PREDICT };
+enum { LONGER_CROP, LONGER_SKIP };
 enum { PRESET_INITIAL, PRESET_FINETUNING, PRESET_FINETUNING_NO_TEMPLATES };
 
 /* Numbers that the preset gives where the graph does not: -1. */
@@ -27,7 +28,7 @@ struct crop_state {
     int64_t blocks, distillation_rows, rows_limit;
     double mask, block_fraction, clamp;
     bool block_delete, shuffle_templates, subsample_templates;
-    int crop, mode, preset;
+    int crop, mode, preset, longer;
     const char *name;
     bool told; /* that rows were cut */
 };
@@ -265,6 +266,12 @@ static enum status crop_feed(void *state, const struct work *work, const struct 
     if (status != STATUS_OK)
         return status;
     int64_t length = n.length ? n.length : record.source.length;
+    if (crop->longer == LONGER_SKIP && (int64_t)record.source.length > length) {
+        if (work->epoch == 0) /* evaluation sees each chain once for every checkpoint */
+            log_info("%s: left out, its %u residues are more than length: %lld", in->key,
+                     record.source.length, (long long)length);
+        return STATUS_EMPTY;
+    }
     int64_t passes = (int64_t)work->recycles + 1;
     status = chain_check(crop, &record, length, err);
     if (status == STATUS_OK)
@@ -304,6 +311,7 @@ static void crop_sizes(const void *state, int64_t size[26])
 #define AT(member) offsetof(struct crop_state, member)
 
 static const char *const crop_choices[] = {"uniform", "openfold", NULL};
+static const char *const longer_choices[] = {"crop", "skip", NULL};
 static const char *const mode_choices[] = {"train", "eval", "predict", NULL};
 static const char *const preset_choices[] = {"initial_training", "finetuning",
                                              "finetuning_no_templ", NULL};
@@ -318,6 +326,9 @@ static const struct param crop_params[] = {
      .help = "What length, clusters, extra and max_templates are where they are not given: 256, "
              "128, 1024, 4; finetuning 384, 512, 5120, 4, or 0 templates; eval 0, 128, 1024 and "
              "predict 0, 512, 1024."},
+    {.name = "longer", .type = PARAM_CHOICE, .fallback = "crop", .choices = longer_choices,
+     .offset = AT(longer), .help = "What becomes of chains of more than `length` residues: crop; "
+     "skip, they are left out and named in the log, so that evaluation sees whole chains alone."},
     {.name = "length", .type = PARAM_INT, .fallback = "-1", .min = -1, .max = 4096,
      .offset = AT(given.length), .help = "Residues of a crop; shorter chains are padded. 0: whole "
                                          "chains (eval, predict); -1: as the preset says."},

@@ -103,28 +103,41 @@ static void superpose(int64_t count, const float *x, const float *y, const float
     memcpy(turn, r, sizeof r);
 }
 
-static double gdt_ts_of(int64_t count, const float *x, const float *y, const float *mask)
+bool fold_superpose(int64_t count, const float *x, const float *y, const float *mask,
+                    float *moved)
 {
-    const double cutoffs[4] = {1, 2, 4, 8};
-    double from[3], to[3], turn[3][3], known = 0, sum = 0;
+    double from[3], to[3], turn[3][3], known = 0;
     for (int64_t i = 0; i < count; i++)
         known += (double)mask[i];
     if (known <= 0)
-        return (double)NAN;
+        return false;
     centre_of(count, x, mask, from), centre_of(count, y, mask, to);
     superpose(count, x, y, mask, from, to, turn);
-    for (int64_t i = 0; i < count; i++) {
-        double square = 0;
+    for (int64_t i = 0; i < count; i++)
         for (int a = 0; a < 3; a++) {
-            double place = to[a] - (double)y[3 * i + a];
+            double place = to[a];
             for (int b = 0; b < 3; b++)
                 place += turn[a][b] * ((double)x[3 * i + b] - from[b]);
-            square += place * place;
+            moved[3 * i + a] = (float)place;
         }
+    return true;
+}
+
+static double gdt_ts_of(int64_t count, const float *x, const float *y, const float *mask)
+{
+    const double cutoffs[4] = {1, 2, 4, 8};
+    double known = 0, sum = 0;
+    float *moved = malloc((size_t)count * 3 * sizeof *moved);
+    ASSERT(moved);
+    bool any = fold_superpose(count, x, y, mask, moved);
+    for (int64_t i = 0; i < count && any; i++) {
+        double off = distance(moved + 3 * i, y + 3 * i);
+        known += (double)mask[i];
         for (int k = 0; k < 4; k++)
-            sum += square < cutoffs[k] * cutoffs[k] ? 0.25 * (double)mask[i] : 0;
+            sum += off < cutoffs[k] ? 0.25 * (double)mask[i] : 0;
     }
-    return sum / known;
+    free(moved);
+    return any ? sum / known : (double)NAN;
 }
 
 struct fold_score fold_score(int64_t count, const float *predicted, const float *truth,

@@ -3,6 +3,7 @@
 #ifndef STAGES_LEARN_FOLD_SCORE_H
 #define STAGES_LEARN_FOLD_SCORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fold_score {
@@ -10,6 +11,11 @@ struct fold_score {
     double drmsd;  /* root mean square difference of all distances */
     double gdt_ts; /* 0..1: within 1, 2, 4 and 8 A after superposition of all (Zemla 2003) */
 };
+
+/* moved[count,3] = x laid on y by the rotation and shift that are best where mask is. false:
+ * nothing is known. */
+bool fold_superpose(int64_t count, const float *x, const float *y, const float *mask,
+                    float *moved);
 
 struct fold_score fold_score(int64_t count, const float *predicted, const float *truth,
                              const float *mask);

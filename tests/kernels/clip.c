@@ -1,5 +1,5 @@
-/* Clipping sample by sample, against the same done slowly on the host: each sample's gradient alone,
- * its norm in double, scaled, summed; then what Adam makes of the mean. */
+/* Clipping sample by sample, against the same done slowly on the host: each sample's gradient
+ * alone, its norm in double, scaled, summed; then what Adam makes of the mean. */
 #include "tests/kernels/sample.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,8 @@
 /* Scores of structures on hand-made cases, and the file that a prediction becomes. */
 #include "engine/base/file.h"
 #include "engine/base/rng.h"
+#include "stages/bio/cif.h"
+#include "stages/bio/residue.h"
 #include "stages/learn/fold_score.h"
 #include "stages/learn/fold_write.h"
 
@@ -90,8 +92,8 @@ Test(fold, a_prediction_as_a_file)
     cr_assert(close(mkstemp(path)) == 0, "mkstemp");
     arena_open(&arena, 0);
     atoms[3] = -12.3456f; /* CA of the first residue */
-    cr_assert(fold_write(path, "A TEST", 2, mask, aatype, number, atoms, plddt, &err) == STATUS_OK,
-              "%s", err.text);
+    struct fold fold = {"test", "A TEST", 2, mask, aatype, number, atoms, plddt};
+    cr_assert(fold_write_pdb(path, &fold, &err) == STATUS_OK, "%s", err.text);
     cr_assert(file_read(path, 1 << 16, &arena, &text, &err) == STATUS_OK, "%s", err.text);
     const char *ca = "ATOM      2  CA  GLY A   5     -12.346   0.000   0.000  1.00 91.50"
                      "           C\n";
@@ -99,8 +101,56 @@ Test(fold, a_prediction_as_a_file)
                      "           C\n";
     cr_assert(strstr(text.data, ca) && strstr(text.data, cb), "%s", text.data);
     atoms[0] = NAN;
-    cr_assert(fold_write(path, "A TEST", 2, mask, aatype, number, atoms, plddt, &err) ==
-                  STATUS_LIMIT, "not a number");
+    cr_assert(fold_write_pdb(path, &fold, &err) == STATUS_LIMIT, "not a number");
+    cr_assert(fold_write_cif(path, &fold, &err) == STATUS_LIMIT, "not a number");
+    unlink(path);
+    arena_close(&arena);
+}
+
+/* Written as mmCIF and read again: sequence, places and masks are the same, to a thousandth. */
+Test(fold, a_prediction_comes_back_from_mmcif)
+{
+    enum { RESIDUES = 22 }; /* all types but X, one that is masked, and ALA again */
+    char path[] = "/tmp/foldmill-fold-XXXXXX";
+    static float atoms[RESIDUES * ATOM14 * 3], mask[RESIDUES], plddt[RESIDUES];
+    int32_t aatype[RESIDUES], number[RESIDUES];
+    struct rng rng = rng_open(5, 0, 0, "fold", 0);
+    struct arena arena;
+    struct span text;
+    struct structure structure;
+    struct error err = {0};
+    for (int n = 0; n < RESIDUES; n++) {
+        aatype[n] = n % 20, number[n] = n + 100;
+        mask[n] = n != 20, plddt[n] = 4.5f * (float)n;
+        for (int i = 0; i < ATOM14 * 3; i++)
+            atoms[n * ATOM14 * 3 + i] = 40 * rng_normal(&rng);
+    }
+    struct fold fold = {"1abc_A", "PREDICTED", RESIDUES, mask, aatype, number, atoms, plddt};
+    cr_assert(close(mkstemp(path)) == 0, "mkstemp");
+    arena_open(&arena, 0);
+    cr_assert(fold_write_cif(path, &fold, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(file_read(path, 1 << 20, &arena, &text, &err) == STATUS_OK, "%s", err.text);
+    struct structure_wish wish = {.chain = SPAN("A"), .coordinates = true};
+    cr_assert(cif_read(text, &wish, &arena, &structure, &err) == STATUS_OK, "%s", err.text);
+    const struct structure_chain *chain = &structure.chain[0];
+    cr_assert(structure.chain_count == 1 && chain->length == RESIDUES - 1, "%d residues",
+              chain->length);
+    cr_assert(strcmp(chain->sequence, "ARNDCQEGHILKMFPSTWYVR") == 0, "%s", chain->sequence);
+    for (int r = 0; r < RESIDUES - 1; r++) {
+        int n = r < 20 ? r : r + 1, known = 0;
+        for (int k = 0; k < atom14_count[aatype[n]]; k++) {
+            int slot = r * ATOM37 + atom14_to_atom37[aatype[n]][k];
+            cr_assert(chain->mask[slot] == 1, "residue %d has no atom %d", r, k);
+            for (int axis = 0; axis < 3; axis++)
+                cr_assert(fabsf(chain->positions[3 * slot + axis] -
+                                atoms[(n * ATOM14 + k) * 3 + axis]) < 6e-4f, "residue %d", r);
+        }
+        for (int k = 0; k < ATOM37; k++)
+            known += chain->mask[r * ATOM37 + k];
+        cr_assert(known == atom14_count[aatype[n]], "residue %d has %d atoms", r, known);
+    }
+    cr_assert(strstr(text.data, "ATOM 2 C CA . ALA A 1 1 ?") && strstr(text.data, " 0.00 101 ALA"),
+              "the first atom's row");
     unlink(path);
     arena_close(&arena);
 }
