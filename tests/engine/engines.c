@@ -6,7 +6,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SMALL   "512MiB"
 #define MEDIUM  "512MiB"
-#define TIMEOUT "2s"
+#define TIMEOUT "6s" /* longer than the hog needs on a busy machine */
 #else
 #define SMALL   "16MiB"
 #define MEDIUM  "64MiB"
@@ -173,7 +173,8 @@ Test(engines, one_joins_and_one_leaves_every_second, .timeout = 120)
         pid_t *place = &joiner[rounds % 2];
         if (*place) {
             kill(*place, SIGTERM);
-            cr_assert(process_wait(*place, 20) == 0, "left: %s", out_tail());
+            int code = process_wait(*place, 20); /* the signal: it had not begun yet */
+            cr_assert(code == 0 || code == -SIGTERM, "left with %d: %s", code, out_tail());
         }
         *place = start_joiner(run_path, "20");
         for (int i = 0; i < 50 && ended == -1000; i++, usleep(20000))
@@ -184,7 +185,8 @@ Test(engines, one_joins_and_one_leaves_every_second, .timeout = 120)
     for (int i = 0; i < 2; i++)
         if (joiner[i]) {
             kill(joiner[i], SIGTERM); /* one may be waiting for a head that is no more */
-            cr_assert(process_wait(joiner[i], 20) == 0, "the last ones: %s", out_tail());
+            int code = process_wait(joiner[i], 20);
+            cr_assert(code == 0 || code == -SIGTERM, "the last ones, %d: %s", code, out_tail());
         }
     cr_assert(rounds > 1, "%d rounds", rounds);
     audit();
