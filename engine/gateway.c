@@ -11,6 +11,8 @@
 struct elsewhere {
     uint64_t inc;
     int64_t seen_ms;
+    uint32_t peer;
+    bool sink;
 };
 
 struct gateway {
@@ -19,7 +21,7 @@ struct gateway {
     struct parcels *in;
     struct outgoing *out;
     struct arena arena;
-    struct table by_inc;
+    struct table by_inc, sinks; /* sinks: by peer */
     struct elsewhere workers[GATEWAY_WORKERS_MAX]; /* the first count are in use */
     uint32_t count;
     int64_t tick_ms;
@@ -62,6 +64,7 @@ struct gateway *gateway_open(struct lifeline *life, struct link *link)
     gateway->link = link;
     arena_open(&gateway->arena, 0);
     gateway->by_inc = table_make(&gateway->arena, GATEWAY_WORKERS_MAX);
+    gateway->sinks = table_make(&gateway->arena, GATEWAY_WORKERS_MAX);
     struct parcel_room room = {gateway, take_room, drop_room};
     gateway->in = parcels_open(GATEWAY_BYTES_MAX, &room);
     gateway->out = outgoing_open(GATEWAY_BYTES_MAX);
@@ -88,14 +91,26 @@ static bool is_elsewhere(const struct gateway *gateway, uint64_t inc)
 static void forget(struct gateway *gateway, uint32_t row)
 {
     table_drop(&gateway->by_inc, gateway->workers[row].inc);
+    if (gateway->workers[row].sink)
+        table_drop(&gateway->sinks, gateway->workers[row].peer);
     if (row != --gateway->count) {
         gateway->workers[row] = gateway->workers[gateway->count];
         table_put(&gateway->by_inc, gateway->workers[row].inc, row);
     }
 }
 
-static bool remember(struct gateway *gateway, uint64_t inc, int64_t now_ms)
+/* Of a sink elsewhere, which may have another connection now. */
+static void note_peer(struct gateway *gateway, struct elsewhere *sink, uint32_t peer)
 {
+    table_drop(&gateway->sinks, sink->peer);
+    table_put(&gateway->sinks, peer, 1);
+    sink->peer = peer;
+}
+
+static bool remember(struct gateway *gateway, const struct message *hello, bool sink,
+                     int64_t now_ms)
+{
+    uint64_t inc = hello->inc;
     uint32_t row = table_get(&gateway->by_inc, inc);
     if (row == TABLE_NONE && gateway->count == GATEWAY_WORKERS_MAX)
         return false;
@@ -103,7 +118,9 @@ static bool remember(struct gateway *gateway, uint64_t inc, int64_t now_ms)
         row = gateway->count++;
         table_put(&gateway->by_inc, inc, row);
     }
-    gateway->workers[row] = (struct elsewhere){inc, now_ms};
+    gateway->workers[row] = (struct elsewhere){inc, now_ms, hello->peer, sink};
+    if (sink)
+        note_peer(gateway, &gateway->workers[row], hello->peer);
     return true;
 }
 
@@ -117,16 +134,20 @@ static bool is_proper(struct gateway *gateway, const struct link_message *raw,
     struct hello hello;
     struct span payload = {message->payload, message->size};
     uint32_t row = table_get(&gateway->by_inc, message->inc);
-    if (row != TABLE_NONE)
+    if (row != TABLE_NONE) {
         gateway->workers[row].seen_ms = now_ms;
-    bool far = raw->role == KEY_WORKER || row != TABLE_NONE;
+        if (gateway->workers[row].sink && gateway->workers[row].peer != message->peer)
+            note_peer(gateway, &gateway->workers[row], message->peer);
+    }
+    bool far = raw->role == KEY_WORKER || raw->role == KEY_SINK || row != TABLE_NONE;
     if (message->type != MESSAGE_HELLO)
         return !(far && message->flags & MESSAGE_BLOCK);
     if (hello_decode(payload, &hello, NULL) != STATUS_OK)
         return true; /* the dispatcher counts it */
     if (far && hello.node == 0)
         return false;
-    return hello.role != PEER_WORKER || hello.node == 0 || remember(gateway, message->inc, now_ms);
+    return hello.role == PEER_AGENT || hello.node == 0 ||
+           remember(gateway, message, hello.role == PEER_SINK, now_ms);
 }
 
 /* The message of a whole payload goes on with a block's descriptor. */
@@ -222,12 +243,15 @@ static void drop_block(struct gateway *gateway, const struct message *message)
 
 bool gateway_send(struct gateway *gateway, int64_t now_ms, const struct message *message)
 {
-    bool far = is_elsewhere(gateway, message->inc);
+    bool far = message->type == MESSAGE_DATA
+                   ? table_get(&gateway->sinks, message->peer) != TABLE_NONE
+                   : is_elsewhere(gateway, message->inc);
     bool good = true;
     if (message->type == MESSAGE_FREE && message->size == SHM_DESCRIPTOR_BYTES &&
         shm_descriptor_decode(message->payload).inc == gateway->life->inc)
         drop_block(gateway, message);
-    else if (message->type == MESSAGE_WORK && far && message->flags & MESSAGE_BLOCK)
+    else if ((message->type == MESSAGE_WORK || message->type == MESSAGE_DATA) && far &&
+             message->flags & MESSAGE_BLOCK)
         good = send_block(gateway, now_ms, message);
     else
         good = post_send(gateway->link, message) == STATUS_OK || message->type == MESSAGE_FREE;

@@ -40,7 +40,7 @@ void job_make(struct job *job, struct graph *graph, const char *run_dir, const c
     }
     if (job->net.kind == NETWORK_JOINED)
         job->id = job->net.job;
-    for (int i = 0; job->net.kind == NETWORK_HEAD && i < graph->line_count; i++) {
+    for (int i = 0; job->net.kind != NETWORK_NONE && i < graph->line_count; i++) {
         uint64_t batch = job->batch[i], more = (job->net.reach + batch - 1) / batch * batch;
         job->plan.lines[i].window += reaches(job, i) ? more : 0;
     }
@@ -83,6 +83,10 @@ char *job_address(const struct job *job, const char *name, char *buffer, size_t 
 {
     if (job->net.kind == NETWORK_JOINED && strcmp(name, "dispatch") == 0) {
         snprintf(buffer, size, "%s", job->net.hub);
+        return buffer;
+    }
+    if (job->net.kind == NETWORK_JOINED && strcmp(name, "coordinate") == 0) {
+        snprintf(buffer, size, "%s", job->net.coordinate);
         return buffer;
     }
     return rundir_address(job->sockets, name, buffer, size);

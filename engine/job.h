@@ -39,8 +39,8 @@ bool job_travels(const struct job *job, int stage);
 
 const char *job_line_name(const struct job *job, int line); /* its sink's */
 
-/* "ipc://SOCKETS/NAME" into buffer, which is returned; of "dispatch" in an engine that joined
- * another: that one's address. */
+/* "ipc://SOCKETS/NAME" into buffer, which is returned; in an engine that joined another: that
+ * one's "dispatch" and "coordinate". */
 char *job_address(const struct job *job, const char *name, char *buffer, size_t size);
 
 /* The list file that holds the line's keys: that of its source; for a line that reads a store, of

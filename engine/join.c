@@ -105,6 +105,7 @@ static enum status open_hub(struct join_engine *engine, struct error *err)
     snprintf(engine->net.hub, sizeof engine->net.hub, "tcp://%s%s%s:%u", six ? "[" : "",
              address.host, six ? "]" : "", engine->joined.hub_port);
     engine->net.job = engine->joined.job;
+    engine->net.reach = engine->joined.reach;
     status = network_write(&engine->net, engine->dir.sockets, err);
     if (status == STATUS_OK)
         status = job_load(&engine->job, engine->dir.path, engine->dir.sockets, err);
@@ -138,7 +139,9 @@ static enum status work(struct join_engine *engine, struct error *err)
     if (status != STATUS_OK || !engine->known || engine->over || engine->failed ||
         join_is_asked(engine))
         return status;
-    status = open_hub(engine, err);
+    status = join_ranks_check(engine, err);
+    if (status == STATUS_OK)
+        status = open_hub(engine, err);
     if (status == STATUS_OK)
         status = join_start(engine, err);
     if (status == STATUS_OK) {

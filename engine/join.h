@@ -15,6 +15,7 @@ struct join_options {
     const char *keys;    /* folder; NULL: the one that the rendezvous names */
     bool insecure;       /* no keys, this machine alone */
     const char *workers; /* "parse=8,msa=2"; NULL: as many as this machine has CPUs */
+    int ranks;           /* places for ranks of each line that has several */
     const char *role;    /* stages of the graph with that `on`, and those without; NULL: "cpu" */
     const char *name;    /* of this engine; NULL: the host's */
     int64_t wait_s;      /* for a head that is not there */

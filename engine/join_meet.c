@@ -37,6 +37,7 @@ static void say_join(struct join_engine *engine)
     unsigned char bytes[JOIN_BYTES_MAX];
     struct join join = {.version = MESSAGE_VERSION,
                         .build = FOLDMILL_VERSION,
+                        .ranks = (uint32_t)engine->options.ranks,
                         .graph_hash = engine->joined.graph_hash};
     memcpy(join.name, engine->net.name, sizeof join.name);
     join_say(engine, MESSAGE_JOIN, bytes, join_encode(&join, bytes));
@@ -102,17 +103,19 @@ static enum status open_network(struct join_engine *engine, struct error *err)
     struct network *net = &engine->net;
     const char *keys = engine->options.keys ? engine->options.keys : engine->at.keys;
     net->kind = NETWORK_JOINED;
+    net->ranks = engine->options.ranks > 0;
+    snprintf(net->coordinate, sizeof net->coordinate, "%s", engine->at.address);
     if (!engine->options.insecure && !*keys)
         return error_set(err, STATUS_INVALID,
                          "the network wants keys: --keys DIR, a copy of the head's folder of keys "
-                         "with `public` and `worker.key`");
+                         "with `public` and `%s`", keys_file_name(network_role(net)));
     char path[PATH_MAX] = "";
     if (!engine->options.insecure && !realpath(keys, path))
         return error_set(err, STATUS_MISS, "--keys %s: %s", keys, strerror(errno));
     memcpy(net->keys, path, sizeof net->keys);
     if (*path && engine->at.fingerprint[0]) {
         struct keys set;
-        enum status status = keys_load(path, KEY_WORKER, &set, err);
+        enum status status = keys_load(path, network_role(net), &set, err);
         if (status != STATUS_OK)
             return status;
         bool same = strcmp(set.public_key[KEY_HEAD], engine->at.fingerprint) == 0;
@@ -166,6 +169,8 @@ static void take_message(struct join_engine *engine, const struct message *messa
         engine->over = true;
     } else if (message->type == MESSAGE_SCALE) {
         join_scale(engine, message->stage, message->arg);
+    } else if (message->type == MESSAGE_RANK) {
+        join_rank(engine, message);
     } else if (message->type == MESSAGE_CHALLENGE) {
         engine->known = false;
         say_join(engine);
@@ -205,6 +210,7 @@ void join_turn(struct join_engine *engine)
         static unsigned char bytes[JOIN_ROWS_BYTES_MAX];
         join_say(engine, MESSAGE_HB, bytes, join_rows_encode(rows, join_rows(engine, rows), bytes));
         join_tell(engine);
+        join_ranks_say(engine);
     } else if (!engine->known && now - engine->said_ms >= JOIN_ASK_MS) {
         say_join(engine);
         if (now - engine->heard_ms >= SAY_MS)

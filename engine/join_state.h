@@ -23,9 +23,14 @@ enum {
 };
 
 struct join_child {
-    int stage, index;
+    int stage, index; /* of a worker; -1 of a rank */
     uint64_t starts; /* as the head was told */
     char role[SUPERVISE_NAME_MAX + 1];
+    bool sink; /* a rank: */
+    int line, rank;
+    uint32_t gen, wanted_gen; /* that it was started for last; that the head wants */
+    enum rank_state state;
+    char gen_text[16], text[RANK_TEXT_MAX + 1];
 };
 
 struct join_engine {
@@ -45,6 +50,7 @@ struct join_engine {
     int64_t begun_ms, heard_ms, said_ms, shown_ms;
     bool working; /* a sample has been made */
     uint64_t shown_done;
+    bool ending; /* this engine leaves: no ranks start */
     bool known;  /* the head has let us in */
     bool over;   /* it says that the run is over */
     bool moved;  /* the head is elsewhere now: begin anew */
@@ -75,6 +81,18 @@ void join_scale(struct join_engine *engine, int stage, uint32_t wanted);
 int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGES_MAX]);
 /* join_tell.c: tells the head which processes there are and what took them long. */
 void join_tell(struct join_engine *engine);
+/* join_ranks.c. The run's folder must be here: STATUS_MISS. */
+enum status join_ranks_check(const struct join_engine *engine, struct error *err);
+/* The head's RANK. */
+void join_rank(struct join_engine *engine, const struct message *message);
+/* Starts what is due when the process before it has ended. */
+void join_ranks_turn(struct join_engine *engine);
+/* Tells the head how all are. */
+void join_ranks_say(struct join_engine *engine);
+void join_rank_died(struct join_engine *engine, const struct death *death, const char *text);
+/* Ends them all at once: the others of their lines go on without them. */
+void join_ranks_end(struct join_engine *engine);
+
 void join_on_death(void *engine, const struct death *death);
 void join_on_line(void *engine, const char *child, struct span line);
 

@@ -47,7 +47,7 @@ static bool get_text(struct span *rest, char *to, size_t room)
 size_t join_encode(const struct join *join, unsigned char bytes[JOIN_BYTES_MAX])
 {
     put_u32(bytes, join->version);
-    put_u32(bytes + 4, 0);
+    put_u32(bytes + 4, join->ranks);
     put_u64(bytes + 8, join->graph_hash);
     size_t size = JOIN_FIXED;
     size += put_text(bytes + size, join->build);
@@ -60,6 +60,7 @@ enum status join_decode(struct span bytes, struct join *join, struct error *err)
     if (bytes.size < JOIN_FIXED)
         return malformed(err, "JOIN", bytes.size);
     join->version = get_u32(raw(bytes));
+    join->ranks = get_u32(raw(bytes) + 4);
     join->graph_hash = get_u64(raw(bytes) + 8);
     struct span rest = {bytes.data + JOIN_FIXED, bytes.size - JOIN_FIXED};
     if (!get_text(&rest, join->build, sizeof join->build) ||
@@ -76,7 +77,7 @@ size_t joined_encode(const struct joined *joined, unsigned char bytes[JOINED_BYT
     put_u16(bytes + 16, joined->hub_port);
     put_u16(bytes + 18, 0);
     put_u32(bytes + 20, joined->file_count);
-    put_u32(bytes + 24, 0);
+    put_u32(bytes + 24, joined->reach);
     size_t size = JOINED_FIXED;
     size += put_text(bytes + size, joined->run_dir);
     for (uint32_t i = 0; i < joined->file_count; i++) {
@@ -106,8 +107,10 @@ enum status joined_decode(struct span bytes, struct joined *joined, struct error
     joined->graph_hash = get_u64(raw(bytes) + 8);
     joined->hub_port = get_u16(raw(bytes) + 16);
     joined->file_count = get_u32(raw(bytes) + 20);
+    joined->reach = get_u32(raw(bytes) + 24);
     struct span rest = {bytes.data + JOINED_FIXED, bytes.size - JOINED_FIXED};
     if (joined->file_count > JOIN_FILES_MAX || joined->hub_port == 0 ||
+        joined->reach > NETWORK_REACH_MAX ||
         !get_text(&rest, joined->run_dir, sizeof joined->run_dir))
         return malformed(err, "JOINED", bytes.size);
     for (uint32_t i = 0; i < joined->file_count; i++) {
@@ -158,5 +161,36 @@ enum status join_rows_decode(struct span bytes, struct join_row rows[GRAPH_STAGE
         if (rows[i].stage >= GRAPH_STAGES_MAX)
             return malformed(err, "a heartbeat", bytes.size);
     }
+    return STATUS_OK;
+}
+
+size_t rank_report_encode(const struct rank_report *report,
+                          unsigned char bytes[RANK_REPORT_BYTES_MAX])
+{
+    put_u32(bytes, report->state);
+    put_u32(bytes + 4, report->starts);
+    size_t size = 8;
+    for (int i = 0; i < METRIC_COUNT; i++, size += 8)
+        put_u64(bytes + size, report->counter[i]);
+    for (int i = 0; i < GAUGE_COUNT; i++, size += 8)
+        put_u64(bytes + size, (uint64_t)report->gauge[i]);
+    return size + put_text(bytes + size, report->text);
+}
+
+enum status rank_report_decode(struct span bytes, struct rank_report *report, struct error *err)
+{
+    const size_t fixed = 8 + 8 * (METRIC_COUNT + GAUGE_COUNT);
+    *report = (struct rank_report){.state = RANK_ABSENT};
+    if (bytes.size < fixed || get_u32(raw(bytes)) >= RANK_STATES)
+        return malformed(err, "RANK", bytes.size);
+    report->state = (enum rank_state)get_u32(raw(bytes));
+    report->starts = get_u32(raw(bytes) + 4);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        report->counter[i] = get_u64(raw(bytes) + 8 + 8 * i);
+    for (int i = 0; i < GAUGE_COUNT; i++)
+        report->gauge[i] = (int64_t)get_u64(raw(bytes) + 8 + 8 * (METRIC_COUNT + i));
+    struct span rest = {bytes.data + fixed, bytes.size - fixed};
+    if (!get_text(&rest, report->text, sizeof report->text) || rest.size)
+        return malformed(err, "RANK", bytes.size);
     return STATUS_OK;
 }

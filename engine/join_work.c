@@ -31,6 +31,12 @@ void join_on_death(void *memory, const struct death *death)
     struct join_engine *engine = memory;
     char text[256], line[512], why[ERROR_TEXT_MAX];
     agent_describe(death, text, sizeof text);
+    if (engine->children[death->child].sink) {
+        join_rank_died(engine, death, text);
+        if (death->exit_code != 0 && !engine->ending)
+            log_warn("%s", text);
+        return;
+    }
     agent_tell(&engine->agent, death, text);
     if (death->setup) {
         join_fail(engine, agent_last_words(death->tail, line));
@@ -110,8 +116,7 @@ static enum status start_worker(struct join_engine *engine, int stage, int index
         return error_set(err, STATUS_LIMIT, "an engine may have %d processes: use fewer workers",
                          SUPERVISE_CHILDREN_MAX);
     struct join_child *child = &engine->children[number];
-    child->stage = stage;
-    child->index = index;
+    *child = (struct join_child){.stage = stage, .index = index};
     snprintf(child->role, sizeof child->role, "worker:%d:%d", stage, index);
     struct child_spec spec = {.args = {"work", engine->dir.path, engine->dir.sockets, child->role},
                               .pool_bytes = job_pool_bytes(&engine->job, stage),
@@ -134,7 +139,7 @@ enum status join_start(struct join_engine *engine, struct error *err)
         share_cpus(engine, wanted);
     for (int i = 0; i < graph->stage_count; i++)
         all += wanted[i];
-    if (status == STATUS_OK && all == 0)
+    if (status == STATUS_OK && all == 0 && !engine->options.ranks)
         status = error_set(err, STATUS_INVALID,
                            "there is nothing to do here: no stage of the graph that may run in "
                            "the role %s on another node than the head",
@@ -189,6 +194,8 @@ int join_rows(const struct join_engine *engine, struct join_row rows[GRAPH_STAGE
         const struct join_child *child = &engine->children[i];
         struct child_info info = supervise_info(engine->supervisor, i);
         int at = 0;
+        if (child->sink)
+            continue;
         while (at < count && rows[at].stage != child->stage)
             at++;
         if (at == count)
@@ -248,6 +255,7 @@ static void wait_turn(struct join_engine *engine)
     supervise_step(engine->supervisor);
     agent_turn(&engine->agent);
     join_turn(engine);
+    join_ranks_turn(engine);
     show(engine);
 }
 
@@ -260,6 +268,8 @@ void join_work(struct join_engine *engine)
     }
     if (join_is_asked(engine))
         log_info("leaving: what is in hand is finished (once more: at once)");
+    if (!engine->over)
+        join_ranks_end(engine);
     for (int i = 0; i < supervise_count(engine->supervisor); i++)
         supervise_drain(engine->supervisor, i);
     int64_t end = clock_ms() + JOIN_END_MS;

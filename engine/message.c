@@ -26,7 +26,7 @@ const char *message_type_name(enum message_type type)
         "NONE",    "HELLO",  "WELCOME", "REFUSE", "CHALLENGE", "REQ",     "WORK", "OUT",  "ERR",
         "REFUSED", "MISS",   "LOST",    "DATA",   "FAIL",      "FREE",    "HB",   "DIED", "DIEDOK",
         "URGENT",  "COMMIT", "QPROP",   "QOK",    "START",     "STARTED", "CKPT", "CKOK", "DRAIN",
-        "BYE",     "JOIN",   "JOINED",  "FILE",   "SCALE",     "NOTES",
+        "BYE",     "JOIN",   "JOINED",  "FILE",   "SCALE",     "NOTES",   "RANK",
     };
     return (unsigned)type < MESSAGE_TYPES ? names[type] : "unknown";
 }

@@ -51,6 +51,10 @@
  *   NOTES    engine -> coordinator   payload: rows for the run's tables (join_note.h)
  *   SCALE    coordinator -> engine   stage, arg: how many workers of it there should be; repeated
  *                         until a HB says so
+ *   RANK     coordinator -> engine   line, gen, arg: the rank that it should run, of that
+ *                         generation; flags FINAL: it is to finish; repeated
+ *            engine -> coordinator   the same, what it runs; payload: struct rank_report; said with
+ *                         each HB, and when it ends
  */
 #ifndef FOLDMILL_MESSAGE_H
 #define FOLDMILL_MESSAGE_H
@@ -110,6 +114,7 @@ enum message_type {
     MESSAGE_FILE,
     MESSAGE_SCALE,
     MESSAGE_NOTES,
+    MESSAGE_RANK,
     MESSAGE_TYPES
 };
 

@@ -16,8 +16,10 @@ enum status network_write(const struct network *net, const char *sockets, struct
 {
     char text[NETWORK_BYTES_MAX], path[PATH_MAX];
     int size = snprintf(text, sizeof text,
-                        "kind %s\nhub %s\nkeys %s\nreach %u\njob %016llx\nnode %016llx\nname %s\n",
-                        kinds[net->kind], net->hub, net->keys, net->reach,
+                        "kind %s\nhub %s\ncoordinate %s\nkeys %s\nreach %u\nranks %d\n"
+                        "job %016llx\nnode %016llx\nname %s\n",
+                        kinds[net->kind], net->hub, net->coordinate, net->keys, net->reach,
+                        net->ranks,
                         (unsigned long long)net->job, (unsigned long long)net->node, net->name);
     return file_write_atomic(rundir_file(sockets, "net", path), (struct span){text, (size_t)size},
                              err);
@@ -54,6 +56,12 @@ static bool take_reach(struct span word, uint32_t *reach)
     return good;
 }
 
+static bool take_ranks(struct span word, bool *ranks)
+{
+    *ranks = span_is(word, "1");
+    return *ranks || span_is(word, "0");
+}
+
 static bool take_kind(struct span word, struct network *net)
 {
     for (int i = 0; i < 3; i++)
@@ -77,6 +85,9 @@ enum status network_parse(struct span text, struct network *net, struct error *e
                     : span_is(word, "hub")   ? take_text(value, net->hub, sizeof net->hub)
                     : span_is(word, "keys")  ? take_text(value, net->keys, sizeof net->keys)
                     : span_is(word, "name")  ? take_text(value, net->name, sizeof net->name)
+                    : span_is(word, "coordinate")
+                        ? take_text(value, net->coordinate, sizeof net->coordinate)
+                    : span_is(word, "ranks") ? take_ranks(value, &net->ranks)
                     : span_is(word, "reach") ? take_reach(value, &net->reach)
                     : span_is(word, "job")   ? take_hex(value, &net->job)
                     : span_is(word, "node")  ? take_hex(value, &net->node)
@@ -104,13 +115,17 @@ enum status network_read(const char *sockets, struct network *net, struct error 
     return status;
 }
 
+enum key_role network_role(const struct network *net)
+{
+    return net->kind == NETWORK_HEAD ? KEY_HEAD : net->ranks ? KEY_SINK : KEY_WORKER;
+}
+
 enum status network_secure(const struct network *net, struct error *err)
 {
     struct keys keys;
     if (net->kind == NETWORK_NONE || !net->keys[0])
         return STATUS_OK;
-    enum status status =
-        keys_load(net->keys, net->kind == NETWORK_HEAD ? KEY_HEAD : KEY_WORKER, &keys, err);
+    enum status status = keys_load(net->keys, network_role(net), &keys, err);
     if (status == STATUS_OK)
         status = link_secure(&keys, err);
     keys_wipe(&keys);

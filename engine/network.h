@@ -21,12 +21,17 @@ enum network_kind {
 struct network {
     enum network_kind kind;
     char hub[LINK_ADDRESS_MAX];
+    char coordinate[LINK_ADDRESS_MAX]; /* NETWORK_JOINED: of that run's coordinator */
     char keys[PATH_MAX]; /* folder; "": no keys, this machine alone */
-    uint32_t reach;      /* NETWORK_HEAD: positions that windows have more, for joined workers */
+    uint32_t reach;      /* positions that windows have more, for joined workers */
+    bool ranks;          /* NETWORK_JOINED: offers places for ranks, so has the key of a sink */
     uint64_t job;        /* NETWORK_JOINED: the run */
     uint64_t node;       /* NETWORK_JOINED: random, who we are */
     char name[NETWORK_NAME_MAX + 1];
 };
+
+/* Whose key an engine has. */
+enum key_role network_role(const struct network *net);
 
 enum status network_write(const struct network *net, const char *sockets, struct error *err);
 /* NETWORK_NONE where there is no such file. STATUS_INVALID: it is damaged. */

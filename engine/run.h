@@ -20,6 +20,7 @@ struct run_options {
     const char *keys;      /* folder; NULL: RUN/keys */
     bool insecure;         /* no keys, this machine alone */
     uint32_t reach;        /* positions that windows have more, for the workers of others */
+    int ranks;             /* of each line that run here, others on engines that join; -1: all */
     const char *role;      /* NULL: every stage; else others are left to engines that join */
     int metrics_port;      /* of 127.0.0.1; 0: any that is free; -1: no metrics over HTTP */
 };

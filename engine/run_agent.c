@@ -59,7 +59,7 @@ static void coordinator_turn(struct run *run)
 
 /* ---- children ---- */
 
-static void fail(struct run *run, const char *text)
+void run_fail(struct run *run, const char *text)
 {
     if (run->failed)
         return;
@@ -99,6 +99,7 @@ static void sink_died(struct run *run, struct run_child *child, const struct dea
     int64_t step = gauge_get(info.page, GAUGE_DONE);
     bool limit = death->verdict != VERDICT_NONE || death->out_of_memory;
     bool outside = !limit && (death->signal == SIGKILL || death->signal == SIGHUP);
+    alone = alone && !run_ranks_any(run, child->line);
     outside = outside || (death->exit_code == SUPERVISE_EXIT_PEER && !alone);
     child->failures = outside || step != child->step ? 0 : child->failures + 1;
     child->step = step;
@@ -106,7 +107,7 @@ static void sink_died(struct run *run, struct run_child *child, const struct dea
         char why[ERROR_TEXT_MAX], line[512];
         snprintf(why, sizeof why, "%s ends again and again without getting on: %s: %s", death->name,
                  text, agent_last_words(death->tail, line));
-        fail(run, why);
+        run_fail(run, why);
     }
 }
 
@@ -118,14 +119,14 @@ static void on_death(void *user, const struct death *death)
     agent_describe(death, text, sizeof text);
     run->deaths += !run->stopping && death->exit_code != 0 && !child->sent;
     if (death->setup) {
-        fail(run, agent_last_words(death->tail, line));
+        run_fail(run, agent_last_words(death->tail, line));
     } else if (child->kind == CHILD_WORKER) {
         agent_tell(&run->agent, death, text);
         if (death->idle_deaths >= RUN_GIVE_UP) {
             char why[ERROR_TEXT_MAX];
             snprintf(why, sizeof why, "%s ends again and again before it does anything: %s: %s",
                      death->name, text, agent_last_words(death->tail, line));
-            fail(run, why);
+            run_fail(run, why);
         }
     } else if (child->kind == CHILD_SINK) {
         sink_died(run, child, death, text);
@@ -139,6 +140,12 @@ static void on_death(void *user, const struct death *death)
                                    : "a sample");
 }
 
+void run_next_gen(struct run *run, int line)
+{
+    uint32_t *gen = &run->gen[line], next = coordinate_next_gen(run->ledger.coordinate, line);
+    *gen = next > *gen ? next : *gen + 1;
+}
+
 /* A sink is a new generation every time it starts; its ranks are one. */
 static void on_launching(void *user, int number)
 {
@@ -146,13 +153,12 @@ static void on_launching(void *user, int number)
     struct run_child *child = &run->children[number];
     if (child->kind != CHILD_SINK)
         return;
-    uint32_t *gen = &run->gen[child->line];
-    if (child->started_gen == *gen) {
-        uint32_t next = coordinate_next_gen(run->ledger.coordinate, child->line);
-        *gen = next > *gen ? next : *gen + 1;
+    if (child->started_gen == run->gen[child->line]) {
+        run_next_gen(run, child->line);
+        run_ranks_renewed(run, child->line);
     }
-    child->started_gen = *gen;
-    snprintf(child->gen, sizeof child->gen, "%u", *gen);
+    child->started_gen = run->gen[child->line];
+    snprintf(child->gen, sizeof child->gen, "%u", child->started_gen);
 }
 
 static enum status start(struct run *run, struct run_child child, const char *name,
@@ -166,7 +172,9 @@ static enum status start(struct run *run, struct run_child child, const char *na
         return error_set(err, STATUS_LIMIT, "a node may have %d processes: use fewer workers",
                          SUPERVISE_CHILDREN_MAX);
     *kept = child;
-    on_launching(run, number);
+    spec.held = child.kind == CHILD_SINK && run->ranks.held[child.line];
+    if (!spec.held)
+        on_launching(run, number);
     snprintf(spec.name, sizeof spec.name, "%s", name);
     const char *args[] = {"work", run->dir.path, run->dir.sockets, kept->role,
                           child.kind == CHILD_SINK ? kept->gen : NULL};
@@ -230,13 +238,15 @@ static enum status start_all(struct run *run, struct error *err)
     struct run_child child = {.kind = CHILD_HUB, .role = "dispatch"};
     enum status status = start(run, child, "dispatch", err);
     leave_to_others(run);
+    if (status == STATUS_OK)
+        status = run_ranks_open(run, err);
     for (int i = 0; i < run->job.graph->stage_count && status == STATUS_OK; i++)
         for (int k = 0;
              run->job.pool[i] >= 0 && k < run->job.graph->stages[i].workers && status == STATUS_OK;
              k++)
             status = run_start_worker(run, i, k, err);
     for (int i = 0; i < run->job.graph->line_count; i++)
-        for (int rank = 0; rank < run->job.ranks[i] && status == STATUS_OK; rank++)
+        for (int rank = 0; rank < run_ranks_here(run, i) && status == STATUS_OK; rank++)
             status = start_sink(run, i, rank, err);
     return status;
 }
@@ -264,7 +274,7 @@ enum status run_agent_open(struct run *run, struct error *err)
 /* True when every sink is finished; tells those that wait for the others that the others are. */
 static bool are_sinks_done(struct run *run)
 {
-    bool all = true, others = true;
+    bool all = run_ranks_done(run), others = all;
     for (int i = 0; i < supervise_count(run->supervisor); i++) {
         const struct run_child *child = &run->children[i];
         if (child->kind != CHILD_SINK || child->finished)
@@ -299,6 +309,7 @@ static void wait_turn(struct run *run)
     coordinator_turn(run);
     agent_turn(&run->agent);
     run_nodes_turn(run);
+    run_ranks_turn(run);
     control_step(run->control);
     http_step(run->http);
     run_room_turn(run);
@@ -307,7 +318,7 @@ static void wait_turn(struct run *run)
 
 static int running_sinks(const struct run *run)
 {
-    int count = 0;
+    int count = run_ranks_running(run);
     for (int i = 0; i < supervise_count(run->supervisor); i++)
         count += run->children[i].kind == CHILD_SINK && supervise_info(run->supervisor, i).pid;
     return count;
@@ -327,7 +338,7 @@ bool run_agent_loop(struct run *run)
     while (!are_sinks_done(run) && !run->failed) {
         wait_turn(run);
         if (coordinate_health(run->ledger.coordinate, &err) != STATUS_OK)
-            fail(run, err.text);
+            run_fail(run, err.text);
         if (supervise_interrupts(run->supervisor) > 1)
             return false;
         if ((supervise_interrupts(run->supervisor) || run->drain_asked) && !run->draining) {

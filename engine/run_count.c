@@ -361,6 +361,44 @@ static void add_sink(struct run *run, int number, struct snapshot *s)
     }
 }
 
+/* A rank on an engine that joined, as that one told it last. */
+static void add_far_sink(struct run *run, const struct run_far *far, struct snapshot *s)
+{
+    static const char *const names[] = {"starting", "working", "finished", "absent", "absent",
+                                        "absent"};
+    const struct rank_report *report = &far->report;
+    bool present = far->node && far->gen == run->gen[far->line];
+    double busy = (double)report->counter[METRIC_BUSY_NS] * 1e-9;
+    double waited = (double)report->counter[METRIC_WAIT_WORK_NS] * 1e-9;
+    struct snapshot_sink *row = &s->sinks[s->sink_count++];
+    *row = (struct snapshot_sink){
+        .rank = far->rank,
+        .step = report->gauge[GAUGE_STEP],
+        .steps = report->gauge[GAUGE_STEPS_TOTAL],
+        .epoch = report->gauge[GAUGE_EPOCH],
+        .position = report->gauge[GAUGE_POSITION],
+        .positions = report->gauge[GAUGE_TOTAL],
+        .ready = report->gauge[GAUGE_QUEUE],
+        .wanted = report->gauge[GAUGE_WANTED],
+        .quarantined = report->gauge[GAUGE_QUARANTINED],
+        .checkpoint = (int64_t)coordinate_checkpoint(run->ledger.coordinate, far->line, NULL),
+        .done = (uint64_t)report->gauge[GAUGE_DONE],
+        .samples = report->counter[METRIC_DONE],
+        .resent = report->counter[METRIC_RESENT],
+        .dropped = report->counter[METRIC_DROPPED],
+        .bytes_in = report->counter[METRIC_BYTES_IN],
+        .started = report->starts,
+        .rate = run->rate[run->job.graph->lines[far->line].sink],
+        .busy_seconds = busy,
+        .wait_seconds = waited,
+        .utilisation = busy + waited > 0 ? busy / (busy + waited) : 0,
+    };
+    SNAPSHOT_COPY(row->node, far->node ? far->name : "(no place)");
+    SNAPSHOT_COPY(row->line, job_line_name(&run->job, far->line));
+    SNAPSHOT_COPY(row->kind, "steps");
+    SNAPSHOT_COPY(row->state, present ? names[report->state] : "absent");
+}
+
 static void add_store(struct run *run, const struct graph_stage *stage, struct snapshot *s)
 {
     struct snapshot_store *row = &s->stores[s->store_count++];
@@ -393,6 +431,8 @@ void run_snapshot(struct run *run, struct snapshot *s)
     for (int i = 0; i < supervise_count(run->supervisor); i++)
         if (run->children[i].kind == CHILD_SINK && s->sink_count < SNAPSHOT_SINKS_MAX)
             add_sink(run, i, s);
+    for (int i = 0; i < run->ranks.count && s->sink_count < SNAPSHOT_SINKS_MAX; i++)
+        add_far_sink(run, &run->ranks.far[i], s);
     for (int i = 0; i < graph->stage_count; i++)
         if ((graph->stages[i].kind->flags & STAGE_STORE) && s->store_count < SNAPSHOT_STORES_MAX)
             add_store(run, &graph->stages[i], s);

@@ -239,6 +239,7 @@ enum status run_nodes_open(struct run *run, struct error *err)
     if (run->job.net.kind != NETWORK_HEAD)
         return STATUS_OK;
     joined->job = run->job.id;
+    joined->reach = run->job.net.reach;
     joined->graph_hash = run->job.graph->hash;
     snprintf(joined->run_dir, sizeof joined->run_dir, "%.*s", JOIN_PATH_MAX, run->dir.path);
     enum status status = add_files(run, err);

@@ -60,7 +60,9 @@ static void node_leaves(struct run *run, struct run_node *node, const char *how)
         node->rows[i].workers = node->rows[i].held = node->rows[i].wanted = 0;
         add_row(&run->nodes.gone[i], &node->rows[i]);
     }
+    uint64_t inc = node->inc;
     *node = (struct run_node){0};
+    run_ranks_gone(run, inc);
 }
 
 /* Names are for people: two engines of one host get different ones. */
@@ -122,6 +124,7 @@ static void take_join(struct run *run, const struct message *in)
         log_info("engine %s joined", node->name);
     }
     node->peer = in->peer;
+    node->places = join.ranks < RUN_FAR_MAX ? (int)join.ranks : RUN_FAR_MAX;
     node->seen_ms = clock_ms();
     static unsigned char bytes[JOINED_BYTES_MAX];
     answer(run, in->peer, in->inc, MESSAGE_JOINED, bytes, joined_encode(&run->nodes.joined, bytes));
@@ -170,6 +173,7 @@ static void say_wishes(struct run *run, const struct run_node *node)
         if (node->asked[i] && node->rows[i].wanted != node->asked[i] - 1)
             post_send(run->coordinator, &message);
     }
+    run_ranks_say(run, node);
 }
 
 void run_nodes_scale(struct run *run, struct run_node *node, int stage, int workers)
@@ -238,7 +242,7 @@ bool run_nodes_take(struct run *run, const struct message *in)
         return true;
     }
     if (in->type != MESSAGE_FILE && in->type != MESSAGE_HB && in->type != MESSAGE_BYE &&
-        in->type != MESSAGE_NOTES)
+        in->type != MESSAGE_NOTES && in->type != MESSAGE_RANK)
         return false;
     struct run_node *node = find(run, in->inc);
     if (!node) {
@@ -251,6 +255,8 @@ bool run_nodes_take(struct run *run, const struct message *in)
         send_file(run, in);
     } else if (in->type == MESSAGE_NOTES) {
         take_notes(run, node, in);
+    } else if (in->type == MESSAGE_RANK) {
+        run_ranks_take(run, node, in);
     } else if (in->type == MESSAGE_BYE) {
         answer(run, in->peer, in->inc, MESSAGE_BYE, NULL, 0);
         node_leaves(run, node, "left");

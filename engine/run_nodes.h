@@ -22,6 +22,7 @@ struct run_node {
     char name[NETWORK_NAME_MAX + 1];
     struct join_row rows[GRAPH_STAGES_MAX]; /* by the number of the stage */
     double rate[GRAPH_STAGES_MAX];          /* samples a second, lately */
+    int places;                             /* for ranks of a line */
     int asked[GRAPH_STAGES_MAX]; /* workers asked for by foldmill scale, and one; 0: none */
     bool leaving;                /* asked to, by foldmill drain */
 };

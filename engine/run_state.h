@@ -14,6 +14,7 @@
 #include "engine/progress.h"
 #include "engine/run.h"
 #include "engine/run_nodes.h"
+#include "engine/run_ranks.h"
 #include "engine/rundir.h"
 #include "engine/supervise.h"
 
@@ -64,6 +65,7 @@ struct run {
     struct link *coordinator;
     struct agent agent; /* to the dispatcher */
     struct run_nodes nodes;
+    struct run_ranks ranks;
     char listen[LINK_ADDRESS_MAX]; /* of the coordinator, for other engines */
     struct ledger ledger;
     uint32_t gen[GRAPH_LINES_MAX]; /* that the ranks of a line were started for last */
@@ -94,7 +96,10 @@ struct run {
  * nothing to work on; STATUS_INVALID: a sample's weight is not known. */
 enum status run_lists_make(struct run *run, struct error *err);
 
-/* run_agent.c */
+/* run_agent.c. The first reason for which the run stops stays. */
+void run_fail(struct run *run, const char *text);
+/* The ranks of a line that start from now on are another generation. */
+void run_next_gen(struct run *run, int line);
 enum status run_start_worker(struct run *run, int stage, int index, struct error *err);
 enum status run_agent_open(struct run *run, struct error *err);
 /* Runs to the end; true when all sinks did what they had to, or drained. */

@@ -319,6 +319,7 @@ static void hello_send(struct sink *sink)
 {
     unsigned char bytes[HELLO_BYTES_MAX];
     struct hello hello = {.role = PEER_SINK,
+                          .node = sink->config.node,
                           .version = MESSAGE_VERSION,
                           .index = sink->config.rank,
                           .graph_hash = sink->config.graph_hash};

@@ -57,6 +57,7 @@ enum skip { SKIP_NO, SKIP_PADDING, SKIP_EMPTY, SKIP_REFUSED, SKIP_ASIDE };
 
 struct sink_config {
     uint64_t job, inc;
+    uint64_t node; /* of an engine that joined; 0: the head */
     uint16_t line;
     uint32_t gen;            /* the generation that the supervisor started it for */
     struct start start;

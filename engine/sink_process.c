@@ -128,6 +128,7 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
     struct sink_config config = {
         .job = job->id,
         .inc = inc,
+        .node = job->net.kind == NETWORK_JOINED ? job->net.node : 0,
         .line = (uint16_t)process->line,
         .gen = gen,
         .start = {job->graph->hash, list_hash(head->list), order.positions},
@@ -157,9 +158,15 @@ static enum status open_sink(struct sink_process *process, uint32_t gen, uint64_
 
 static enum status open_links(struct sink_process *process, struct error *err)
 {
+    const struct network *net = &process->job->net;
     struct link_options options = {.queue_max = (int)(2 * process->window + 64)};
     char address[LINK_ADDRESS_MAX];
     enum status status = link_context_open(err);
+    if (net->kind == NETWORK_JOINED) {
+        options = network_options(net, options.queue_max);
+        process->parcels = parcels_open(SINK_PARCELS_BYTES_MAX, NULL);
+        status = status == STATUS_OK ? network_secure(net, err) : status;
+    }
     if (status == STATUS_OK)
         status = link_connect(&process->hub,
                               job_address(process->job, "dispatch", address, sizeof address),
@@ -329,6 +336,7 @@ int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc)
     delivery_close(process.journal);
     link_close(process.hub, 200);
     link_close(process.coordinator, 200);
+    parcels_close(process.parcels);
     link_context_close();
     gauge_set(process.life.page, GAUGE_STATE, PROCESS_FINISHED);
     return good && sink_mode(process.sink) != SINK_FENCED ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -32,6 +32,9 @@ enum {
  * waits in the shared memory of who made it. */
 #define SINK_HELD_BYTES_MAX ((size_t)512 << 20)
 
+/* Of payloads that come in parts, at a time. */
+#define SINK_PARCELS_BYTES_MAX ((size_t)1 << 30)
+
 /* What is kept under a slot of the window. */
 struct sink_slot {
     struct arena arena; /* of the payload */
@@ -63,6 +66,7 @@ struct sink_process {
     const char *name; /* of the sink, and of its line */
     struct lifeline life;
     struct link *hub, *coordinator;
+    struct parcels *parcels; /* payloads from another node; NULL: at the head */
     struct head *head;
     struct runner gather, runner; /* gather.stage NULL: none */
     struct stage_context context; /* of the sink stage */

@@ -176,6 +176,31 @@ static void unpark(struct sink_process *process)
         process->parked[i].message.payload = process->parked[i].payload;
 }
 
+/* At another node than the head, where payloads come in parts. */
+static void receive_parcels(struct sink_process *process, int64_t now)
+{
+    struct link_message raw;
+    struct message message;
+    struct parcel whole;
+    uint64_t bad = 0;
+    while (post_receive_parcel(process->hub, process->parcels, now, &raw, &message, &whole, &bad) ==
+           STATUS_OK) {
+        bool block = message.flags & MESSAGE_BLOCK; /* it would name memory of another node */
+        if (whole.block.data) {
+            message.payload = whole.block.data;
+            message.size = (uint32_t)whole.block.bytes;
+        }
+        if (!(message.flags & MESSAGE_PART) && !block)
+            take(process, &message, SINK_TO_DISPATCH);
+        bad += block;
+        parcel_free(process->parcels, &whole);
+        link_message_close(&raw);
+    }
+    parcels_tick(process->parcels, now);
+    if (bad)
+        metric_add(process->life.page, METRIC_DROPPED, bad);
+}
+
 static void receive(struct sink_process *process, struct link *link, uint32_t from)
 {
     struct link_message raw;
@@ -243,7 +268,10 @@ void *sink_pump(void *memory)
         if (waits[3].ready)
             hear_agent(process);
         unpark(process);
-        receive(process, process->hub, SINK_TO_DISPATCH);
+        if (process->parcels)
+            receive_parcels(process, clock_ms());
+        else
+            receive(process, process->hub, SINK_TO_DISPATCH);
         receive(process, process->coordinator, SINK_TO_COORDINATE);
         pthread_mutex_lock(&process->lock);
         int64_t now = clock_ms();

@@ -125,6 +125,7 @@ static void print_sinks(const struct snapshot *s, const struct table *table)
              "done", "per s", "ready", "wanted", "busy", "waited", "aside");
     for (int i = 0; i < s->sink_count; i++) {
         const struct snapshot_sink *sink = &s->sinks[i];
+        const char *home = s->node_count ? s->nodes[0].node : "";
         bool store = strcmp(sink->kind, "store") == 0;
         char name[SNAPSHOT_NAME_MAX + 24], done[64], waited[32];
         int64_t total = store ? sink->positions : sink->steps;
@@ -137,10 +138,11 @@ static void print_sinks(const struct snapshot *s, const struct table *table)
             snprintf(done, sizeof done, "%lld/%lld", (long long)count, (long long)total);
         else
             snprintf(done, sizeof done, "%lld", (long long)count);
-        line(table, "%-*s %-9s %17s %10.2f %6lld %6lld %4.0f %% %10s %6lld", table->name, name,
+        line(table, "%-*s %-9s %17s %10.2f %6lld %6lld %4.0f %% %10s %6lld%s%s", table->name, name,
              sink->state, done, sink->rate, (long long)sink->ready, (long long)sink->wanted,
              100 * sink->utilisation, text_show_duration(waited, sizeof waited, sink->wait_seconds),
-             (long long)sink->quarantined);
+             (long long)sink->quarantined, strcmp(sink->node, home) == 0 ? "" : "  on ",
+             strcmp(sink->node, home) == 0 ? "" : sink->node);
         size_t used = 0;
         char text[LINE_BYTES / 2] = "";
         for (int k = 0; k < s->report_count; k++) {

@@ -148,7 +148,7 @@ enum status supervise_start(struct supervisor *supervisor, const struct child_sp
     child->socket = child->output = child->page_fd = -1;
     child->pool = child->old_pool = (struct shm_fds){-1, -1};
     enum status status = page_make(&child->page_fd, &child->page, err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !spec->held)
         status = launch(child, err);
     if (status != STATUS_OK) {
         close_fd(&child->page_fd);

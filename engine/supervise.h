@@ -56,6 +56,7 @@ struct child_spec {
     int64_t timeout_ms;                       /* for one sample; 0: none */
     uint64_t memory_bytes;                    /* anonymous memory of the process; 0: no limit */
     enum restart restart;
+    bool held;                                /* does not start before supervise_resume */
 };
 
 /* How a child ended. */

@@ -5,6 +5,7 @@
 #include "engine/join.h"
 #include "engine/launch.h"
 #include "engine/programs.h"
+#include "engine/run_ranks.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 struct words {
     struct launch_wish wish;
     struct run_options run;
-    const char *workers, *name, *wait, *reach, *metrics, *programs, *resume;
+    const char *workers, *name, *wait, *reach, *metrics, *programs, *resume, *ranks;
 };
 
 static void take_words(int *argc, char **argv, struct words *words)
@@ -31,6 +32,7 @@ static void take_words(int *argc, char **argv, struct words *words)
     run->run_dir = command_option(argc, argv, "run");
     run->quiet = command_flag(argc, argv, "quiet");
     words->resume = command_option(argc, argv, "resume");
+    words->ranks = command_option(argc, argv, "ranks");
     words->reach = command_option(argc, argv, "reach");
     words->metrics = command_option(argc, argv, "metrics");
     words->programs = command_option(argc, argv, "programs");
@@ -78,9 +80,10 @@ static bool words_fit(const struct words *words, const struct launch *launch, in
     if (!words->wish.join && of_join)
         return wrong_line("--workers, --name and --wait go with --join; workers here: --set "
                           "STAGE.workers=N");
-    if (launch->kind == LAUNCH_ALONE && (of_head || run->keys || run->insecure || run->role))
-        return wrong_line("--listen, --advertise, --keys, --insecure, --role and --reach go with "
-                          "--head or --join");
+    if (launch->kind == LAUNCH_ALONE &&
+        (of_head || run->keys || run->insecure || run->role || words->ranks))
+        return wrong_line("--listen, --advertise, --keys, --insecure, --role, --ranks and --reach "
+                          "go with --head or --join");
     return true;
 }
 
@@ -99,17 +102,28 @@ static int join_main(const struct words *words, const struct launch *launch)
         .wait_s = JOIN_WAIT_S,
         .quiet = words->run.quiet,
     };
-    return take_number("--wait", words->wait, 1 << 30, &options.wait_s) ? join_run(&options)
-                                                                        : EXIT_USAGE;
+    int64_t ranks = 0;
+    if (!take_number("--wait", words->wait, 1 << 30, &options.wait_s) ||
+        !take_number("--ranks", words->ranks, RUN_FAR_MAX, &ranks))
+        return EXIT_USAGE;
+    options.ranks = (int)ranks;
+    return join_run(&options);
 }
 
 static int head_main(struct words *words, const struct launch *launch, const char *graph)
 {
     struct run_options *run = &words->run;
-    int64_t reach = NETWORK_REACH, port = -1;
+    int64_t reach = NETWORK_REACH, port = -1, ranks = -1;
     if (!take_number("--reach", words->reach, NETWORK_REACH_MAX, &reach) ||
+        !take_number("--ranks", words->ranks, GRAPH_RANKS_MAX, &ranks) ||
         !take_number("--metrics", words->metrics, UINT16_MAX, &port))
         return EXIT_USAGE;
+    if (ranks == 0) {
+        wrong_line("the head runs rank 0 of each line, which writes tables and checkpoints: "
+                   "--ranks wants 1 or more there");
+        return EXIT_USAGE;
+    }
+    run->ranks = (int)ranks;
     run->graph = graph;
     run->head = launch->kind == LAUNCH_HEAD;
     run->reach = (uint32_t)reach;
@@ -166,10 +180,11 @@ const struct command command_run = {
         "usage: foldmill run GRAPH [--run DIR | --resume RUN] [--set STAGE.SETTING=VALUE]...\n"
         "                    [--quiet] [--programs DIR[:DIR]] [--metrics PORT]\n"
         "                    [--head [--listen ADDR:PORT] [--advertise HOST]\n"
-        "                     [--keys DIR | --insecure] [--role ROLE] [--reach N]] [--alone]\n"
+        "                     [--keys DIR | --insecure] [--role ROLE] [--ranks N]\n"
+        "                     [--reach N]] [--alone]\n"
         "       foldmill run --join HOST:PORT|RUN [--keys DIR | --insecure] [--role ROLE]\n"
-        "                    [--workers STAGE=N,...] [--name NAME] [--wait SECONDS] [--quiet]\n"
-        "                    [--programs DIR[:DIR]]\n\n"
+        "                    [--workers STAGE=N,...] [--ranks N] [--name NAME] [--wait SECONDS]\n"
+        "                    [--quiet] [--programs DIR[:DIR]]\n\n"
         "Starts the processes of every stage, moves samples between them until all lines have\n"
         "ended, and prints what was done. Ctrl-C (or SIGTERM) finishes and saves what is in\n"
         "flight and exits 0; a second one stops at once (130).\n\n"
@@ -203,6 +218,10 @@ const struct command command_run = {
         "                its rendezvous file) TO is; exits 0 when that run is over\n"
         "  --role ROLE   runs stages with `on: ROLE` and those without; the default of a head is\n"
         "                every stage (with --role, others wait for engines that join), else cpu\n"
+        "  --ranks N     of each line with several `ranks:`, so many run on this engine: at the\n"
+        "                head all, if not given, and at least rank 0; with --join places that\n"
+        "                are offered, none if not given. The run begins when all have a place;\n"
+        "                RUN must be on a disk that engines with ranks share\n"
         "  --reach N     positions that sinks ask for beyond what a head alone needs: two for\n"
         "                each worker that may join; the default is 128\n"
         "  --workers L   processes of each stage: parse=8,msa=2; the default is one a CPU, shared\n"

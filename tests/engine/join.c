@@ -24,11 +24,11 @@ static struct span span_at(const unsigned char *bytes, size_t size)
 
 Test(join, a_join_comes_back_as_it_went)
 {
-    struct join join = {.version = 3, .graph_hash = 77, .build = "1.2.3", .name = "node7"}, back;
+    struct join join = {.version = 3, .ranks = 8, .graph_hash = 77, .build = "1.2.3", .name = "node7"}, back;
     unsigned char bytes[JOIN_BYTES_MAX + 1];
     size_t size = join_encode(&join, bytes);
     cr_assert(join_decode(span_at(bytes, size), &back, &err) == STATUS_OK, "%s", err.text);
-    cr_assert(back.version == 3 && back.graph_hash == 77, "numbers");
+    cr_assert(back.version == 3 && back.ranks == 8 && back.graph_hash == 77, "numbers");
     cr_assert(strcmp(back.build, "1.2.3") == 0 && strcmp(back.name, "node7") == 0, "texts");
     for (size_t cut = 0; cut < size; cut++)
         cr_assert(join_decode(span_at(bytes, cut), &back, NULL) == STATUS_INVALID, "cut at %zu",
@@ -42,7 +42,7 @@ static void write_joined(const char *name, enum status expected)
 {
     static struct joined joined, back;
     static unsigned char bytes[JOINED_BYTES_MAX];
-    joined = (struct joined){.job = 5, .graph_hash = 6, .hub_port = 7000, .file_count = 2};
+    joined = (struct joined){.job = 5, .graph_hash = 6, .hub_port = 7000, .reach = 128, .file_count = 2};
     strcpy(joined.run_dir, "/data/run");
     joined.file[0] = (struct join_file){10, 11, "graph.yaml"};
     joined.file[1] = (struct join_file){.bytes = 20, .hash = 21};
@@ -127,6 +127,31 @@ Test(join, notes_name_what_the_graph_has)
     cr_assert(memcmp(&back, &process, sizeof back) == 0, "%s", row);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert(!join_note_read(span_of(wrong[i]), &graph, &back), "\"%s\"", wrong[i]);
+}
+
+Test(join, a_report_of_a_rank_comes_back_as_it_went)
+{
+    struct rank_report report = {.state = RANK_FAILED, .starts = 3}, back;
+    static unsigned char bytes[RANK_REPORT_BYTES_MAX + 1];
+    for (int i = 0; i < METRIC_COUNT; i++)
+        report.counter[i] = UINT64_MAX - (uint64_t)i;
+    for (int i = 0; i < GAUGE_COUNT; i++)
+        report.gauge[i] = -i;
+    strcpy(report.text, "killed by signal 11 in tally.3 on node7");
+    size_t size = rank_report_encode(&report, bytes);
+    cr_assert(rank_report_decode(span_at(bytes, size), &back, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(back.state == RANK_FAILED && back.starts == 3, "state");
+    cr_assert(memcmp(report.counter, back.counter, sizeof back.counter) == 0 &&
+                  memcmp(report.gauge, back.gauge, sizeof back.gauge) == 0,
+              "numbers");
+    cr_assert(strcmp(report.text, back.text) == 0, "text");
+    for (size_t cut = 0; cut < size; cut++)
+        cr_assert(rank_report_decode(span_at(bytes, cut), &back, NULL) == STATUS_INVALID,
+                  "cut at %zu", cut);
+    cr_assert(rank_report_decode(span_at(bytes, size + 1), &back, NULL) == STATUS_INVALID,
+              "too long");
+    bytes[0] = RANK_STATES;
+    cr_assert(rank_report_decode(span_at(bytes, size), &back, NULL) == STATUS_INVALID, "a state");
 }
 
 Test(join, the_files_that_tell_where)

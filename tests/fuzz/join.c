@@ -1,5 +1,6 @@
-/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, notes, the rendezvous and network
- * files. The first byte chooses which; what is read is written, and read again as the same. */
+/* Fuzz: what joining engines read: JOIN, JOINED, heartbeat rows, notes, reports of ranks, the
+ * rendezvous and network files. The first byte chooses which; what is read is written, and read
+ * again as the same. */
 #include "engine/join_note.h"
 #include "engine/join_words.h"
 #include "engine/rendezvous.h"
@@ -58,6 +59,16 @@ static void note(struct span row)
     ASSERT(memcmp(&value, &again, sizeof value) == 0);
 }
 
+static void rank(struct span bytes)
+{
+    static struct rank_report value;
+    static unsigned char back[RANK_REPORT_BYTES_MAX];
+    if (rank_report_decode(bytes, &value, NULL) != STATUS_OK)
+        return;
+    ASSERT(rank_report_encode(&value, back) == bytes.size);
+    ASSERT(memcmp(back, bytes.data, bytes.size) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct rendezvous rendezvous;
@@ -72,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         join(bytes);
     else if (data[0] % 5 == 1)
         joined(bytes);
+    else if (data[0] % 10 == 7)
+        rank(bytes);
     else if (data[0] % 5 == 2)
         rows(bytes);
     else if (data[0] % 5 == 3)

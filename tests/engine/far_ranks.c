@@ -1,0 +1,114 @@
+/* Ranks of one sink on several engines, all on this machine: the steps of one rank alone, also when
+ * ranks and their engines are killed. */
+#include "tests/engine/process.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#define SMALL "512MiB"
+#else
+#define SMALL "16MiB"
+#endif
+
+static const char graph_text[] = "graph: far\n"
+                                 "seed: 11\n"
+                                 "max_bad: 1000\n"
+                                 "stages:\n"
+                                 "  count:\n"
+                                 "    with: {count: 402}\n"
+                                 "  echo:\n"
+                                 "    in: count\n"
+                                 "    workers: 2\n"
+                                 "    memory: " SMALL "\n"
+                                 "    with: {bytes: 40000}\n"
+                                 "  bundle:\n"
+                                 "    in: echo\n"
+                                 "    with: {size: 4}\n"
+                                 "  tally:\n"
+                                 "    in: bundle\n"
+                                 "    with: {epochs: 2, recycles: 1, checkpoint_every: 20}\n";
+
+enum { STEPS = 202 };
+
+static char run_path[PATH_MAX], graph_path[PATH_MAX];
+
+static void begin(void)
+{
+    process_begin();
+    process_graph("g", graph_text);
+    snprintf(run_path, sizeof run_path, "%s/run", process_folder);
+    snprintf(graph_path, sizeof graph_path, "%s/g", process_folder);
+    char quiet[PATH_MAX];
+    snprintf(quiet, sizeof quiet, "%s/quiet", process_folder);
+    const char *args[] = {"run", graph_path, "--run", quiet, "--quiet", NULL};
+    cr_assert(process_run(args, 60) == 0, "one rank");
+}
+
+/* A head with one of so many ranks, and one more setting. */
+static pid_t start_head(const char *ranks, const char *set)
+{
+    const char *args[] = {"run",     graph_path, "--run",   run_path, "--quiet", "--head",
+                          "--listen", "127.0.0.1:0", "--ranks", "1",  "--set",   ranks,
+                          "--set",   set,        NULL};
+    return process_start(args);
+}
+
+static pid_t start_joiner(const char *name, const char *ranks, const char *workers)
+{
+    const char *args[] = {"run",     "--join", run_path, "--quiet",   "--name", name,
+                          "--ranks", ranks,    "--wait", "30",        "--workers", workers, NULL};
+    return process_start(args);
+}
+
+static const char *out_tail(void)
+{
+    struct span out = process_read("out");
+    return out.data + (out.size > 3000 ? out.size - 3000 : 0);
+}
+
+static void audit(void)
+{
+    static char quiet[1 << 20];
+    snprintf(quiet, sizeof quiet, "%s", process_digests("quiet/tally.tsv"));
+    cr_assert(process_lines(span_of(quiet)) == STEPS + 1, "all steps");
+    cr_assert(strcmp(quiet, process_digests("run/tally.tsv")) == 0, "the same batches");
+    process_audit_tally("run/tally", 402, 2, 0);
+    const char *args[] = {"audit", run_path, NULL};
+    cr_assert(process_run(args, 30) == 0, "audit: %s", process_read("out").data);
+}
+
+/* Waits until the run has made that many steps. */
+static void wait_steps(int steps)
+{
+    for (int i = 0; i < 6000 && process_lines(process_read("run/tally.tsv")) <= steps; i++)
+        usleep(10000);
+    cr_assert(process_lines(process_read("run/tally.tsv")) > steps, "it goes on: %s", out_tail());
+}
+
+/* The log of the run, and waits for a line in it. */
+static void wait_log(const char *text, int limit_s)
+{
+    for (int i = 0; i < limit_s * 100 && !strstr(process_read("run/log.txt").data, text); i++)
+        usleep(10000);
+    cr_assert(strstr(process_read("run/log.txt").data, text), "the log says \"%s\": %s", text,
+              process_read("run/log.txt").data);
+}
+
+Test(far_ranks, on_three_engines_they_make_the_steps_of_one, .timeout = 120)
+{
+    begin();
+    pid_t head = start_head("tally.ranks=4", "tally.sleep_us=2000"), joiner[2];
+    joiner[1] = start_joiner("b", "1", "echo=0");
+    wait_log("waiting for 2 of 4 ranks", 20);
+    joiner[0] = start_joiner("a", "2", "echo=1");
+    wait_steps(20);
+    const char *status[] = {"status", run_path, NULL};
+    cr_assert(process_run(status, 10) == 0, "status: %s", out_tail());
+    cr_assert(strstr(out_tail(), "tally.3") && strstr(out_tail(), "  on a\n") &&
+                  strstr(out_tail(), "  on b\n"), "%s", out_tail());
+    cr_assert(process_wait(head, 60) == 0, "head: %s", out_tail());
+    for (int i = 0; i < 2; i++)
+        cr_assert(process_wait(joiner[i], 20) == 0, "engine %d: %s", i, out_tail());
+    wait_log("rank 1 runs on b", 1); /* it was there first */
+    wait_log("rank 3 runs on a", 1);
+    audit();
+    process_end();
+}
