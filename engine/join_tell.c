@@ -26,7 +26,7 @@ static void add_processes(struct join_engine *engine, struct telling *telling)
     for (int i = 0; i < supervise_count(engine->supervisor); i++) {
         struct child_info info = supervise_info(engine->supervisor, i);
         struct join_child *child = &engine->children[i];
-        if (info.starts == child->starts)
+        if (child->sink || info.starts == child->starts)
             continue;
         child->starts = info.starts;
         add(telling, &(struct join_note){.kind = JOIN_NOTE_PROCESS,
