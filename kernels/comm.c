@@ -1,13 +1,13 @@
 /* Sums over the ranks; see comm.h. In a meeting rank r adds slice r of all ranks, so a rank's slice
- * r is said to be for r, and the sums for all. Two buckets and two places for what is shared take
- * turns, so that one barrier tells both "all have written this" and "all have read the one
- * before". */
+ * r is said to be for r, and the sums for all. Between two barriers a rank writes its next bucket,
+ * adds its slice of the one before, and takes the sums of the one before that: three buckets take
+ * turns, and what goes to other hosts is under way meanwhile. */
 #include "kernels/comm.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, TURNS = 3 };
 
 struct comm_kind {
     enum status (*sum)(struct comm *comm, struct backend *backend, char *data, int64_t count,
@@ -49,14 +49,14 @@ static char *place_of(const struct comm *comm, int rank, size_t at)
     return (char *)meet_region(comm->meet, rank) + comm->from + at;
 }
 
-static size_t bucket_at(const struct comm *comm)
+static size_t bucket_at(const struct comm *comm, unsigned turn)
 {
-    return 2 * COMM_SHARE_MAX + comm->bucket * (comm->turn & 1);
+    return 2 * COMM_SHARE_MAX + comm->bucket * (turn % TURNS);
 }
 
-static char *bucket_of(const struct comm *comm, int rank)
+static char *bucket_of(const struct comm *comm, int rank, unsigned turn)
 {
-    return place_of(comm, rank, bucket_at(comm));
+    return place_of(comm, rank, bucket_at(comm, turn));
 }
 
 static enum status share_all(struct comm *comm, const void *own, size_t bytes, void *all,
@@ -72,78 +72,113 @@ static enum status share_all(struct comm *comm, const void *own, size_t bytes, v
 }
 
 /* Elements [first, end) of rank 0's bucket become the sum of those of all ranks, in their order. */
-static void sum_float(const struct comm *comm, int64_t first, int64_t end)
+static void sum_float(const struct comm *comm, unsigned turn, int64_t first, int64_t end)
 {
-    float *restrict to = (void *)bucket_of(comm, 0);
+    float *restrict to = (void *)bucket_of(comm, 0, turn);
     for (int r = 1; r < meet_ranks(comm->meet); r++) {
-        const float *restrict from = (const void *)bucket_of(comm, r);
+        const float *restrict from = (const void *)bucket_of(comm, r, turn);
         for (int64_t i = first; i < end; i++)
             to[i] += from[i];
     }
 }
 
-static void sum_double(const struct comm *comm, int64_t first, int64_t end)
+static void sum_double(const struct comm *comm, unsigned turn, int64_t first, int64_t end)
 {
-    double *restrict to = (void *)bucket_of(comm, 0);
+    double *restrict to = (void *)bucket_of(comm, 0, turn);
     for (int r = 1; r < meet_ranks(comm->meet); r++) {
-        const double *restrict from = (const void *)bucket_of(comm, r);
+        const double *restrict from = (const void *)bucket_of(comm, r, turn);
         for (int64_t i = first; i < end; i++)
             to[i] += from[i];
     }
 }
 
-/* Elements that rank adds, of a bucket's count: [first, end). */
-static void slice_of(const struct comm *comm, int64_t count, int rank, int64_t *first, int64_t *end)
+/* A bucket of data on its way. */
+struct part {
+    unsigned turn;
+    int64_t count;
+    char *data;
+};
+
+/* Elements of a part that rank adds: [first, end). */
+static void slice_of(const struct comm *comm, const struct part *part, int rank, int64_t *first,
+                     int64_t *end)
 {
-    *first = count * rank / meet_ranks(comm->meet);
-    *end = count * (rank + 1) / meet_ranks(comm->meet);
+    *first = part->count * rank / meet_ranks(comm->meet);
+    *end = part->count * (rank + 1) / meet_ranks(comm->meet);
 }
 
-/* This rank's bucket, or (to MEET_ALL) its slice of the sums in that of rank 0, has been written.
+/* A slice has been written: of this rank's bucket, or (to MEET_ALL) of the sums in that of rank 0.
  */
-static void wrote_slice(const struct comm *comm, int64_t count, size_t size, int slice, int to)
+static void wrote_slice(const struct comm *comm, const struct part *part, size_t size, int slice,
+                        int to)
 {
     int64_t first, end;
-    slice_of(comm, count, slice, &first, &end);
+    slice_of(comm, part, slice, &first, &end);
     meet_wrote(comm->meet, to == MEET_ALL ? 0 : meet_rank(comm->meet),
-               comm->from + bucket_at(comm) + (size_t)first * size, (size_t)(end - first) * size,
-               to);
+               comm->from + bucket_at(comm, part->turn) + (size_t)first * size,
+               (size_t)(end - first) * size, to);
 }
 
-static enum status sum_bucket(struct comm *comm, struct backend *backend, char *data, int64_t count,
-                              struct error *err)
+static void part_write(const struct comm *comm, struct backend *backend, const struct part *part)
+{
+    size_t size = tensor_kind_bytes(backend->real);
+    backend->copy_out(backend, bucket_of(comm, meet_rank(comm->meet), part->turn), part->data,
+                      (size_t)part->count * size);
+    for (int r = 0; r < meet_ranks(comm->meet); r++)
+        wrote_slice(comm, part, size, r, r);
+}
+
+static void part_add(const struct comm *comm, struct backend *backend, const struct part *part)
 {
     int rank = meet_rank(comm->meet);
     int64_t first, end;
-    size_t size = tensor_kind_bytes(backend->real), bytes = (size_t)count * size;
-    backend->copy_out(backend, bucket_of(comm, rank), data, bytes);
-    for (int r = 0; r < meet_ranks(comm->meet); r++)
-        wrote_slice(comm, count, size, r, r);
-    enum status status = meet_wait(comm->meet, NULL, NULL, err);
-    if (status != STATUS_OK)
-        return status;
-    slice_of(comm, count, rank, &first, &end);
+    slice_of(comm, part, rank, &first, &end);
     if (backend->real == TENSOR_F32)
-        sum_float(comm, first, end);
+        sum_float(comm, part->turn, first, end);
     else
-        sum_double(comm, first, end);
-    wrote_slice(comm, count, size, rank, MEET_ALL);
-    status = meet_wait(comm->meet, NULL, NULL, err);
-    if (status == STATUS_OK)
-        backend->copy_in(backend, data, bucket_of(comm, 0), bytes);
-    comm->turn++;
-    return status;
+        sum_double(comm, part->turn, first, end);
+    wrote_slice(comm, part, tensor_kind_bytes(backend->real), rank, MEET_ALL);
+}
+
+static void part_take(const struct comm *comm, struct backend *backend, const struct part *part)
+{
+    backend->copy_in(backend, part->data, bucket_of(comm, 0, part->turn),
+                     (size_t)part->count * tensor_kind_bytes(backend->real));
+}
+
+static struct part part_of(const struct comm *comm, char *data, int64_t count, int64_t number,
+                           size_t size)
+{
+    int64_t most = (int64_t)(comm->bucket / size), at = number * most;
+    return (struct part){.turn = (comm->turn + (unsigned)(number % TURNS)) % TURNS,
+                         .count = count - at < most ? count - at : most,
+                         .data = data + (size_t)at * size};
 }
 
 static enum status sum_all(struct comm *comm, struct backend *backend, char *data, int64_t count,
                            struct error *err)
 {
     size_t size = tensor_kind_bytes(backend->real);
-    int64_t most = (int64_t)(comm->bucket / size);
+    int64_t most = (int64_t)(comm->bucket / size), parts = (count + most - 1) / most;
     enum status status = STATUS_OK;
-    for (int64_t at = 0; at < count && status == STATUS_OK; at += most)
-        status = sum_bucket(comm, backend, data + (size_t)at * size,
-                            count - at < most ? count - at : most, err);
+    for (int64_t i = 0; i < parts + 2 && parts && status == STATUS_OK; i++) {
+        struct part part;
+        if (i < parts) {
+            part = part_of(comm, data, count, i, size);
+            part_write(comm, backend, &part);
+        }
+        if (i >= 1 && i <= parts) {
+            part = part_of(comm, data, count, i - 1, size);
+            part_add(comm, backend, &part);
+        }
+        if (i >= 2) {
+            part = part_of(comm, data, count, i - 2, size);
+            part_take(comm, backend, &part);
+        }
+        if (i <= parts)
+            status = meet_wait(comm->meet, NULL, NULL, err);
+    }
+    comm->turn = (comm->turn + (unsigned)(parts % TURNS)) % TURNS;
     return status;
 }
 
@@ -158,11 +193,11 @@ struct comm *comm_open(struct meet *meet, size_t from, size_t bytes)
     comm->kind = meet && meet_ranks(meet) > 1 ? &meeting : &none;
     if (comm->kind == &none)
         return comm;
-    ASSERT(from % ALIGN == 0 && bytes > 2 * COMM_SHARE_MAX + 2 * ALIGN &&
+    ASSERT(from % ALIGN == 0 && bytes > 2 * COMM_SHARE_MAX + TURNS * ALIGN &&
            from + bytes <= meet_bytes(meet));
     comm->meet = meet;
     comm->from = from;
-    comm->bucket = (bytes - 2 * COMM_SHARE_MAX) / 2 / ALIGN * ALIGN;
+    comm->bucket = (bytes - 2 * COMM_SHARE_MAX) / TURNS / ALIGN * ALIGN;
     return comm;
 }
 

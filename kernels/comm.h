@@ -15,8 +15,8 @@ enum {
     COMM_EXTRA_MAX = COMM_SHARE_MAX / 8 - 1,
     COMM_BUCKET_BYTES = 1 << 20, /* of a region that has room for whole buckets */
 };
-/* Bytes of a rank's region that comm_open is best given: two buckets and what is shared. */
-#define COMM_REGION_BYTES ((size_t)2 * COMM_BUCKET_BYTES + 2 * COMM_SHARE_MAX)
+/* Bytes of a rank's region that comm_open is best given: three buckets and what is shared. */
+#define COMM_REGION_BYTES ((size_t)3 * COMM_BUCKET_BYTES + 2 * COMM_SHARE_MAX)
 
 struct comm;
 
