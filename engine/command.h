@@ -21,8 +21,9 @@ struct command {
 };
 
 extern const struct command command_audit, command_doctor, command_drain, command_keys,
-    command_replay, command_requeue, command_run, command_scale, command_schema, command_stages,
-    command_status, command_store, command_top, command_validate, command_why, command_work;
+    command_profile, command_replay, command_requeue, command_run, command_scale, command_schema,
+    command_stages, command_status, command_store, command_top, command_validate, command_why,
+    command_work;
 
 /* True when an argument is -h or --help: the command's help was printed. */
 bool command_help(const struct command *command, int argc, char **argv);

@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
     &command_requeue,
     &command_store,
     &command_doctor,
+    &command_profile,
     &command_keys,
     &command_work,
 };

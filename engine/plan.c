@@ -64,17 +64,23 @@ static void stage_print(const struct plan *plan, int i, const char *does, FILE *
             plan->here[i] ? "" : "   not on this node");
 }
 
-/* What the sink says of itself, by the sizes that the stages above it fix; false: it cannot run. */
-static bool sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
+void plan_sizes(const struct graph *graph, const struct graph_line *line, int64_t size[26])
 {
-    int64_t size[26] = {0};
-    struct error err;
-    const struct graph_stage *sink = &graph->stages[line->sink];
+    memset(size, 0, 26 * sizeof *size);
     for (int w = 0; w <= line->work_count; w++) {
         int i = w < line->work_count ? line->work[w] : line->gather;
         if (i >= 0 && graph->stages[i].kind->sizes)
             graph->stages[i].kind->sizes(graph->stages[i].state, size);
     }
+}
+
+/* What the sink says of itself, by the sizes that the stages above it fix; false: it cannot run. */
+static bool sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
+{
+    int64_t size[26];
+    struct error err;
+    const struct graph_stage *sink = &graph->stages[line->sink];
+    plan_sizes(graph, line, size);
     if (!sink->kind->describe || sink->kind->describe(sink->state, size, out, &err) == STATUS_OK)
         return true;
     fprintf(out, "  %s cannot run so: %s\n", sink->name, err.text);

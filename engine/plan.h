@@ -33,6 +33,9 @@ struct plan {
 /* role "": a node that runs everything; else stages with that `on`, and those without one. */
 void plan_make(const struct graph *graph, const char *role, struct plan *plan);
 
+/* The sizes that the line's stages fix for its sink's input, by capital; 0 where none does. */
+void plan_sizes(const struct graph *graph, const struct graph_line *line, int64_t size[26]);
+
 /* The plan as a table for people; false when a sink says that it cannot run so (the table tells
  * why). */
 bool plan_print(const struct plan *plan, FILE *out);

@@ -125,6 +125,17 @@ struct sink_position {
     size_t journal_size;
 };
 
+/* What `foldmill profile` asks of a stage that computes. */
+struct stage_profile {
+    int64_t size[26];       /* of its input, by the capital; 0 where nobody fixed it */
+    int64_t length;         /* residues, instead of what the sizes say; 0: as they say */
+    int64_t steps, threads; /* threads 0: as the settings say */
+    int passes;
+    const char *backend;    /* NULL: as the settings say */
+    bool json;
+    FILE *out;
+};
+
 struct source;
 struct store;
 
@@ -186,6 +197,10 @@ struct stage {
      * samples; size: of its input, 0 where nobody fixed it. For `foldmill validate`. */
     enum status (*describe)(const void *state, const int64_t size[26], FILE *out,
                             struct error *err);
+    /* May be NULL. Runs steps on made-up samples and prints where their time goes. STATUS_INVALID:
+     * the options or sizes; STATUS_LIMIT: no memory for it. */
+    enum status (*profile)(const void *state, const struct stage_profile *options,
+                           struct error *err);
 };
 
 /* How a source hands over what it lists. */

@@ -14,6 +14,13 @@ extern "C" {
 
 enum { BACKEND_ABI = 1, BACKEND_DEVICE_MAX = 96 };
 
+/* Which part of the network calls ("evoformer"), and which module in it; NULL: none. */
+struct backend_scope {
+    const char *part, *module;
+};
+
+struct profile;
+
 struct backend {
     const char *name;               /* "cpu", "cuda" */
     char device[BACKEND_DEVICE_MAX]; /* for people: "NVIDIA H100, 80 GB", "SkylakeX x 2 threads" */
@@ -34,6 +41,9 @@ struct backend {
     size_t (*scratch_bytes)(struct backend *backend);
     /* Gives everything back, the struct too; memory from alloc must have been released. */
     void (*close)(struct backend *backend);
+
+    struct backend_scope scope; /* for those who measure: set by who calls, texts are static */
+    struct profile *profile;    /* kernels/profile.h; NULL: nothing is measured */
 
     struct ops ops; /* asynchronous, in order; called by one thread at a time */
 };

@@ -186,6 +186,23 @@ enum { RELPOS_MAX = 32, RELPOS_BINS = 65 };
         F(NUM, eps, "0.00001,0.01") F(NUM, decay, "0.9,0.999"))
 /* clang-format on */
 
+/* The products of the rows above that have some: W(op, field, work), in floating-point operations
+ * (a multiplication and an addition are two) by the sizes of the row. A result's work is done
+ * forward, a gradient's where it is asked for, and that of an AUX field in every backward. A row
+ * of OPS without one moves bytes and computes in passing. */
+#define OPS_WORK(W)                                                                                \
+    W(linear, y, "2NIO") W(linear, x, "2NIO") W(linear, w, "2NIO")                                 \
+    W(linear_relu, y, "2NIO") W(linear_relu, x, "2NIO") W(linear_relu, w, "2NIO")                  \
+    W(attention, y, "4BHQKD") W(attention, lse, "4BHQKD") W(attention, q, "2BHQKD")                \
+    W(attention, k, "2BHQKD") W(attention, v, "2BHQKD")                                            \
+    W(matmul, y, "2BMNK") W(matmul, a, "2BMNK") W(matmul, b, "2BMNK")                              \
+    W(outer_mean, y, "2SLLCC+2LLCCO") W(outer_mean, a, "2SLLCC+2LLCCO")                            \
+    W(outer_mean, b, "2SLLCC") W(outer_mean, w, "2SLLCC+2LLCCO")                                   \
+    W(ipa, o, "4HNNC+6HNNP+6HNNV+2HNNZ") W(ipa, p, "8HNNC+12HNNP+12HNNV+4HNNZ")
+
+/* The rows whose backward reads upstream gradients alone, none of the op's inputs. */
+#define OPS_ADDING(A) A(residual) A(copy) A(spread) A(embed_pair)
+
 /* struct op_NAME: the arguments. */
 #define OP_MEMBER(kind, name, spec) OP_MEMBER_##kind(name)
 #define OP_MEMBER_IN(name)          struct tensor name;
@@ -261,6 +278,11 @@ struct op_info {
 
 /* What the row says; op < OP_COUNT. */
 const struct op_info *op_describe(enum op op);
+
+/* Floating-point operations of the op's products (OPS_WORK), and the bytes of all tensors that it
+ * reads and writes, each once: forward, or of its backward where gradients are given. */
+double op_flops(enum op op, const void *args, const void *gradients);
+double op_bytes(enum op op, const void *args, const void *gradients);
 
 /* The field of this kind is a struct tensor (not a number). */
 static inline bool op_field_is_tensor(enum op_field_kind kind)

@@ -6,6 +6,7 @@
 #include "engine/base/log.h"
 #include "kernels/net/start.h"
 #include "stages/learn/network.h"
+#include "stages/learn/profile.h"
 #include "stages/learn/replicas.h"
 #include "stages/learn/saved.h"
 
@@ -334,6 +335,13 @@ static enum status train_describe(const void *state, const int64_t size[26], FIL
     return status;
 }
 
+static enum status train_profile(const void *state, const struct stage_profile *options,
+                                 struct error *err)
+{
+    const struct train_state *train = state;
+    return network_profile(&train->network, &train->adam, options, err);
+}
+
 #define AT(member) offsetof(struct train_state, member)
 
 /* As engine/head_order.c reads it: 0 for uniform. */
@@ -482,4 +490,5 @@ const struct stage stage_train = {
     .load = train_load,
     .close = train_close,
     .describe = train_describe,
+    .profile = train_profile,
 };

@@ -87,7 +87,7 @@ struct row_attention row_attention_declare(struct params *p, const char *prefix,
 void row_attention_run(struct tape *t, const struct row_attention *a, const struct masks *masks,
                        struct tape_stream *m, const struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "row attention");
     struct tensor bias =
         pair_bias(t, a->bias, layer_norm_run(t, a->norm_z, z->now), z->now.dim[0], false);
     struct tensor norm = layer_norm_run(t, a->norm_m, m->now);
@@ -111,7 +111,7 @@ struct column_attention column_attention_declare(struct params *p, const char *p
 void column_attention_run(struct tape *t, const struct column_attention *a,
                           const struct masks *masks, struct tape_stream *m)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "column attention");
     struct tensor norm = layer_norm_run(t, a->norm, m->now), none = {0};
     struct tensor y =
         gated_attention_run(t, &a->core, norm, m->now.dim[0], true, masks->msa_columns, none);
@@ -133,7 +133,8 @@ struct triangle_attention triangle_attention_declare(struct params *p, const cha
 void triangle_attention_run(struct tape *t, const struct triangle_attention *a,
                             const struct masks *masks, struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, a->ending ? "triangle attention end"
+                                                     : "triangle attention start");
     int64_t length = z->now.dim[0];
     struct tensor norm = layer_norm_run(t, a->norm, z->now);
     struct tensor bias = pair_bias(t, a->bias, norm, length, a->ending);

@@ -18,7 +18,7 @@ void embed_run(struct tape *t, const struct embed *e, struct tensor target, stru
     int64_t rows = msa.dim[0], length = msa.dim[1];
     *m = tape_stream_open(t, rows + more, length, e->c_m);
     *z = tape_stream_open(t, length, length, e->c_z);
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "input embedder");
 
     struct tensor left = linear_run(t, e->z_i, target), right = linear_run(t, e->z_j, target);
     tape_embed_pair(t, (struct op_embed_pair){.left = left,

@@ -34,6 +34,7 @@ struct pair_block pair_block_declare(struct params *p, const char *prefix,
     }
     b.transition = transition_declare(p, name_join(&n, prefix, "pair_transition"), c_z,
                                       sizes->transition_factor);
+    b.transition.module = "pair transition";
     b.triangle_out.dropout = b.triangle_in.dropout = sizes->dropout_pair;
     b.start.dropout = b.end.dropout = sizes->dropout_pair;
     b.triangle_out.site = site, b.triangle_in.site = site + 1;
@@ -73,6 +74,7 @@ struct block block_declare(struct params *p, const char *prefix, const struct bl
                                             sizes->heads, sizes->head_dims);
     b.msa_transition = transition_declare(p, name_join(&n, prefix, "msa_transition"), c_m,
                                           sizes->transition_factor);
+    b.msa_transition.module = "MSA transition";
     b.outer = outer_product_declare(p, name_join(&n, prefix, "outer_product_mean"), c_m, c_z,
                                     sizes->outer_hidden);
     b.pair = pair_block_declare(p, name_join(&n, prefix, "pair_stack"), sizes, false,

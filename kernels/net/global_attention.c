@@ -54,7 +54,7 @@ static struct tensor column_values(struct tape *t, const struct global_attention
 void global_attention_run(struct tape *t, const struct global_attention *a,
                           const struct masks *masks, struct tape_stream *m)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "column attention");
     int64_t rows = m->now.dim[0], length = m->now.dim[1], wide = a->heads * a->dims;
     struct tensor norm = layer_norm_run(t, a->norm, m->now);
     struct tensor values = column_values(t, a, masks, norm, rows);

@@ -42,6 +42,7 @@ void model_declare(struct params *p, const struct model_sizes *sizes, struct mod
 void model_run(struct tape *t, const struct model *model, struct model_pass *pass)
 {
     trunk_run(t, &model->trunk, &pass->trunk, &pass->m, &pass->z, &pass->s);
+    tape_part(t, "structure module");
     if (model->sizes.structure.iterations > 0)
         pass->structure = structure_net_run(t, &model->structure, tensor_rows(pass->s.now),
                                             &pass->z, pass->aatype, pass->seq_mask, &pass->tables);
@@ -58,6 +59,7 @@ static struct tape_stream clusters(const struct model_pass *pass)
 void model_heads_run(struct tape *t, const struct model *model, struct model_pass *pass)
 {
     struct tape_stream m = clusters(pass);
+    tape_part(t, "heads");
     pass->distogram = distogram_run(t, &model->heads, &pass->z);
     pass->masked_msa = masked_msa_run(t, &model->heads, &m);
     if (model->sizes.structure.iterations > 0) {
@@ -83,6 +85,7 @@ static void keep(struct tape *t, struct tensor x, struct tensor y)
 void model_recycle(struct tape *t, const struct model_pass *pass, const struct recycled *to)
 {
     ASSERT(!t->recording);
+    tape_part(t, "recycling");
     keep(t, tensor_range(pass->m.now, 0, 1), to->m);
     keep(t, pass->z.now, to->z);
     const struct tensor *atom = &pass->structure.atom;

@@ -133,6 +133,7 @@ void triangle_attention_run(struct tape *t, const struct triangle_attention *a,
 
 /* LN, linear to factor * c, relu, linear back (algorithms 9, 15). Not masked. */
 struct transition {
+    const char *module; /* which one, for those who measure */
     struct layer norm, up, down;
 };
 struct transition transition_declare(struct params *p, const char *prefix, int64_t channels,

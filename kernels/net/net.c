@@ -212,6 +212,7 @@ static struct tensor flat_tensor(const struct net *net, void *data)
 void net_gradient_clear(struct net *net)
 {
     struct tensor all = flat_tensor(net, net->buffer[NET_GRADIENTS]);
+    net->backend->scope = (struct backend_scope){.part = "optimizer"};
     net->backend->ops.fill(net->backend, &(struct op_fill){.y = all});
 }
 
@@ -392,6 +393,7 @@ struct adam_result net_update(struct net *net, const struct adam_config *config,
                               int64_t step)
 {
     struct adam_buffers buffers = net_buffers(net);
+    net->backend->scope = (struct backend_scope){.part = "optimizer"};
     struct adam_result result = adam_step(config, &buffers, net->norm, count, step, net->updates);
     if (!result.skipped)
         net->updates++;

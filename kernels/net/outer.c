@@ -18,7 +18,7 @@ struct outer_product outer_product_declare(struct params *p, const char *prefix,
 void outer_product_run(struct tape *t, const struct outer_product *a, const struct masks *masks,
                        const struct tape_stream *m, struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "outer product mean");
     int64_t rows = m->now.dim[0], length = m->now.dim[1];
     struct tensor norm = layer_norm_run(t, a->norm, m->now);
     struct tensor ab = tape_tensor(t, 3, rows, length, 2 * a->hidden, 1);

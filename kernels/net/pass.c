@@ -68,6 +68,7 @@ void pass_run(struct net *net, struct pass *p, const struct net_input *in)
     model_heads_run(t, &net->model, &p->model);
     if (!p->losses)
         return;
+    tape_part(t, "losses");
     p->distogram = loss_run(t, p->model.distogram, p->distogram_bin, p->distogram_weight);
     p->masked_msa = loss_run(t, p->model.masked_msa, p->msa_class, p->msa_weight);
     if (net->config.structure_iterations > 0) {
@@ -99,6 +100,7 @@ static void fold_seed(struct net *net, const struct pass *p, double weight)
 void pass_back(struct net *net, const struct pass *p, double weight)
 {
     struct tape *t = &net->tape;
+    tape_part(t, "losses");
     tape_seed_value(t, p->model.m.now, 0); /* the heads read some of its rows */
     tape_seed_value(t, p->distogram, weight * net->config.weight_distogram);
     tape_seed_value(t, p->masked_msa, weight * net->config.weight_masked_msa);

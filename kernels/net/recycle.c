@@ -14,7 +14,7 @@ struct recycle recycle_declare(struct params *p, const char *prefix, int64_t c_m
 void recycle_run(struct tape *t, const struct recycle *r, const struct recycled *before,
                  struct tape_stream *m, struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "recycling");
     int64_t length = z->now.dim[0], c_m = m->now.dim[2];
     struct tensor first = tensor_make(m->now.data, m->now.kind, 3, 1, length, c_m, 1);
     struct tensor norm = layer_norm_run(t, r->norm_m, before->m);

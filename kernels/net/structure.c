@@ -242,7 +242,7 @@ struct structure_out structure_net_run(struct tape *t, const struct structure_ne
 {
     int64_t n = s.dim[0];
     struct structure_out out = out_make(t, &a->sizes, n, a->every);
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, NULL);
     struct tensor initial = layer_norm_run(t, a->norm_s, s), frame[3];
     struct tensor pair = reshaped(layer_norm_run(t, a->norm_z, z->now), 3, n, n, a->sizes.c_z, 1);
     struct tensor now = linear_run(t, a->in, initial);

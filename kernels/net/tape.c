@@ -16,6 +16,7 @@ struct tape_record {
     struct tape_mark mark;        /* RECORD_MODULE: what there was before */
     tape_block_run *block;        /* RECORD_BLOCK */
     void *context;
+    struct backend_scope scope;   /* RECORD_OP, RECORD_BLOCK: who ran it */
     struct tape_stream m, z;      /* as they came into the block */
 };
 
@@ -180,9 +181,17 @@ void tape_stream_set(struct tape *t, struct tape_stream *s, struct tensor next)
     s->now = next;
 }
 
-struct tape_mark tape_begin(struct tape *t)
+void tape_part(struct tape *t, const char *part)
 {
-    struct tape_mark mark = {t->used.bytes, t->used.slots, t->module_slot};
+    t->backend->scope = (struct backend_scope){.part = part};
+}
+
+struct tape_mark tape_begin(struct tape *t, const char *module)
+{
+    const char *before = t->backend->scope.module;
+    struct tape_mark mark = {t->used.bytes, t->used.slots, t->module_slot, before};
+    if (module)
+        t->backend->scope.module = module;
     if (t->recording) {
         record_add(t, RECORD_MODULE)->mark = mark;
         t->module_slot = t->used.slots;
@@ -199,6 +208,7 @@ static void rewind_to(struct tape *t, struct tape_mark mark)
 
 void tape_end(struct tape *t, struct tape_mark mark)
 {
+    t->backend->scope.module = mark.module;
     if (!t->recording)
         rewind_to(t, mark);
     else
@@ -235,6 +245,7 @@ void tape_run(struct tape *t, enum op op, const void *args)
     ASSERT_INT(t->used.args_bytes + bytes, <=, t->limit.args_bytes);
     struct tape_record *r = record_add(t, RECORD_OP);
     r->op = op;
+    r->scope = t->backend->scope;
     r->args = t->used.args_bytes;
     r->module_slot = t->module_slot;
     memcpy(t->args + r->args, args, info->args_bytes);
@@ -250,9 +261,10 @@ void tape_block(struct tape *t, tape_block_run *block, void *context, struct tap
     }
     struct tape_record *r = record_add(t, RECORD_BLOCK);
     r->block = block, r->context = context;
+    r->scope = t->backend->scope;
     r->m = *m, r->z = *z;
     struct tensor kept_m = tape_stream_next(t, m), kept_z = tape_stream_next(t, z);
-    struct tape_mark mark = {t->used.bytes, t->used.slots, t->module_slot};
+    struct tape_mark mark = {t->used.bytes, t->used.slots, t->module_slot, NULL};
     struct tape_stream *streams[2] = {m, z};
     t->recording = false;
     for (int i = 0; i < 2; i++)
@@ -399,6 +411,7 @@ void tape_back(struct tape *t)
         struct tape_record r = t->record[--t->used.records];
         switch (r.kind) {
         case RECORD_OP:
+            t->backend->scope = r.scope;
             op_back(t, &t->record[t->used.records]);
             t->used.args_bytes = r.args;
             break;
@@ -406,6 +419,7 @@ void tape_back(struct tape *t)
             rewind_to(t, r.mark);
             break;
         case RECORD_BLOCK:
+            t->backend->scope = r.scope;
             block_again(t, r);
             break;
         }

@@ -85,13 +85,18 @@ struct tensor tape_stream_next(struct tape *t, const struct tape_stream *s);
 void tape_stream_set(struct tape *t, struct tape_stream *s, struct tensor next);
 
 /* Around each module: memory for what it makes is given back in the backward pass when its ops
- * are done, or at the end when nothing is recorded. */
+ * are done, or at the end when nothing is recorded. Its ops, and their backward, are this module's
+ * (backend.h, scope); a text that lives for ever, NULL: as before. */
 struct tape_mark {
     size_t bytes;
     int32_t slot, module_slot;
+    const char *module;
 };
-struct tape_mark tape_begin(struct tape *t);
+struct tape_mark tape_begin(struct tape *t, const char *module);
 void tape_end(struct tape *t, struct tape_mark mark);
+
+/* From now on ops are those of this part of the network, of no module. */
+void tape_part(struct tape *t, const char *part);
 
 /* Runs block(t, context), which updates the two streams. keep: recorded. Otherwise only the
  * streams' new versions stay, and the backward pass runs the block again; the bits are the same.

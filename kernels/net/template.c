@@ -52,7 +52,7 @@ struct template_single template_single_declare(struct params *p, const char *pre
 void template_single_run(struct tape *t, const struct template_single *s, struct tensor angles,
                          struct tensor y)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "single embedding");
     struct tensor rows = tensor_rows(angles);
     struct tensor hidden = tape_tensor(t, 2, rows.dim[0], s->in.w.dim[0], 1, 1);
     tape_linear_relu(t, (struct op_linear_relu){.x = rows,
@@ -125,7 +125,7 @@ void template_attention_run(struct tape *t, const struct template_attention *a,
                             struct tensor templates, struct tensor mask, struct tensor any,
                             struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, "pointwise attention");
     int64_t count = templates.dim[0], pairs = templates.dim[1], wide = a->heads * a->dims;
     struct tensor q = tape_tensor(t, 3, pairs, 1, wide, 1);
     tape_linear(t, (struct op_linear){.x = tensor_rows(z->now),

@@ -34,7 +34,8 @@ struct triangle triangle_declare(struct params *p, const char *prefix, int64_t c
 void triangle_run(struct tape *t, const struct triangle *a, const struct masks *masks,
                   struct tape_stream *z)
 {
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, a->incoming ? "triangle product in"
+                                                       : "triangle product out");
     int64_t length = z->now.dim[0], pairs = length * length, c_z = z->now.dim[2], h = a->hidden;
     struct tensor norm = layer_norm_run(t, a->norm_in, z->now);
     struct tensor all = linear_run(t, a->project, norm);

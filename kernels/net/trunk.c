@@ -118,11 +118,11 @@ void trunk_templates_run(struct tape *t, const struct trunk *trunk, struct trunk
     int64_t clusters = m->now.dim[0] - count;
     template_single_run(t, &trunk->template_single, pass->template_angles,
                         tensor_range(m->now, clusters, count));
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, NULL);
     /* A stream has its gradient from the start: it outlives the modules of each template. */
     struct tape_stream all = tape_stream_open(t, count, length * length, c_t);
     for (int i = 0; i < count; i++) {
-        struct tape_mark inner = tape_begin(t);
+        struct tape_mark inner = tape_begin(t, "pair embedding");
         struct tape_stream pair = tape_stream_open(t, length, length, c_t);
         struct tensor features = template_pair_features_run(t, &pass->atoms[i], false);
         tape_linear(t, (struct op_linear){.x = tensor_rows(features),
@@ -144,7 +144,7 @@ void trunk_extra_run(struct tape *t, const struct trunk *trunk, struct trunk_pas
     const struct trunk_sizes *sizes = &trunk->sizes;
     if (sizes->extra_blocks == 0)
         return;
-    struct tape_mark mark = tape_begin(t);
+    struct tape_mark mark = tape_begin(t, NULL);
     struct tape_stream m;
     struct tensor features =
         extra_features_run(t, pass->extra_msa, pass->extra_has, pass->extra_deletion);
@@ -169,9 +169,13 @@ void trunk_block_run(struct tape *t, const struct trunk *trunk, struct trunk_pas
 void trunk_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pass,
                struct tape_stream *m, struct tape_stream *z, struct tape_stream *s)
 {
+    tape_part(t, "embedders");
     trunk_embed_run(t, trunk, pass, m, z);
+    tape_part(t, "templates");
     trunk_templates_run(t, trunk, pass, m, z);
+    tape_part(t, "extra MSA");
     trunk_extra_run(t, trunk, pass, z);
+    tape_part(t, "Evoformer");
     for (int i = 0; i < trunk->sizes.blocks; i++)
         trunk_block_run(t, trunk, pass, i, m, z);
     if (trunk->sizes.c_s > 0)

@@ -59,6 +59,15 @@ enum status network_backend(int backend, int64_t threads, int device, struct bac
     return backend_open(network_backends[backend], device, out, err);
 }
 
+enum status network_backend_named(const char *name, int64_t threads, struct backend **out,
+                                  struct error *err)
+{
+    for (int i = 0; network_backends[i]; i++)
+        if (strcmp(network_backends[i], name) == 0)
+            return network_backend(i, threads, 0, out, err);
+    return error_set(err, STATUS_INVALID, "backend \"%s\": wanted cpu, cuda or auto", name);
+}
+
 enum status network_batch_sizes(const struct sample *batch, struct network_sizes *sizes,
                                 struct error *err)
 {

@@ -70,6 +70,10 @@ extern const char *const network_fields[];
 enum status network_backend(int backend, int64_t threads, int device, struct backend **out,
                             struct error *err);
 
+/* The same by its name; STATUS_INVALID: there is none of that name. */
+enum status network_backend_named(const char *name, int64_t threads, struct backend **out,
+                                  struct error *err);
+
 /* Expands sample number b of a batch into what this network takes of it; arrays lie in arena.
  * input->weight is the batch's weight for it (0: padding). */
 enum status network_input(const struct net_config *config, const struct sample *batch, int64_t b,

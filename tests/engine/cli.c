@@ -26,7 +26,8 @@ Test(cli, help_stands_everywhere)
 {
     static const char *const commands[] = {"run",    "validate", "stages", "schema",  "store",
                                            "replay", "why",      "doctor", "audit",   "status",
-                                           "top",    "scale",    "drain",  "requeue", "keys"};
+                                           "top",    "scale",    "drain",  "requeue", "keys",
+                                           "profile"};
     cr_assert(run("") == 2 && strstr(output, "usage: foldmill COMMAND"));
     cr_assert(run("--help") == 0);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -99,4 +100,30 @@ Test(cli, keys)
     cr_assert(run("keys") == 2 && strstr(output, "an argument is missing"), "%s", output);
     snprintf(arguments, sizeof arguments, "rm -r %s", folder);
     cr_assert(system(arguments) == 0, "%s", arguments);
+}
+
+Test(cli, profile_measures_a_graphs_training_step)
+{
+    const char *graph = FOLDMILL_SOURCE "/graphs/demo.yaml";
+    char arguments[512];
+    snprintf(arguments, sizeof arguments, "profile %s --steps 2 --crop 16 --threads 1", graph);
+    cr_assert(run(arguments) == 0, "%s", output);
+    cr_assert(strstr(output, "16 residues") && strstr(output, "Evoformer: row attention") &&
+                  strstr(output, "optimizer") && strstr(output, "layer_norm"),
+              "%s", output);
+    const char *step = strstr(output, "\nstep ");
+    double calls, forward, backward, share;
+    cr_assert(step && sscanf(step, " step %lf %lf %lf %lf", &calls, &forward, &backward,
+                             &share) == 4);
+    cr_assert(calls > 50 && share > 99.9 && share < 100.1, "the rows add up to the step: %s", step);
+    snprintf(arguments, sizeof arguments, "profile %s --steps 1 --crop 16 --json", graph);
+    cr_assert(run(arguments) == 0 && strncmp(output, "{\n", 2) == 0 &&
+                  strstr(output, "\"modules\": [") && strstr(output, "\"ops\": ["),
+              "%s", output);
+    snprintf(arguments, sizeof arguments, "profile %s --steps no", graph);
+    cr_assert(run(arguments) == 2 && strstr(output, "--steps wants a number"), "%s", output);
+    snprintf(arguments, sizeof arguments, "profile %s --backend tpu", graph);
+    cr_assert(run(arguments) == 2 && strstr(output, "wanted cpu, cuda or auto"), "%s", output);
+    snprintf(arguments, sizeof arguments, "profile %s/graphs/features.yaml", FOLDMILL_SOURCE);
+    cr_assert(run(arguments) == 2 && strstr(output, "no stage of the graph trains"), "%s", output);
 }
