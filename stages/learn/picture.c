@@ -2,6 +2,7 @@
 #include "stages/learn/picture.h"
 
 #include "engine/base/file.h"
+#include "engine/base/log.h"
 #include "engine/plot.h"
 #include "stages/bio/separation.h"
 #include "stages/learn/fold_score.h"
@@ -49,8 +50,11 @@ static enum status draw(FILE *table, const char *folder, const char *path, const
 {
     if (table && fclose(table) != 0)
         return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
-    enum status status = plot_make(folder, name, script, err);
-    return status == STATUS_MISS ? STATUS_OK : status;
+    struct error found;
+    enum status status = plot_make(folder, name, script, &found);
+    if (status != STATUS_OK && status != STATUS_MISS) /* a picture is worth no failure */
+        log_warn("%s", found.text);
+    return STATUS_OK;
 }
 
 enum status picture_map(const char *run_dir, const char *key, int64_t length,
@@ -133,7 +137,11 @@ enum status picture_losses(const char *run_dir, const char *name, const char *ta
                            const struct picture_bounds *bounds, struct error *err)
 {
     char folder[PATH_ROOM], script[SCRIPT_ROOM], lddt[PATH_ROOM + 300] = "";
+    char entropy[200] = "";
     bool folds = isfinite(bounds->nearest);
+    if (isfinite(bounds->entropy))
+        snprintf(entropy, sizeof entropy, ", %f lw 2 dt 3 title 'entropy of the column profiles'",
+                 bounds->entropy);
     if (snprintf(folder, sizeof folder, "%s/plots", run_dir) >= PATH_ROOM)
         return error_set(err, STATUS_LIMIT, "the name of the run's folder is too long");
     if (folds)
@@ -149,10 +157,9 @@ enum status picture_losses(const char *run_dir, const char *name, const char *ta
              "%f lw 2 dt 2 title 'sequence separation alone'\n"
              "set title 'masked MSA'\n"
              "plot '%s' using 1:3 skip 1 with linespoints lw 2 title 'network', "
-             "%f lw 2 dt 2 title 'start, ln 23', "
-             "%f lw 2 dt 3 title 'entropy of the column profiles'\n"
+             "%f lw 2 dt 2 title 'start, ln 23'%s\n"
              "%sunset multiplot\n",
              folds ? 3 : 2, table, bounds->separation, table, log(NET_MSA_CLASSES),
-             bounds->entropy, lddt);
+             entropy, lddt);
     return draw(NULL, folder, "", name, script, err);
 }
