@@ -127,16 +127,26 @@ static void look_left(struct meet_bridge *b)
 
 /* ---- time ---- */
 
+/* A hub that is no more shows by there being no connection: nothing waits, and yet there is no
+ * room.
+ */
+static void say_alive(struct meet_bridge *b, int host)
+{
+    struct far_host *far = &b->host[host];
+    struct item beat = {.kind = MAIL_BEAT};
+    enum status status = bridge_send(b, far, &beat, 0, false);
+    if (status == STATUS_MISS || (status == STATUS_BUSY && !b->hub && !far->count))
+        bridge_fail(b, host, WHY_HOST_LOST);
+}
+
 static void say(struct meet_bridge *b, int host, int64_t now)
 {
     struct far_host *far = &b->host[host];
     struct item hello = {.kind = MAIL_HELLO, .from = bridge_place(b->meet)};
-    struct item beat = {.kind = MAIL_BEAT};
     if (!far->known && !b->hub && !far->heard && now - far->sent_ms >= HELLO_MS)
         bridge_send(b, far, &hello, 0, false);
-    else if (far->known && !far->bye && now - far->sent_ms >= BEAT_MS &&
-             bridge_send(b, far, &beat, 0, false) == STATUS_MISS)
-        bridge_fail(b, host, WHY_HOST_LOST);
+    else if (far->known && !far->bye && now - far->sent_ms >= BEAT_MS)
+        say_alive(b, host);
 }
 
 static void tick(struct meet_bridge *b, int64_t now)

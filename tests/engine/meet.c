@@ -4,8 +4,6 @@
 
 #include "engine/base/rng.h"
 
-#include <fcntl.h>
-
 enum { STEPS = 1000, RANKS = 6, CELL = 64, CELLS = 256, WRITES = 10, BYTES = CELL * CELLS };
 
 /* What stands in a cell of a region, and where it may be read: on two hosts, or on all. */
@@ -170,7 +168,7 @@ Test(meet, more_than_fits_into_queues, .timeout = 120)
 
 /* ---- failures ---- */
 
-enum { FAILED = 7, STOPPED_MS = 12000 };
+enum { FAILED = 7 };
 
 /* Meets for ever, until it fails; says how it failed, and when. */
 static int failing_life(struct rig *rig, int rank)
@@ -241,22 +239,22 @@ Test(meet, a_killed_member_beside_the_hub_is_named, .timeout = 60)
 /* Rank 2 is the bridge of its host, whose other member may say that its neighbour has exited. */
 Test(meet, a_killed_bridge_is_named_with_its_host, .timeout = 60)
 {
-    signal_members("0011", 1 << 2, SIGKILL, 10000, "rank(s) 2, 3", "rank 2");
+    signal_members("0011", 1 << 2, SIGKILL, 4000, "rank(s) 2, 3", "rank 2");
 }
 
 Test(meet, a_killed_host_is_named, .timeout = 60)
 {
-    signal_members("01122", 3 << 1, SIGKILL, 10000, "rank(s) 1, 2", NULL);
+    signal_members("01122", 3 << 1, SIGKILL, 4000, "rank(s) 1, 2", NULL);
 }
 
 Test(meet, the_killed_hub_is_named, .timeout = 60)
 {
-    signal_members("00112", 1, SIGKILL, 10000, "rank(s) 0, 1", "rank 0");
+    signal_members("00112", 1, SIGKILL, 4000, "rank(s) 0, 1", "rank 0");
 }
 
 Test(meet, the_killed_host_of_the_hub_is_named, .timeout = 60)
 {
-    signal_members("00112", 3, SIGKILL, 10000, "rank(s) 0, 1", NULL);
+    signal_members("00112", 3, SIGKILL, 4000, "rank(s) 0, 1", NULL);
 }
 
 Test(meet, a_stopped_host_is_named, .timeout = 60)
