@@ -157,6 +157,7 @@ static enum status work(struct join_engine *engine, struct error *err)
 static void end(struct join_engine *engine)
 {
     supervise_close(engine->supervisor);
+    join_ranks_sweep(engine);
     link_close(engine->head, 500);
     link_close(engine->agent.hub, 500);
     link_context_close();

@@ -7,6 +7,7 @@
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/post.h"
+#include "engine/ranks.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -59,7 +60,7 @@ static enum status add(struct join_engine *engine, int line, int rank, struct er
     *child = (struct join_child){.stage = -1, .sink = true, .line = line, .rank = rank};
     snprintf(child->role, sizeof child->role, "sink:%d:%d", line, rank);
     struct child_spec spec = {.args = {"work", engine->joined.run_dir, engine->dir.sockets,
-                                       child->role, child->gen_text},
+                                       child->role, child->gen_text, child->place},
                               .memory_bytes = stage->memory_bytes,
                               .restart = RESTART_NEVER,
                               .held = true};
@@ -122,8 +123,11 @@ void join_rank(struct join_engine *engine, const struct message *message)
         }
         child = find(engine, line, rank, &number);
     }
-    if (message->gen > child->wanted_gen)
+    if (message->gen > child->wanted_gen && message->size < sizeof child->place) {
         child->wanted_gen = message->gen;
+        snprintf(child->place, sizeof child->place, "%.*s", (int)message->size,
+                 message->size ? (const char *)message->payload : "");
+    }
     /* What is left of older generations has nobody to work with. */
     for (int i = 0; i < supervise_count(engine->supervisor); i++)
         if (engine->children[i].sink && engine->children[i].line == line &&
@@ -170,4 +174,13 @@ void join_ranks_end(struct join_engine *engine)
     for (int i = 0; i < supervise_count(engine->supervisor); i++)
         if (engine->children[i].sink)
             supervise_kill(engine->supervisor, i);
+}
+
+/* What ranks that were killed while they met have left. */
+void join_ranks_sweep(const struct join_engine *engine)
+{
+    char path[RANKS_PATH_MAX];
+    for (int i = 0; engine->job.graph && i < engine->job.graph->line_count; i++)
+        if (engine->options.ranks)
+            meet_remove(ranks_path(&engine->job, i, path));
 }

@@ -30,7 +30,7 @@ struct join_child {
     int line, rank;
     uint32_t gen, wanted_gen; /* that it was started for last; that the head wants */
     enum rank_state state;
-    char gen_text[16], text[RANK_TEXT_MAX + 1];
+    char gen_text[16], place[256], text[RANK_TEXT_MAX + 1];
 };
 
 struct join_engine {
@@ -92,6 +92,8 @@ void join_ranks_say(struct join_engine *engine);
 void join_rank_died(struct join_engine *engine, const struct death *death, const char *text);
 /* Ends them all at once: the others of their lines go on without them. */
 void join_ranks_end(struct join_engine *engine);
+/* When all processes have ended. */
+void join_ranks_sweep(const struct join_engine *engine);
 
 void join_on_death(void *engine, const struct death *death);
 void join_on_line(void *engine, const char *child, struct span line);

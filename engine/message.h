@@ -52,7 +52,8 @@
  *   SCALE    coordinator -> engine   stage, arg: how many workers of it there should be; repeated
  *                         until a HB says so
  *   RANK     coordinator -> engine   line, gen, arg: the rank that it should run, of that
- *                         generation; flags FINAL: it is to finish; repeated
+ *                         generation; payload: the engine of each rank, "0,0,1"; flags FINAL: it
+ *                         is to finish; repeated
  *            engine -> coordinator   the same, what it runs; payload: struct rank_report; said with
  *                         each HB, and when it ends
  */

@@ -2,10 +2,13 @@
  * meeting, in two places that take turns: who writes the next one has read the one before. */
 #include "engine/ranks.h"
 
+#include "engine/base/clock.h"
+#include "engine/meet_link.h"
 #include "engine/step.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ALIGN = 64 };
 
@@ -58,9 +61,77 @@ enum status ranks_meet(struct sink_process *process, struct error *err)
 
 char *ranks_path(const struct job *job, int line, char path[RANKS_PATH_MAX])
 {
-    snprintf(path, RANKS_PATH_MAX, "/dev/shm/foldmill-%016llx-%d", (unsigned long long)job->id,
-             line);
+    int size = snprintf(path, RANKS_PATH_MAX, "/dev/shm/foldmill-%016llx-%d",
+                        (unsigned long long)job->id, line);
+    if (job->net.kind == NETWORK_JOINED) /* each engine has its own, also two of one machine */
+        snprintf(path + size, (size_t)(RANKS_PATH_MAX - size), "-%016llx",
+                 (unsigned long long)job->net.node);
     return path;
+}
+
+/* "0,0,1" */
+static enum status read_place(const struct sink_process *process, struct meet_place *place,
+                              struct error *err)
+{
+    struct span rest = span_of(process->place);
+    uint32_t rank = 0;
+    bool good = true;
+    for (; good && rank < process->rank_count && rank < MEET_MAX; rank++) {
+        const char *comma = memchr(rest.data, ',', rest.size);
+        size_t size = comma ? (size_t)(comma - rest.data) : rest.size;
+        int64_t host;
+        good = text_int((struct span){rest.data, size}, 0, place->hosts, &host);
+        rest = comma ? (struct span){comma + 1, rest.size - size - 1} : (struct span){NULL, 0};
+        place->host_of[rank] = good ? (int)host : 0;
+        place->hosts += good && host == place->hosts;
+    }
+    if (!good || rank != process->rank_count || rest.size)
+        return error_set(err, STATUS_INVALID, "%s: not the places of %u ranks", process->place,
+                         process->rank_count);
+    place->host = place->host_of[process->rank];
+    return STATUS_OK;
+}
+
+/* The way to the other engines; the lowest rank of each has it. True in *ours. */
+static enum status open_post(const struct sink_process *process, const struct meet_place *place,
+                             struct meet_post *post, bool *ours, struct error *err)
+{
+    const struct network *net = &process->job->net;
+    char address[LINK_ADDRESS_MAX];
+    int64_t end = clock_ms() + RANKS_LISTEN_MS;
+    uint32_t lowest = 0;
+    while (place->host_of[lowest] != place->host)
+        lowest++;
+    *ours = lowest == process->rank && place->hosts > 1;
+    if (!*ours)
+        return STATUS_OK;
+    enum status status = meet_link_address(net->hub, process->line, address, err);
+    if (status != STATUS_OK)
+        return status;
+    if (place->host > 0)
+        return meet_link_connect(address, KEY_HEAD, !net->keys[0], post, err);
+    while ((status = meet_link_listen(address, !net->keys[0], post, err)) == STATUS_IO &&
+           clock_ms() < end)
+        usleep(50000);
+    return status;
+}
+
+static enum status open_meeting(struct sink_process *process, const char *path, uint64_t token,
+                                size_t bytes, struct meet **meet, struct error *err)
+{
+    struct meet_place place = {0};
+    struct meet_post post;
+    bool ours = false;
+    int rank = (int)process->rank, count = (int)process->rank_count;
+    if (!process->place)
+        return meet_open(path, token, rank, count, bytes, RANKS_OPEN_MS, meet, err);
+    enum status status = read_place(process, &place, err);
+    if (status == STATUS_OK)
+        status = open_post(process, &place, &post, &ours, err);
+    if (status == STATUS_OK)
+        status = meet_open_far(path, token, rank, count, bytes, RANKS_OPEN_MS, &place,
+                               ours ? &post : NULL, meet, err);
+    return status;
 }
 
 enum status ranks_open(struct sink_process *process, uint32_t gen, struct error *err)
@@ -70,9 +141,8 @@ enum status ranks_open(struct sink_process *process, uint32_t gen, struct error 
     size_t own = 2 * word_bytes(process);
     uint64_t token = process->job->id * 0x9e3779b97f4a7c15U + gen;
     ranks_path(process->job, process->line, path);
-    enum status status =
-        meet_open(path, token, (int)process->rank, (int)process->rank_count,
-                  own + process->runner.context->terms.meet_bytes, RANKS_OPEN_MS, &meet, err);
+    enum status status = open_meeting(
+        process, path, token, own + process->runner.context->terms.meet_bytes, &meet, err);
     if (status != STATUS_OK)
         return status;
     process->runner.context->meet = meet;

@@ -11,6 +11,8 @@
 enum {
     RANKS_PATH_MAX = 64,
     RANKS_OPEN_MS = 60000,  /* longest wait for the others at the start */
+    RANKS_PLACE_MAX = 255,  /* letters of the text that says where each rank is */
+    RANKS_LISTEN_MS = 5000, /* for the address of the meeting to become free */
     RANKS_LIMIT_MS = 30000, /* a rank may be late by this, or five times the longest step so far */
 };
 

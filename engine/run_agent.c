@@ -159,6 +159,8 @@ static void on_launching(void *user, int number)
     }
     child->started_gen = run->gen[child->line];
     snprintf(child->gen, sizeof child->gen, "%u", child->started_gen);
+    if (run_ranks_any(run, child->line))
+        snprintf(child->place, sizeof child->place, "%s", run_ranks_place(run, child->line));
 }
 
 static enum status start(struct run *run, struct run_child child, const char *name,
@@ -177,7 +179,8 @@ static enum status start(struct run *run, struct run_child child, const char *na
         on_launching(run, number);
     snprintf(spec.name, sizeof spec.name, "%s", name);
     const char *args[] = {"work", run->dir.path, run->dir.sockets, kept->role,
-                          child.kind == CHILD_SINK ? kept->gen : NULL};
+                          child.kind == CHILD_SINK ? kept->gen : NULL,
+                          spec.held ? kept->place : NULL};
     memcpy(spec.args, args, sizeof args);
     const struct graph *graph = run->job.graph;
     const struct graph_stage *stage = child.kind == CHILD_HUB ? NULL

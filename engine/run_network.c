@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { LISTEN_BACKLOG = 4 };
+enum { LISTEN_BACKLOG = 4, RUN_MEET_PORTS = 8 };
 
 /* A port of that address that is free now. */
 static enum status free_port(struct link_address address, uint16_t *port, struct error *err)
@@ -70,19 +70,28 @@ static bool is_free(struct link_address address, uint16_t port)
     return true;
 }
 
+/* The coordinator's, the dispatcher's, and behind them those where ranks of lines meet. */
+static bool are_free(const struct run *run, struct link_address address, uint16_t port)
+{
+    int count = run->options.ranks > 0 ? 2 + RUN_MEET_PORTS : 2;
+    bool free = port <= UINT16_MAX - count;
+    for (int i = 0; i < count && free; i++)
+        free = is_free(address, (uint16_t)(port + i));
+    return free;
+}
+
 /* The coordinator's port and the dispatcher's, which is the next one. */
 static enum status choose_ports(struct run *run, const struct link_address *address,
                                 struct error *err)
 {
     uint16_t port = address->port ? address->port : port_before(run);
-    if (!address->port && port &&
-        (!is_free(*address, port) || !is_free(*address, (uint16_t)(port + 1))))
+    if (!address->port && port && !are_free(run, *address, port))
         port = 0;
     for (int i = 0; i < 100 && !port; i++) {
         enum status status = free_port(*address, &port, err);
         if (status != STATUS_OK)
             return status;
-        if (port == UINT16_MAX || !is_free(*address, (uint16_t)(port + 1)))
+        if (!are_free(run, *address, port))
             port = 0;
     }
     if (!port || port == UINT16_MAX)

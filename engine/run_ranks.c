@@ -4,6 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/post.h"
+#include "engine/ranks.h"
 #include "engine/run_state.h"
 
 #include <stdio.h>
@@ -25,6 +26,9 @@ enum status run_ranks_open(struct run *run, struct error *err)
     struct run_ranks *ranks = &run->ranks;
     for (int line = 0; line < run->job.graph->line_count; line++)
         for (int rank = run_ranks_here(run, line); rank < run->job.ranks[line]; rank++) {
+            if (rank == MEET_MAX)
+                return error_set(err, STATUS_LIMIT, "%s: a line may have %d ranks",
+                                 job_line_name(&run->job, line), MEET_MAX);
             if (ranks->count == RUN_FAR_MAX)
                 return error_set(err, STATUS_LIMIT, "%d ranks may run on engines that join",
                                  RUN_FAR_MAX);
@@ -79,10 +83,35 @@ static int give_places(struct run *run, int line)
                                     .failures = far->failures,
                                     .step = far->step};
             snprintf(far->name, sizeof far->name, "%s", node->name);
+            log_info("%s: rank %d runs on %s", job_line_name(&run->job, line), far->rank,
+                     far->name);
         }
         missing += far->line == line && !far->node;
     }
     return missing;
+}
+
+const char *run_ranks_place(const struct run *run, int line)
+{
+    static char text[RANKS_PATH_MAX + 4 * MEET_MAX];
+    uint64_t hosts[MEET_MAX] = {0};
+    size_t used = 0;
+    int count = 1;
+    if (!run_ranks_any(run, line))
+        return NULL;
+    for (int rank = 0; rank < run->job.ranks[line] && rank < MEET_MAX; rank++) {
+        uint64_t node = 0;
+        int host = 0;
+        for (int i = 0; i < run->ranks.count; i++)
+            if (run->ranks.far[i].line == line && run->ranks.far[i].rank == rank)
+                node = run->ranks.far[i].node;
+        while (host < count && hosts[host] != node)
+            host++;
+        if (host == count)
+            hosts[count++] = node;
+        used += (size_t)snprintf(text + used, sizeof text - used, rank ? ",%d" : "%d", host);
+    }
+    return text;
 }
 
 /* ---- generations ---- */
@@ -146,10 +175,6 @@ void run_ranks_turn(struct run *run)
             tell(run, line, missing);
             continue;
         }
-        for (int i = 0; i < run->ranks.count; i++)
-            if (run->ranks.far[i].line == line)
-                log_info("%s: rank %d runs on %s", job_line_name(&run->job, line),
-                         run->ranks.far[i].rank, run->ranks.far[i].name);
         renew(run, line);
     }
 }
@@ -166,7 +191,10 @@ void run_ranks_say(struct run *run, const struct run_node *node)
         if (far->node != node->inc || run->ranks.held[far->line] || gen == 0 ||
             (ends ? far->gen != gen || far->report.state != RANK_RUNS : shown))
             continue;
+        const char *place = run_ranks_place(run, far->line);
         struct message message = {.type = MESSAGE_RANK,
+                                  .payload = place,
+                                  .size = (uint32_t)strlen(place),
                                   .peer = node->peer,
                                   .job = run->job.id,
                                   .inc = node->inc,

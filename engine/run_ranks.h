@@ -1,6 +1,6 @@
 /* Ranks of a line that run on engines which joined: where each has its place, that all of a
- * generation are started, and what it means when one of them ends or its engine goes. Rank 0 and as
- * many as `--ranks` says run at the head, whose supervisor has them; their engines are asked for the
+ * generation are started, and what it means when one of them ends or its engine goes. Rank 0 and
+ * as many as `--ranks` says run at the head, whose supervisor has them; engines are asked for the
  * others again and again until they say that they run them. */
 #ifndef FOLDMILL_RUN_RANKS_H
 #define FOLDMILL_RUN_RANKS_H
@@ -36,6 +36,9 @@ enum status run_ranks_open(struct run *run, struct error *err);
 /* How many ranks of a line's sink run here. */
 int run_ranks_here(const struct run *run, int line);
 bool run_ranks_any(const struct run *run, int line);
+
+/* Where each rank of the line is, as sink_run has it; NULL: all here. Lives until the next call. */
+const char *run_ranks_place(const struct run *run, int line);
 
 /* Gives places out, and tells people what is missing. */
 void run_ranks_turn(struct run *run);

@@ -52,7 +52,7 @@ struct run_child {
     int64_t step;
     int64_t waited_ns; /* of a sink: that was told */
     struct run_use use;
-    char role[SUPERVISE_NAME_MAX + 1], gen[16];
+    char role[SUPERVISE_NAME_MAX + 1], gen[16], place[256];
 };
 
 struct run {

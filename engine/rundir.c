@@ -37,9 +37,14 @@ char *rundir_address(const char *sockets, const char *name, char *buffer, size_t
 static enum status make_private(const char *path, struct error *err)
 {
     struct stat stat;
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return error_set(err, STATUS_IO, "cannot make the folder %s: %s", path, strerror(errno));
-    if (lstat(path, &stat))
+    bool there = false;
+    for (int i = 0; i < HOLD_TRIES && !there; i++) { /* another run may sweep it away just now */
+        if (mkdir(path, 0700) && errno != EEXIST)
+            return error_set(err, STATUS_IO, "cannot make the folder %s: %s", path,
+                             strerror(errno));
+        there = lstat(path, &stat) == 0;
+    }
+    if (!there)
         return error_set(err, STATUS_IO, "cannot look at %s: %s", path, strerror(errno));
     if (!S_ISDIR(stat.st_mode) || stat.st_uid != geteuid() || (stat.st_mode & 077))
         return error_set(err, STATUS_INVALID,

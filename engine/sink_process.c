@@ -165,8 +165,9 @@ static enum status open_links(struct sink_process *process, struct error *err)
     if (net->kind == NETWORK_JOINED) {
         options = network_options(net, options.queue_max);
         process->parcels = parcels_open(SINK_PARCELS_BYTES_MAX, NULL);
-        status = status == STATUS_OK ? network_secure(net, err) : status;
     }
+    if (status == STATUS_OK && (net->kind == NETWORK_JOINED || process->place))
+        status = network_secure(net, err);
     if (status == STATUS_OK)
         status = link_connect(&process->hub,
                               job_address(process->job, "dispatch", address, sizeof address),
@@ -300,11 +301,12 @@ static bool finish(struct sink_process *process, uint64_t step)
     return done || !over;
 }
 
-int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc)
+int sink_run(struct job *job, int line, int rank, uint32_t gen, const char *place, uint64_t inc)
 {
     static struct sink_process process;
     struct error err = {0};
     uint64_t step = 0;
+    process.place = place;
     if (process_open(&process, job, line, rank, gen, inc, &err) != STATUS_OK) {
         log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;

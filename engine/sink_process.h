@@ -77,6 +77,7 @@ struct sink_process {
     struct rows table, waits, skips, refused;
     bool table_headed;
     uint32_t window, batch; /* slots; positions of a step */
+    const char *place;        /* as sink_run has it */
     uint32_t rank, rank_count, share; /* share: positions of a step that are this rank's */
     struct sink_batch whole;  /* ranks.c: the step of all ranks */
     unsigned meet_turn;
@@ -106,8 +107,9 @@ struct sink_process {
 };
 
 /* Runs to the end of the sink's work; returns the exit code of the process. gen: the generation
- * that the agent gave it. */
-int sink_run(struct job *job, int line, int rank, uint32_t gen, uint64_t inc);
+ * that the agent gave it. place: on which engine each rank is, "0,0,1": numbers from 0, the
+ * head's; NULL: all here. */
+int sink_run(struct job *job, int line, int rank, uint32_t gen, const char *place, uint64_t inc);
 
 /* sink_work.c: the steps of an ordered sink, from `step` on, with their checkpoints. STATUS_BUSY:
  * another rank has failed. */

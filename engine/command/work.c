@@ -27,7 +27,8 @@ static int role_numbers(const char *role, int64_t numbers[2])
     return count;
 }
 
-static int run_role(struct job *job, const char *role, const char *gen_text, uint64_t inc)
+static int run_role(struct job *job, const char *role, const char *gen_text,
+                    const char *place, uint64_t inc)
 {
     int64_t numbers[2] = {0}, gen = 0;
     int count = role_numbers(role, numbers);
@@ -49,7 +50,8 @@ static int run_role(struct job *job, const char *role, const char *gen_text, uin
         snprintf(name, sizeof name, count > 1 ? "%.60s.%d" : "%.60s",
                  job_line_name(job, (int)numbers[0]), (int)numbers[1]);
         log_open(name, LOG_INFO, 2);
-        return sink_run(job, (int)numbers[0], (int)numbers[1], (uint32_t)gen, inc);
+        return sink_run(job, (int)numbers[0], (int)numbers[1], (uint32_t)gen, place,
+                        inc);
     }
     log_error("there is no role \"%s\"", role);
     return EXIT_USAGE;
@@ -60,7 +62,7 @@ static int command_work_main(int argc, char **argv)
     static struct job job;
     struct error err;
     const char *inc_text = command_option(&argc, argv, "inc");
-    if (!command_rest(&command_work, argc, argv, 3, 4))
+    if (!command_rest(&command_work, argc, argv, 3, 5))
         return EXIT_USAGE;
     uint64_t inc = inc_text ? strtoull(inc_text, NULL, 16) : 0;
     log_open("work", LOG_INFO, 2);
@@ -69,14 +71,14 @@ static int command_work_main(int argc, char **argv)
         log_error("%s", err.text);
         return SUPERVISE_EXIT_SETUP;
     }
-    return run_role(&job, argv[3], argc > 4 ? argv[4] : NULL, inc);
+    return run_role(&job, argv[3], argc > 4 ? argv[4] : NULL, argc > 5 ? argv[5] : NULL, inc);
 }
 
 const struct command command_work = {
     .name = "work",
     .summary = "one process of a run",
     .help = "usage: foldmill work RUN SOCKETS dispatch|worker:STAGE:N|sink:LINE[:RANK] "
-            "[GENERATION]\n\n"
+            "[GENERATION [PLACES]]\n\n"
             "For the engine's own use: foldmill run starts its processes by it.\n",
     .hidden = true,
     .run = command_work_main,

@@ -112,3 +112,76 @@ Test(far_ranks, on_three_engines_they_make_the_steps_of_one, .timeout = 120)
     audit();
     process_end();
 }
+
+/* A rank elsewhere that is killed again and again, then its whole engine, in whose place another
+ * one comes. */
+Test(far_ranks, killed_there_they_make_the_same_steps, .timeout = 200)
+{
+    begin();
+    pid_t head = start_head("tally.ranks=2", "tally.sleep_us=20000"), found[4];
+    pid_t first = start_joiner("first", "1", "echo=1");
+    for (int i = 0; i < 3; i++) {
+        wait_steps(5 + 15 * i);
+        cr_assert(process_children(first, "sink:", found, 4) == 1, "a rank is there");
+        kill(found[0], SIGKILL);
+    }
+    wait_steps(60);
+    cr_assert(process_children(head, "sink:", found, 4) == 1, "and one at the head");
+    kill(found[0], SIGKILL); /* the end of the other, too */
+    wait_steps(80);
+    kill(first, SIGKILL);
+    process_wait(first, 5);
+    wait_log("engine first has gone silent", 30);
+    pid_t second = start_joiner("second", "1", "echo=1");
+    cr_assert(process_wait(head, 100) == 0, "head: %s", out_tail());
+    cr_assert(process_wait(second, 20) == 0, "second: %s", out_tail());
+    wait_log("rank 1 runs on second", 1);
+    audit();
+    process_end();
+}
+
+/* Asked to go, an engine takes its ranks with it; Ctrl-C at the head ends and saves all, and the
+ * run goes on later, on one engine. */
+Test(far_ranks, they_are_drained_and_go_on, .timeout = 200)
+{
+    begin();
+    pid_t head = start_head("tally.ranks=2", "tally.sleep_us=10000");
+    pid_t first = start_joiner("first", "1", "echo=1");
+    wait_steps(20);
+    kill(first, SIGTERM);
+    cr_assert(process_wait(first, 20) == 0, "first: %s", out_tail());
+    wait_log("engine first left", 10);
+    pid_t second = start_joiner("second", "1", "echo=1");
+    wait_steps(60);
+    kill(head, SIGINT);
+    cr_assert(process_wait(head, 30) == 0, "head: %s", out_tail());
+    cr_assert(process_wait(second, 20) == 0, "second: %s", out_tail());
+    int made = process_lines(process_read("run/tally.tsv"));
+    cr_assert(made < STEPS, "before the end");
+    const char *args[] = {"run", graph_path, "--resume",           run_path, "--quiet",
+                          "--set", "tally.sleep_us=10000", NULL};
+    cr_assert(process_run(args, 60) == 0, "alone: %s", out_tail());
+    audit();
+    process_end();
+}
+
+/* An engine that is cut off for longer than it may be silent: its rank is fenced when it comes
+ * back, and a rank of a newer generation takes its place. */
+Test(far_ranks, one_that_was_silent_comes_back, .timeout = 200)
+{
+    begin();
+    pid_t head = start_head("tally.ranks=2", "tally.sleep_us=20000"), found[4];
+    pid_t first = start_joiner("first", "1", "echo=1");
+    wait_steps(30);
+    int count = process_children(first, "sink:", found, 4);
+    cr_assert(count == 1, "a rank is there");
+    kill(first, SIGSTOP);
+    kill(found[0], SIGSTOP);
+    wait_log("engine first has gone silent", 30);
+    kill(found[0], SIGCONT);
+    kill(first, SIGCONT);
+    cr_assert(process_wait(head, 100) == 0, "head: %s", out_tail());
+    cr_assert(process_wait(first, 20) == 0, "first: %s", out_tail());
+    audit();
+    process_end();
+}
