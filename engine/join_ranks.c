@@ -14,7 +14,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* Ranks read checkpoints and write journals in the run's folder, so it must be the same one here. */
+/* Ranks read checkpoints and write journals in the run's folder, so it must be the same here. */
 enum status join_ranks_check(const struct join_engine *engine, struct error *err)
 {
     char path[PATH_MAX];
@@ -107,8 +107,8 @@ void join_rank(struct join_engine *engine, const struct message *message)
     int line = message->line, rank = (int)message->arg, number = 0;
     struct error err;
     if (!engine->supervisor || !engine->job.graph || engine->over || engine->ending ||
-        line >= engine->job.graph->line_count || message->arg >= (uint32_t)engine->job.ranks[line] ||
-        !engine->options.ranks)
+        !engine->options.ranks || line >= engine->job.graph->line_count ||
+        message->arg >= (uint32_t)engine->job.ranks[line])
         return;
     struct join_child *child = find(engine, line, rank, &number);
     if (message->flags & MESSAGE_FINAL) {
