@@ -104,12 +104,19 @@ static enum doctor_verdict processes(const struct doctor_facts *f, char *text)
 
 static enum doctor_verdict processors(const struct doctor_facts *f, char *text)
 {
-    double have = f->quota_cpus > 0 && f->quota_cpus < f->cpus ? f->quota_cpus : f->cpus;
-    if (f->quota_cpus > 0 && f->quota_cpus < 0.95 * f->cpus)
+    double bound = f->bound_cpus < f->cpus ? f->bound_cpus : f->cpus;
+    double have = f->quota_cpus > 0 && f->quota_cpus < bound ? f->quota_cpus : bound;
+    if (f->quota_cpus > 0 && f->quota_cpus < 0.95 * bound)
         return say(text, DOCTOR_WARNING,
                    "%.0f processors are visible, but the control group allows %.1f: start %d "
                    "workers, or raise cpu.max",
-                   f->cpus, f->quota_cpus, f->quota_cpus < 1 ? 1 : (int)f->quota_cpus);
+                   bound, f->quota_cpus, f->quota_cpus < 1 ? 1 : (int)f->quota_cpus);
+    if (bound < f->cpus && f->needs.workers > bound)
+        return say(text, DOCTOR_WARNING,
+                   "%d workers share the %.0f of %.0f processors that this process is bound to: "
+                   "under Slurm --cpus-per-task=%d, or fewer workers",
+                   f->needs.workers, bound, f->cpus,
+                   f->needs.workers < f->cpus ? f->needs.workers : (int)f->cpus);
     if (f->needs.workers > 4 * have)
         return say(text, DOCTOR_WARNING,
                    "%d workers share %.0f processors: they will wait for "

@@ -47,7 +47,8 @@ struct doctor_facts {
     uint64_t shm_free, memory_available, memory_limit, swap_used, oom_kills;
     /* Numbers of things. */
     uint64_t files_limit, processes_limit, pids_max, file_size_limit, address_limit;
-    double cpus, quota_cpus; /* visible; allowed by the control group (0: no limit) */
+    double cpus, bound_cpus, quota_cpus; /* of the machine; those that we are bound to (Slurm,
+                                            taskset); allowed by the control group (0: no limit) */
     double steal;            /* share of time that the host took away since boot */
     int overcommit;          /* vm.overcommit_memory; -1 unknown */
     char huge_pages[32];     /* always, madvise, never */

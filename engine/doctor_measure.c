@@ -136,6 +136,7 @@ static void measure_numbers(struct doctor_facts *facts, const char *root)
     if (facts->pids_max == DOCTOR_UNKNOWN)
         facts->pids_max = read_number(root, "/sys/fs/cgroup/pids/pids.max");
     facts->cpus = (double)sysconf(_SC_NPROCESSORS_ONLN);
+    facts->bound_cpus = cpus_bound();
     facts->quota_cpus = cpus_quota(root);
     double spent[8] = {0}, all = 0;
     if (read_small(root, "/proc/stat", text, sizeof text) &&

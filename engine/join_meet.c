@@ -108,7 +108,8 @@ static enum status open_network(struct join_engine *engine, struct error *err)
     if (!engine->options.insecure && !*keys)
         return error_set(err, STATUS_INVALID,
                          "the network wants keys: --keys DIR, a copy of the head's folder of keys "
-                         "with `public` and `%s`", keys_file_name(network_role(net)));
+                         "with `public` and `%s`",
+                         keys_file_name(network_role(net)));
     char path[PATH_MAX] = "";
     if (!engine->options.insecure && !realpath(keys, path))
         return error_set(err, STATUS_MISS, "--keys %s: %s", keys, strerror(errno));
@@ -228,7 +229,9 @@ void join_turn(struct join_engine *engine)
     }
     if (now - engine->heard_ms >= engine->options.wait_s * 1000) {
         char text[ERROR_TEXT_MAX];
-        snprintf(text, sizeof text, "the head at %.280s has not answered for %lld s",
+        snprintf(text, sizeof text,
+                 "the head at %.240s has not answered for %lld s: its run is over, or it is down; "
+                 "--wait SECONDS waits longer, --join RUN is told when a run is over",
                  engine->at.address + 6, (long long)engine->options.wait_s);
         join_fail(engine, text);
     }
@@ -323,8 +326,10 @@ enum status join_meet(struct join_engine *engine, struct error *err)
     if (status == STATUS_OK && !engine->known && !engine->failed && !engine->over &&
         !join_is_asked(engine))
         status =
-            error_set(err, STATUS_IO, "no head answers at %s: is it up, and are these its keys?",
-                      engine->at.address + 6);
+            error_set(err, STATUS_IO,
+                      "no head answers at %s in %lld s: its run is over, it is not up, or these "
+                      "are not its keys",
+                      engine->at.address + 6, (long long)engine->options.wait_s);
     for (uint32_t i = 0; status == STATUS_OK && engine->known && i < engine->joined.file_count; i++)
         status = fetch_file(engine, i, err);
     return engine->over || join_is_asked(engine) ? STATUS_OK : status;

@@ -64,6 +64,7 @@ static enum status preflight(struct run *run, struct error *err)
     enum status status = STATUS_OK;
     doctor_add_path(&facts, run->dir.path, false);
     doctor_need(&facts, &run->job.plan);
+    facts.keys_path = run->job.net.keys[0] ? run->job.net.keys : NULL;
     doctor_measure(&facts, "");
     int count = doctor_judge(&facts, findings);
     for (int i = 0; i < count; i++) {
@@ -137,8 +138,10 @@ int run_graph(const struct run_options *options)
     /* Twice: first for the name, and so that a wrong graph makes no folder. */
     struct graph *graph = graph_load(options->graph, &overrides, NULL, &run.arena, &complaints);
     if (graph && options->resume && !holds_run(options->run_dir)) {
-        fprintf(stderr, "foldmill run: %s holds no run that could go on (it has no graph.yaml): "
-                "give the folder of one, or say --run DIR for a new run\n", options->run_dir);
+        fprintf(stderr,
+                "foldmill run: %s holds no run that could go on (it has no graph.yaml): "
+                "give the folder of one, or say --run DIR for a new run\n",
+                options->run_dir);
         return EXIT_FAILED;
     }
     if (graph && rundir_open(&run.dir, graph->name, options->run_dir, &err) != STATUS_OK) {

@@ -78,10 +78,16 @@ double cpus_quota(const char *root)
     return least;
 }
 
-int cpus_here(void)
+int cpus_bound(void)
 {
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    return count < 1 ? 1 : count;
+}
+
+int cpus_here(void)
+{
+    int count = cpus_bound();
     double quota = cpus_quota("");
     if (quota > 0 && quota < count)
         count = (int)ceil(quota);

@@ -27,6 +27,7 @@ Test(cpus, a_process_that_is_bound_counts_what_it_is_bound_to)
 {
     cpu_set_t set;
     cr_assert(sched_getaffinity(0, sizeof set, &set) == 0);
+    cr_assert(cpus_bound() == CPU_COUNT(&set), "%d", cpus_bound());
     cr_assert(cpus_here() >= 1 && cpus_here() <= CPU_COUNT(&set), "%d", cpus_here());
     size_t first = 0;
     int status;
@@ -36,7 +37,7 @@ Test(cpus, a_process_that_is_bound_counts_what_it_is_bound_to)
     if (pid == 0) {
         CPU_ZERO(&set);
         CPU_SET(first, &set);
-        _exit(sched_setaffinity(0, sizeof set, &set) ? 99 : cpus_here());
+        _exit(sched_setaffinity(0, sizeof set, &set) ? 99 : cpus_here() + cpus_bound() - 1);
     }
     cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 1,
               "%d", status);

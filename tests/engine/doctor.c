@@ -28,6 +28,7 @@ static struct doctor_facts healthy(void)
         .file_size_limit = DOCTOR_UNKNOWN,
         .address_limit = DOCTOR_UNKNOWN,
         .cpus = 64,
+        .bound_cpus = 64,
         .huge_pages = "madvise",
         .governor = "performance",
         .host = "node1",
@@ -106,6 +107,7 @@ Test(doctor, every_fault_is_told_by_its_row_with_the_fix)
     SPOILT("processes", DOCTOR_WARNING, "ulimit -u", f.processes_limit = 100);
     SPOILT("processors", DOCTOR_WARNING, "start 4 workers", f.quota_cpus = 4);
     SPOILT("processors", DOCTOR_WARNING, "wait for each other", f.cpus = 2);
+    SPOILT("processors", DOCTOR_WARNING, "--cpus-per-task=16", f.bound_cpus = 8);
     SPOILT("memory", DOCTOR_WARNING, "8.0 GiB", f.memory_limit = (uint64_t)4 << 30);
     SPOILT("swap", DOCTOR_WARNING, "1.0 GiB of swap", f.swap_used = (uint64_t)1 << 30);
     SPOILT("swap", DOCTOR_WARNING, "3 processes", f.oom_kills = 3);

@@ -3,6 +3,8 @@
  * one engine that nobody disturbs. */
 #include "tests/engine/process.h"
 
+#include <sys/stat.h>
+
 #ifdef __SANITIZE_ADDRESS__
 #define SMALL   "512MiB"
 #define MEDIUM  "512MiB"
@@ -218,6 +220,7 @@ Test(engines, who_may_not_join_is_told_why, .timeout = 60)
     const char *none[] = {"run", "--join", "127.0.0.1:9", "--insecure", "--wait", "1", NULL};
     cr_assert(process_run(none, 20) == 1 && strstr(out_tail(), "no head answers at 127.0.0.1:9"),
               "no head: %s", out_tail());
+    cr_assert(strstr(out_tail(), "in 1 s: its run is over"), "what it may be: %s", out_tail());
     const char *file[] = {"run", "--join", keys, "--wait", "1", NULL};
     cr_assert(process_run(file, 20) == 1 && strstr(out_tail(), "there is no "), "no run: %s",
               out_tail());
@@ -243,6 +246,14 @@ Test(engines, who_may_not_join_is_told_why, .timeout = 60)
     const char *other[] = {"run", "--join", run_path, "--keys", keys, "--wait", "2", NULL};
     cr_assert(process_run(other, 20) == 1 && strstr(out_tail(), "the head's key is"),
               "other keys: %s", out_tail());
+    /* The head's own preflight looks at all keys of the folder, not at the head's alone. */
+    char loose[PATH_MAX + 16], second[PATH_MAX];
+    snprintf(loose, sizeof loose, "%s/worker.key", keys);
+    snprintf(second, sizeof second, "%s/second", process_folder);
+    cr_assert(chmod(loose, 0644) == 0, "chmod");
+    const char *lent[] = {"run", graph_path, "--head", "--keys", keys, "--run", second, NULL};
+    cr_assert(process_run(lent, 30) == 1 && strstr(out_tail(), "chmod 600"), "loose keys: %s",
+              out_tail());
     const char *wrong[] = {"run", "--join", run_path, "--workers", "eco=2", NULL};
     cr_assert(process_run(wrong, 20) == 1 && strstr(out_tail(), "--workers wants"), "workers: %s",
               out_tail());
