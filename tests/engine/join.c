@@ -24,7 +24,11 @@ static struct span span_at(const unsigned char *bytes, size_t size)
 
 Test(join, a_join_comes_back_as_it_went)
 {
-    struct join join = {.version = 3, .ranks = 8, .graph_hash = 77, .build = "1.2.3", .name = "node7"}, back;
+    struct join back, join = {.version = 3,
+                              .ranks = 8,
+                              .graph_hash = 77,
+                              .build = "1.2.3",
+                              .name = "node7"};
     unsigned char bytes[JOIN_BYTES_MAX + 1];
     size_t size = join_encode(&join, bytes);
     cr_assert(join_decode(span_at(bytes, size), &back, &err) == STATUS_OK, "%s", err.text);
@@ -42,7 +46,8 @@ static void write_joined(const char *name, enum status expected)
 {
     static struct joined joined, back;
     static unsigned char bytes[JOINED_BYTES_MAX];
-    joined = (struct joined){.job = 5, .graph_hash = 6, .hub_port = 7000, .reach = 128, .file_count = 2};
+    joined = (struct joined){
+        .job = 5, .graph_hash = 6, .hub_port = 7000, .reach = 128, .file_count = 2};
     strcpy(joined.run_dir, "/data/run");
     joined.file[0] = (struct join_file){10, 11, "graph.yaml"};
     joined.file[1] = (struct join_file){.bytes = 20, .hash = 21};
