@@ -89,7 +89,7 @@ struct profile_peaks profile_measure(struct backend *b)
     struct profile_peaks peaks;
     peaks.flops = best_rate(b, OP_matmul, &product, op_flops(OP_matmul, &product, NULL));
     for (int i = 0; i < 3; i++)
-        t[i] = tensor_make(memory[i], b->real, 3, STREAM_COUNT / side, side, 1, 1);
+        t[i] = tensor_make(memory[i], b->real, 3, STREAM_COUNT / side / side, side, side, 1);
     struct op_residual stream = {.x = t[0], .u = t[1], .y = t[2], .shared = -1};
     peaks.bytes = best_rate(b, OP_residual, &stream, op_bytes(OP_residual, &stream, NULL));
     for (int i = 0; i < 3; i++)
