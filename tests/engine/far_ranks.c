@@ -185,3 +185,70 @@ Test(far_ranks, one_that_was_silent_comes_back, .timeout = 200)
     audit();
     process_end();
 }
+
+/* ---- two hosts ---- */
+
+static char space[2][32];
+
+/* "A" and "B" are this test's two network namespaces. */
+static int shell(const char *words)
+{
+    char command[512];
+    size_t size = 0;
+    for (const char *at = words; *at && size + 40 < sizeof command; at++)
+        if (*at == 'A' || *at == 'B')
+            size += (size_t)snprintf(command + size, sizeof command - size, "%s", space[*at - 'A']);
+        else
+            command[size++] = *at;
+    command[size] = 0;
+    return system(command);
+}
+
+static pid_t start_in(const char *name, const char *const *args)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int out = open(process_path("out"), O_WRONLY | O_CREAT | O_APPEND, 0666);
+        dup2(out, 1);
+        dup2(out, 2);
+        char *argv[40] = {strdup("ip"), strdup("netns"), strdup("exec"), strdup(name),
+                          strdup(FOLDMILL_PROBE)};
+        for (int i = 0; args[i] && i < 32; i++)
+            argv[5 + i] = strdup(args[i]);
+        execvp("ip", argv);
+        _exit(127);
+    }
+    return pid;
+}
+
+/* Ranks on two hosts that have nothing but a cable between them, which is pulled for seconds. */
+Test(far_ranks, over_a_network_that_is_cut, .timeout = 200)
+{
+    for (int i = 0; i < 2; i++)
+        snprintf(space[i], sizeof space[i], "fr%d%c", (int)getpid(), "ab"[i]);
+    if (geteuid() != 0 || shell("ip netns add A 2>/dev/null") != 0)
+        cr_skip("no network namespaces here: ip netns add needs root");
+    int made = shell("ip netns add B && ip link add v0 netns A type veth peer name v0 netns B");
+    made |= shell("ip -n A addr add 10.99.8.1/24 dev v0 && ip -n A link set v0 up && "
+                  "ip -n A link set lo up");
+    made |= shell("ip -n B addr add 10.99.8.2/24 dev v0 && ip -n B link set v0 up");
+    cr_assert(made == 0, "a pair of veth");
+    begin();
+    const char *head_args[] = {"run",   graph_path,      "--run",    run_path,       "--quiet",
+                               "--head", "--ranks",      "2",        "--listen",     "10.99.8.1:0",
+                               "--set", "tally.ranks=4", "--set",    "tally.sleep_us=20000", NULL};
+    pid_t head = start_in(space[0], head_args);
+    const char *join_args[] = {"run",       "--join", run_path, "--ranks", "2",
+                               "--workers", "echo=1", "--wait", "60",      NULL};
+    pid_t joiner = start_in(space[1], join_args);
+    wait_steps(40);
+    shell("ip -n B link set v0 down");
+    usleep(9000000); /* longer than an engine may be silent */
+    shell("ip -n B link set v0 up");
+    int code = process_wait(head, 100), joined = process_wait(joiner, 30);
+    shell("ip netns del A; ip netns del B");
+    cr_assert(code == 0 && joined == 0, "head %d, engine %d: %s", code, joined, out_tail());
+    wait_log("gone silent", 1);
+    audit();
+    process_end();
+}
