@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The jobs of deploy/slurm on a real Slurm of this machine: four slurmd, a run over three nodes, an array
-# of workers beside it; one of them cancelled, the run preempted and requeued. The batches are those
+# of workers beside it; one of them cancelled, the run preempted and requeued; then a run with a rank on
+# each of three nodes, preempted as well. The batches are those
 # of a run that nobody disturbs, and the audit is clean.
 #   tests/deploy/slurm.sh [BUILD]     BUILD: build/release, which holds tests/foldmill_probe
-# Wants root, slurm-wlm and munge. Exit 77: they are missing. Takes about a minute and a half.
+# Wants root, slurm-wlm and munge. Exit 77: they are missing. Takes about a minute.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source=$PWD
@@ -188,3 +189,29 @@ done
 diff <(cut -f 1-4 undisturbed/tally.tsv) <(cut -f 1-4 "$run/tally.tsv") || fail "other batches"
 "$FOLDMILL" audit "$run" --replay 5 > audit.txt || { cat audit.txt; fail "the audit"; }
 echo "1200 steps, the batches of the undisturbed run; the audit is clean"
+
+# Ranks on three nodes, one each; the job is preempted and goes on with all of them.
+"$FOLDMILL" run steps.yaml --run undisturbed-ranks --quiet --set echo.sleep_us=0 --set tally.ranks=3 \
+    --set bundle.size=6 || fail "undisturbed ranks"
+job=$(sbatch --parsable --nodes=3 --oversubscribe --signal=B:TERM@20 "$source/deploy/slurm/train.sbatch" steps.yaml --quiet \
+    --ranks 1 --set tally.ranks=3 --set bundle.size=6)
+run=$root/work/runs/steps-slurm-$job
+until_steps 30 60
+if cut -f 1 "$run/processes.tsv" | grep -q '^tally\.[12]$'; then fail "the head has the ranks of others"; fi
+echo "job $job: a rank on each of three nodes, after step $(($(steps) - 1))"
+scancel --signal=TERM --batch "$job"
+for _ in $(seq 300); do
+    [ "$(squeue -h -j "$job" -o %T)" != PENDING ] || break
+    sleep 0.1
+done
+[ "$(squeue -h -j "$job" -o %T)" = PENDING ] || fail "the job of ranks was not requeued"
+after=$(steps)
+[ "$after" -lt 805 ] || fail "ranks were done before they were stopped"
+echo "preempted, drained at step $((after - 1)), requeued"
+for _ in $(seq 400); do
+    [ -n "$(squeue -h -t pending,running,completing)" ] || break
+    sleep 0.2
+done
+diff <(cut -f 1-4 undisturbed-ranks/tally.tsv) <(cut -f 1-4 "$run/tally.tsv") || fail "other batches of ranks"
+"$FOLDMILL" audit "$run" > audit.txt || { cat audit.txt; fail "the audit of ranks"; }
+echo "$(($(steps) - 1)) steps of ranks on three nodes, the batches of the undisturbed run; the audit is clean"
