@@ -1,5 +1,7 @@
-/* How many CPUs may be used: bound to some, and with quotas of control groups, of both versions. */
+/* How many CPUs may be used, and how much memory: bound to some, and with quotas and limits of
+ * control groups, of both versions. */
 #include "engine/base/cpus.h"
+#include "engine/base/memory.h"
 
 #include <criterion/criterion.h>
 #include <sched.h>
@@ -41,6 +43,28 @@ Test(cpus, a_process_that_is_bound_counts_what_it_is_bound_to)
     }
     cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 1,
               "%d", status);
+}
+
+Test(cpus, memory_is_the_machines_within_its_groups_limits)
+{
+    char command[128];
+    cr_assert(memory_here("") > 0, "this machine has some");
+    cr_assert(mkdtemp(root));
+    cr_assert(memory_here(root) == 0, "nothing is known");
+    make("/proc/meminfo", "MemTotal:       16384 kB\nMemFree: 3 kB\n");
+    cr_assert(memory_here(root) == 16 << 20, "the machine's");
+    make("/proc/self/cgroup", "0::/slurm/job_7\n");
+    make("/sys/fs/cgroup/slurm/job_7/memory.max", "max\n");
+    cr_assert(memory_here(root) == 16 << 20, "no limit");
+    make("/sys/fs/cgroup/slurm/memory.max", "4194304\n");
+    cr_assert(memory_here(root) == 4 << 20, "of the group above");
+    make("/proc/self/cgroup", "4:memory:/a\n2:cpu,cpuacct:/b\n");
+    make("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    cr_assert(memory_here(root) == 16 << 20, "version 1 says so where there is none");
+    make("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "2097152\n");
+    cr_assert(memory_here(root) == 2 << 20, "version 1");
+    snprintf(command, sizeof command, "rm -r %s", root);
+    cr_assert(system(command) == 0);
 }
 
 Test(cpus, the_smallest_quota_on_the_way_up_holds)
