@@ -153,6 +153,7 @@ enum status job_open_stage(struct job *job, int number, const struct job_facts *
                                       .worker = facts->worker,
                                       .rank_count = 1,
                                       .batch_size = 1,
+                                      .memory_bytes = stage->memory_bytes,
                                       .list_count = facts->list_count,
                                       .list_hash = facts->list_hash,
                                       .recipe = stage->recipe,

@@ -74,17 +74,68 @@ void plan_sizes(const struct graph *graph, const struct graph_line *line, int64_
     }
 }
 
-/* What the sink says of itself, by the sizes that the stages above it fix; false: it cannot run. */
-static bool sink_describe(const struct graph *graph, const struct graph_line *line, FILE *out)
+static void uses_print(const struct stage_uses *uses, FILE *out)
 {
-    int64_t size[26];
-    struct error err;
+    char bytes[32];
+    uint64_t sum = 0;
+    if (*uses->remark)
+        fprintf(out, "  %s\n", uses->remark);
+    if (*uses->title)
+        fprintf(out, "\n  %s\n", uses->title);
+    for (int i = 0; i < uses->count; i++) {
+        const struct stage_use *row = &uses->row[i];
+        sum += row->bytes;
+        fprintf(out, "    %-34s %10s%s%s\n", row->name,
+                text_show_bytes(bytes, sizeof bytes, row->bytes), *row->note ? "   " : "",
+                row->note);
+    }
+    if (uses->count == 0)
+        return;
+    fprintf(out, "    %-34s %10s", "together", text_show_bytes(bytes, sizeof bytes, sum));
+    if (uses->limit_bytes)
+        fprintf(out, "   of %s, %.0f %%", text_show_bytes(bytes, sizeof bytes, uses->limit_bytes),
+                100 * (double)sum / (double)uses->limit_bytes);
+    fputc('\n', out);
+}
+
+/* What the sink says of itself, by the sizes that the stages above it fix. */
+static enum status sink_uses(const struct plan *plan, const struct graph_line *line,
+                             struct stage_uses *uses, struct error *err)
+{
+    const struct graph *graph = plan->graph;
     const struct graph_stage *sink = &graph->stages[line->sink];
-    plan_sizes(graph, line, size);
-    if (!sink->kind->describe || sink->kind->describe(sink->state, size, out, &err) == STATUS_OK)
-        return true;
-    fprintf(out, "  %s cannot run so: %s\n", sink->name, err.text);
-    return false;
+    struct stage_room room = {.ranks = sink->ranks,
+                              .memory_bytes = sink->memory_bytes,
+                              .device_bytes = plan->device_bytes};
+    *uses = (struct stage_uses){0};
+    if (!sink->kind->describe || !plan->here[line->sink])
+        return STATUS_OK;
+    plan_sizes(graph, line, room.size);
+    enum status status = sink->kind->describe(sink->state, &room, uses, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "%s cannot run so", sink->name);
+    return status;
+}
+
+/* As a table; false: it cannot run. */
+static bool sink_describe(const struct plan *plan, const struct graph_line *line, FILE *out)
+{
+    struct stage_uses uses;
+    struct error err;
+    enum status status = sink_uses(plan, line, &uses, &err);
+    uses_print(&uses, out);
+    if (status != STATUS_OK)
+        fprintf(out, "  %s\n", err.text);
+    return status == STATUS_OK;
+}
+
+enum status plan_fits(const struct plan *plan, struct error *err)
+{
+    struct stage_uses uses;
+    for (int l = 0; l < plan->graph->line_count; l++)
+        if (sink_uses(plan, &plan->graph->lines[l], &uses, err) == STATUS_LIMIT)
+            return STATUS_LIMIT;
+    return STATUS_OK;
 }
 
 /* What a mixture reads, with the parts of the positions. */
@@ -134,7 +185,7 @@ bool plan_print(const struct plan *plan, FILE *out)
         if (line->gather >= 0)
             stage_print(plan, line->gather, "gathers in sink", out);
         stage_print(plan, line->sink, "sink", out);
-        good &= sink_describe(graph, line, out);
+        good &= sink_describe(plan, line, out);
     }
     fprintf(out, "\n%d processes; payload pools of %s in shared memory\n", plan->processes,
             text_show_bytes(bytes, sizeof bytes, plan->pool_bytes));

@@ -27,6 +27,7 @@ struct plan {
     bool here[GRAPH_STAGES_MAX];       /* this node runs the stage */
     int processes;                     /* of all kinds, the engine's own two included */
     size_t pool_bytes;                 /* payload pools of all workers */
+    uint64_t device_bytes;             /* GPU to plan for; 0: this machine as it is */
     struct plan_line lines[GRAPH_LINES_MAX];
 };
 
@@ -35,6 +36,10 @@ void plan_make(const struct graph *graph, const char *role, struct plan *plan);
 
 /* The sizes that the line's stages fix for its sink's input, by capital; 0 where none does. */
 void plan_sizes(const struct graph *graph, const struct graph_line *line, int64_t size[26]);
+
+/* STATUS_LIMIT: a sink of this node says that it does not fit into its memory; text says what
+ * would. */
+enum status plan_fits(const struct plan *plan, struct error *err);
 
 /* The plan as a table for people; false when a sink says that it cannot run so (the table tells
  * why). */

@@ -88,6 +88,8 @@ static enum status run_open(struct run *run, struct graph *graph, struct error *
     if (status == STATUS_OK)
         status = preflight(run, err);
     if (status == STATUS_OK)
+        status = plan_fits(&run->job.plan, err);
+    if (status == STATUS_OK)
         status = run_lists_make(run, err);
     if (status == STATUS_OK)
         status = run_agent_open(run, err);

@@ -96,6 +96,7 @@ struct stage_context {
     struct meet *meet;       /* of its ranks, from load on; all of them make the same steps. The
                                 first of terms.meet_bytes of each region is at meet_from */
     size_t meet_from;
+    uint64_t memory_bytes;   /* `memory:` of the graph for each process of the stage; 0: none */
     int64_t batch_size;      /* samples a step takes on this rank: the gather stage's size, or 1 */
     uint64_t list_count;     /* samples in the line's frozen list (sinks) */
     uint64_t list_hash;      /* XXH3-64 of the line's keys in order (sinks) */
@@ -134,6 +135,28 @@ struct stage_profile {
     const char *backend;    /* NULL: as the settings say */
     bool json;
     FILE *out;
+};
+
+/* Where a stage is to run, as far as it is known before anything runs. */
+struct stage_room {
+    int64_t size[26];      /* of its input, by the capital - 'A'; 0 where nobody fixed it */
+    int ranks;             /* its processes on a node, 1 if they are not known */
+    uint64_t memory_bytes; /* `memory:` of each process; 0: the graph does not say */
+    uint64_t device_bytes; /* plan for a GPU of so much memory; 0: for this machine as it is */
+};
+
+/* What it will use: rows, whose sum is all, and what it may use. */
+enum { STAGE_USES_MAX = 24 };
+struct stage_uses {
+    char remark[512];     /* a line before all; "": none */
+    char title[256];      /* "93,229,082 parameters on cpu, ..." */
+    uint64_t limit_bytes; /* 0: none */
+    int count;
+    struct stage_use {
+        const char *name; /* of the row; static */
+        uint64_t bytes;
+        char note[128];   /* may be "" */
+    } row[STAGE_USES_MAX];
 };
 
 struct source;
@@ -193,10 +216,11 @@ struct stage {
     /* May be NULL. The sizes that the settings fix, by the capital of the out port: size[letter -
      * 'A']; others are left alone. */
     void (*sizes)(const void *state, int64_t size[26]);
-    /* May be NULL. Prints, in lines of two blanks of indent, what the stage will use beside its
-     * samples; size: of its input, 0 where nobody fixed it. For `foldmill validate`. */
-    enum status (*describe)(const void *state, const int64_t size[26], FILE *out,
-                            struct error *err);
+    /* May be NULL. Says what memory each of the stage's processes will use, for `foldmill validate`
+     * and the start of a run; nothing where the room does not say enough. STATUS_LIMIT: it would
+     * not fit; text says what would. Rows made until then are shown. */
+    enum status (*describe)(const void *state, const struct stage_room *room,
+                            struct stage_uses *uses, struct error *err);
     /* May be NULL. Runs steps on made-up samples and prints where their time goes. STATUS_INVALID:
      * the options or sizes; STATUS_LIMIT: no memory for it. */
     enum status (*profile)(const void *state, const struct stage_profile *options,

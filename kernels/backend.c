@@ -47,11 +47,9 @@ static enum status abi_check(const char *path, const struct backend_abi *found, 
     return STATUS_OK;
 }
 
-static enum status cuda_open(int device, struct backend **backend, struct error *err)
+/* The shared object and its function of that name. */
+static enum status cuda_find(const char *name, void **object, void **function, struct error *err)
 {
-    if (!backend_cuda_present())
-        return error_set(err, STATUS_MISS,
-                         "no CUDA device: /dev/nvidiactl cannot be opened; use the cpu backend");
     char path[PATH_MAX];
     if (!beside_program(path, "") && !beside_program(path, "../lib/foldmill/") &&
         !beside_program(path, "../"))
@@ -59,24 +57,45 @@ static enum status cuda_open(int device, struct backend **backend, struct error 
                          "%s is neither beside the program nor in ../lib/foldmill or ..; build it "
                          "with nvcc in the path",
                          library);
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object)
+    *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!*object)
         return error_set(err, STATUS_MISS, "%s: cannot be loaded: %s", path, dlerror());
     enum status status =
-        abi_check(path, (const struct backend_abi *)dlsym(object, "foldmill_cuda_abi"), err);
-    if (status == STATUS_OK) {
-        enum status (*open)(int, struct backend **, struct error *);
-        void *symbol = dlsym(object, "foldmill_cuda_open");
-        if (!symbol) {
-            status = error_set(err, STATUS_CORRUPT, "%s: has no foldmill_cuda_open", path);
-        } else {
-            memcpy(&open, &symbol, sizeof open);
-            status = open(device, backend, err);
-        }
-    }
+        abi_check(path, (const struct backend_abi *)dlsym(*object, "foldmill_cuda_abi"), err);
+    *function = status == STATUS_OK ? dlsym(*object, name) : NULL;
+    if (status == STATUS_OK && !*function)
+        status = error_set(err, STATUS_CORRUPT, "%s: has no %s", path, name);
+    if (status != STATUS_OK)
+        dlclose(*object);
+    return status;
+}
+
+static enum status cuda_open(int device, struct backend **backend, struct error *err)
+{
+    void *object, *symbol;
+    if (!backend_cuda_present())
+        return error_set(err, STATUS_MISS,
+                         "no CUDA device: /dev/nvidiactl cannot be opened; use the cpu backend");
+    enum status (*open)(int, struct backend **, struct error *);
+    enum status status = cuda_find("foldmill_cuda_open", &object, &symbol, err);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(&open, &symbol, sizeof open);
+    status = open(device, backend, err);
     if (status != STATUS_OK)
         dlclose(object); /* an open backend keeps the object for the life of the process */
     return status;
+}
+
+enum status cuda_backend_open_counting(struct backend **backend, struct error *err)
+{
+    void *object, *symbol;
+    enum status (*open)(struct backend **, struct error *);
+    enum status status = cuda_find("foldmill_cuda_count", &object, &symbol, err);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(&open, &symbol, sizeof open);
+    return open(backend, err);
 }
 
 enum status backend_open(const char *name, int device, struct backend **backend,

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-enum { BACKEND_ABI = 1, BACKEND_DEVICE_MAX = 96 };
+enum { BACKEND_ABI = 2, BACKEND_DEVICE_MAX = 96 };
 
 /* Which part of the network calls ("evoformer"), and which module in it; NULL: none. */
 struct backend_scope {
@@ -39,6 +39,12 @@ struct backend {
     /* Bytes that the ops use for themselves (scratch, workspaces). It grows during the first step
      * and stays the same in all later steps of the same shapes. */
     size_t (*scratch_bytes)(struct backend *backend);
+    /* Of a backend that only counts, else NULL: adds what the op (gradients NULL) or its backward
+     * would take to scratch_bytes; nothing is read or written at the tensors' places. OP_COUNT:
+     * forgets what was counted. */
+    void (*count)(struct backend *backend, enum op op, const void *args, const void *gradients);
+    /* Bytes of the device that this process may still take; 0: not known (NULL: the host's). */
+    size_t (*room_bytes)(struct backend *backend);
     /* Gives everything back, the struct too; memory from alloc must have been released. */
     void (*close)(struct backend *backend);
 
@@ -54,6 +60,12 @@ struct backend {
 struct backend *cpu_backend_open(int threads);
 struct backend *cpu_backend_open_double(int threads);
 
+/* Backends that only count what ops would take (count, scratch_bytes): for plans of memory. Nothing
+ * else of them may be called but close. The second needs no device, but the shared object:
+ * STATUS_MISS without it, STATUS_CORRUPT where it is of another build. */
+struct backend *cpu_backend_open_counting(int threads);
+enum status cuda_backend_open_counting(struct backend **backend, struct error *err);
+
 /* Opens "cpu", "cuda" (number `device` of those visible), or "auto": cuda where there is a device
  * and the shared object, else cpu. Errors: STATUS_INVALID (unknown name), STATUS_MISS (no device
  * or no shared object; for "cuda" only), STATUS_CORRUPT (the shared object is of another build). */
@@ -66,6 +78,7 @@ bool backend_cuda_present(void);
 /* What libfoldmill_cuda.so exports, under these names:
  *   const struct backend_abi foldmill_cuda_abi = BACKEND_ABI_HERE;
  *   enum status foldmill_cuda_open(int device, struct backend **backend, struct error *err);
+ *   enum status foldmill_cuda_count(struct backend **backend, struct error *err);
  * The loader compares the former with its own BACKEND_ABI_HERE before it calls the latter. */
 struct backend_abi {
     uint32_t abi;

@@ -2,12 +2,12 @@
  * features, runs the network forward and backward sample by sample, sums the gradients, and updates
  * the weights by Adam. Its checkpoint holds weights, moments, moving average and the line's
  * position as one unit, so a run that was ended anywhere goes on with the exact next batch. */
-#include "engine/base/cpus.h"
 #include "engine/base/log.h"
 #include "kernels/net/start.h"
 #include "stages/learn/network.h"
 #include "stages/learn/profile.h"
 #include "stages/learn/replicas.h"
+#include "stages/learn/room.h"
 #include "stages/learn/saved.h"
 
 #include <math.h>
@@ -63,13 +63,9 @@ static enum status train_open(void *state, struct stage_context *context, struct
         .shuffled = true,
         .meet_bytes = context->rank_count > 1 ? COMM_REGION_BYTES : 0,
     };
-    int64_t threads = train->network.threads;
-    if (threads == 0 && context->rank_count > 1) { /* the cores are shared */
-        threads = cpus_here() / context->rank_count;
-        threads = threads > 0 ? threads : 1;
-    }
-    enum status status =
-        network_backend(train->network.backend, threads, context->rank, &train->backend, err);
+    enum status status = network_backend(
+        train->network.backend, network_threads(&train->network, context->rank_count),
+        context->rank, &train->backend, err);
     if (status == STATUS_OK)
         log_info("trains on %s: %s", train->backend->name, train->backend->device);
     uint64_t newest; /* a run that goes on takes its own checkpoint instead */
@@ -90,15 +86,20 @@ static enum status train_prepare(struct train_state *train, const struct network
     if (train->net)
         return network_fits(net_config(train->net), sizes, "the crops of a batch", err);
     struct net_config config = network_config(&train->network, sizes, train->context->seed);
-    struct net_plan plan;
-    enum status status = net_plan(&config, &plan, err);
+    struct network_room found;
+    struct stage_room room = {.ranks = train->context->rank_count,
+                              .memory_bytes = train->context->memory_bytes};
+    enum status status = network_room_fit(&train->network, train->backend, &room,
+                                          clips_samples(train), &config, &found, err);
     if (status == STATUS_OK)
         status = net_open(&config, train->backend, &train->net, err);
     if (status != STATUS_OK)
         return status;
-    log_info("network of %lld parameters; weights %.1f MB x 5, activations %.1f MB",
-             (long long)plan.parameters, (double)plan.weights_bytes / 1e6,
-             (double)plan.activations_bytes / 1e6);
+    log_info("network of %lld parameters; weights %.1f MB x 5, activations %.1f MB, %d of %lld "
+             "blocks keep theirs",
+             (long long)found.plan.parameters, (double)found.plan.weights_bytes / 1e6,
+             (double)found.plan.activations_bytes / 1e6, found.plan.keep_blocks,
+             (long long)config.blocks);
     if (clips_samples(train))
         status = net_clip_open(train->net, err);
     if (status != STATUS_OK)
@@ -303,35 +304,27 @@ static void train_close(void *state)
     arena_close(&train->loaded_arena);
 }
 
-static enum status train_describe(const void *state, const int64_t size[26], FILE *out,
-                                  struct error *err)
+static enum status train_describe(const void *state, const struct stage_room *room,
+                                  struct stage_uses *uses, struct error *err)
 {
     const struct train_state *train = state;
-    struct network_sizes sizes = {.length = size['K' - 'A'],
-                                  .clusters = size['M' - 'A'],
-                                  .extra = size['E' - 'A'],
-                                  .templates = size['T' - 'A']};
-    struct net_plan plan = {0};
-    char bytes[3][32];
-    int copies = clips_samples(train);
+    struct network_sizes sizes = {.length = room->size['K' - 'A'],
+                                  .clusters = room->size['M' - 'A'],
+                                  .extra = room->size['E' - 'A'],
+                                  .templates = room->size['T' - 'A']};
+    struct network_room found;
     if (start_check(train, err) != STATUS_OK)
         return err->status;
     if (is_started(train))
-        fprintf(out, "  starts from %s, which has this network's parameters\n", train->start);
+        snprintf(uses->remark, sizeof uses->remark,
+                 "starts from %s, which has this network's parameters", train->start);
     if (sizes.length == 0 || sizes.clusters == 0)
         return STATUS_OK;
     struct net_config config = network_config(&train->network, &sizes, 0);
-    enum status status = net_plan(&config, &plan, err);
-    size_t all = plan.total_bytes + (size_t)copies * plan.weights_bytes;
-    if (status == STATUS_OK)
-        fprintf(out,
-                "  network of %lld parameters: weights %s x %d (gradients, moments, average%s), "
-                "activations %s, together %s\n",
-                (long long)plan.parameters,
-                text_show_bytes(bytes[0], sizeof bytes[0], plan.weights_bytes), 5 + copies,
-                copies ? ", a sample's gradients" : "",
-                text_show_bytes(bytes[1], sizeof bytes[1], plan.activations_bytes),
-                text_show_bytes(bytes[2], sizeof bytes[2], all));
+    enum status status = network_room_plan(&train->network, room, clips_samples(train),
+                                           &config, &found, err);
+    if (status == STATUS_OK || status == STATUS_LIMIT)
+        network_room_show(&found, &config, uses);
     return status;
 }
 

@@ -221,7 +221,7 @@ static void bench(const struct net_config *c, int threads)
     struct net *net;
     struct error err;
     struct net_plan plan;
-    if (net_open(c, b, &net, &err) != STATUS_OK || net_plan(c, &plan, &err) != STATUS_OK) {
+    if (net_open(c, b, &net, &err) != STATUS_OK || net_plan(c, NULL, &plan, &err) != STATUS_OK) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }

@@ -70,4 +70,3 @@ double cgroup_least(const char *root, const char *controller, cgroup_limit *limi
         fclose(file);
     return least;
 }
-

@@ -8,8 +8,8 @@
 typedef double cgroup_limit(const char *folder);
 
 /* The smallest limit of this process's group and those above it; 0: none. controller: "cpu" or
- * "memory", as version 1 names it. root: "" or, for tests, a folder that holds /proc/self/cgroup and
- * /sys/fs/cgroup. */
+ * "memory", as version 1 names it. root: "" or, for tests, a folder that holds /proc/self/cgroup
+ * and /sys/fs/cgroup. */
 double cgroup_least(const char *root, const char *controller, cgroup_limit *limit);
 
 /* The first line of a small file; false where there is none. */

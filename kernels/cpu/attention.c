@@ -87,6 +87,7 @@ void CPU_NAME(attention)(struct backend *backend, const struct op_attention *a)
     int64_t keys = a->k.dim[1], block = queries < QUERIES_MAX ? queries : QUERIES_MAX;
     int threads = cpu_threads(backend);
     real *scratch = cpu_scratch(backend, threads * block * keys);
+    CPU_STOP_WHERE_COUNTED(backend);
     real alpha = 1 / (real)sqrt((double)dims);
     const real *bias = cpu_data(&a->bias), *mask = cpu_data(&a->mask);
     int64_t units = rows * heads;
@@ -249,6 +250,7 @@ void CPU_NAME(attention_back)(struct backend *backend, const struct op_attention
     int64_t units = groups * w.heads;
     int64_t own = 2 * w.block * w.keys + w.block * (w.dims + 1) + 2 * w.dims;
     real *scratch = cpu_scratch(backend, groups * step + units * own);
+    CPU_STOP_WHERE_COUNTED(backend);
     memset(scratch, 0, (size_t)(groups * step) * sizeof *scratch);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
     for (int64_t unit = 0; unit < units; unit++) {

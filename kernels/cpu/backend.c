@@ -49,6 +49,10 @@ real *cpu_scratch(struct backend *backend, int64_t count)
     struct cpu_state *state = backend->state;
     ASSERT_INT(count, >=, 0);
     size_t bytes = (size_t)count * sizeof(real);
+    if (state->counting) {
+        state->scratch_bytes = bytes > state->scratch_bytes ? bytes : state->scratch_bytes;
+        return NULL;
+    }
     if (bytes > state->scratch_bytes) {
         free(state->scratch);
         state->scratch = memory_alloc(backend, bytes);
@@ -57,6 +61,38 @@ real *cpu_scratch(struct backend *backend, int64_t count)
         state->scratch_bytes = bytes;
     }
     return state->scratch;
+}
+
+/* Every op that takes scratch, OWN(name), and those of which only the backward takes some. */
+#define OPS_WITH_SCRATCH(OWN, BACK)                                                                \
+    OWN(attention)                                                                                 \
+    OWN(embed_pair)                                                                                \
+    OWN(fape)                                                                                      \
+    OWN(gate)                                                                                      \
+    OWN(ipa)                                                                                       \
+    OWN(layer_norm)                                                                                \
+    OWN(outer_mean)                                                                                \
+    OWN(residual)                                                                                  \
+    BACK(linear)                                                                                   \
+    BACK(linear_relu)
+
+static void cpu_count(struct backend *backend, enum op op, const void *args, const void *gradients)
+{
+    struct cpu_state *state = backend->state;
+    if (op == OP_COUNT)
+        state->scratch_bytes = 0;
+#define COUNT_BACK(name)                                                                           \
+    if (op == OP_##name && gradients)                                                              \
+        CPU_NAME(name##_back)(backend, args, gradients);
+#define COUNT_OWN(name)                                                                            \
+    COUNT_BACK(name)                                                                               \
+    if (op == OP_##name && !gradients)                                                             \
+        CPU_NAME(name)(backend, args);
+    OPS_WITH_SCRATCH(COUNT_OWN, COUNT_BACK)
+    if (op == OP_distance_bins)
+        CPU_NAME(distance_bins)(backend, args);
+    if (op == OP_sum_squares)
+        CPU_NAME(sum_squares)(backend, args);
 }
 
 static void backend_close(struct backend *backend)
@@ -70,17 +106,14 @@ static void backend_close(struct backend *backend)
 #define TABLE_PLAIN(name, fields) .name = CPU_NAME(name),
 #define TABLE_DIFF(name, fields) .name = CPU_NAME(name), .name##_back = CPU_NAME(name##_back),
 
-#ifdef CPU_DOUBLE
-struct backend *cpu_backend_open_double(int threads)
-#else
-struct backend *cpu_backend_open(int threads)
-#endif
+static struct backend *open_for(int threads, bool counting)
 {
     struct backend *backend = calloc(1, sizeof *backend);
     struct cpu_state *state = calloc(1, sizeof *state);
     ASSERT(backend && state);
     int given = threads > 0 ? threads : omp_get_max_threads();
     state->threads = given < THREADS_MAX ? given : THREADS_MAX;
+    state->counting = counting;
     *backend = (struct backend){
         .name = "cpu",
         .real = CPU_KIND,
@@ -91,6 +124,7 @@ struct backend *cpu_backend_open(int threads)
         .copy_out = memory_copy,
         .sync = nothing_to_wait_for,
         .scratch_bytes = scratch_bytes,
+        .count = counting ? cpu_count : NULL,
         .close = backend_close,
         .ops = {OPS(TABLE_DIFF, TABLE_PLAIN, OP_NO_FIELD)},
     };
@@ -99,3 +133,20 @@ struct backend *cpu_backend_open(int threads)
              state->threads);
     return backend;
 }
+
+#ifdef CPU_DOUBLE
+struct backend *cpu_backend_open_double(int threads)
+{
+    return open_for(threads, false);
+}
+#else
+struct backend *cpu_backend_open(int threads)
+{
+    return open_for(threads, false);
+}
+
+struct backend *cpu_backend_open_counting(int threads)
+{
+    return open_for(threads, true);
+}
+#endif

@@ -40,6 +40,7 @@ enum {
 
 struct cpu_state {
     int threads;
+    bool counting; /* ops only say what scratch they would take */
     void *scratch;
     size_t scratch_bytes;
 };
@@ -57,7 +58,21 @@ static inline int cpu_threads(const struct backend *backend)
     return ((const struct cpu_state *)backend->state)->threads;
 }
 
-/* count reals of scratch, valid until the next call; aborts when there is no memory. */
+static inline bool cpu_counts(const struct backend *backend)
+{
+    return ((const struct cpu_state *)backend->state)->counting;
+}
+
+/* Behind an op's last cpu_scratch, before it touches its tensors; a new op with scratch is also
+ * named in cpu_count of backend.c. */
+#define CPU_STOP_WHERE_COUNTED(backend)                                                            \
+    do {                                                                                           \
+        if (cpu_counts(backend))                                                                   \
+            return;                                                                                \
+    } while (0)
+
+/* count reals of scratch, valid until the next call; aborts when there is no memory. NULL where the
+ * backend only counts. */
 real *CPU_NAME(scratch)(struct backend *backend, int64_t count);
 #define cpu_scratch CPU_NAME(scratch)
 

@@ -6,6 +6,7 @@ void CPU_NAME(distance_bins)(struct backend *backend, const struct op_distance_b
 {
     int64_t length = a->y.dim[0], bins = a->y.dim[2], ld = a->y.stride[1];
     real *edge = cpu_scratch(backend, bins + 1);
+    CPU_STOP_WHERE_COUNTED(backend);
     ASSERT(tensor_dense(&a->x) && (a->y.stride[2] == 1 || bins == 1));
     double step = bins > 1 ? (a->last - a->first) / (double)(bins - 1) : 0;
     for (int64_t k = 0; k < bins; k++) {

@@ -31,6 +31,7 @@ void CPU_NAME(embed_pair)(struct backend *backend, const struct op_embed_pair *a
     const int32_t *index = a->index.data;
     const real *w = cpu_data(&a->w), *b = cpu_data(&a->b), *left = cpu_data(&a->left);
     real *table = cpu_scratch(backend, RELPOS_BINS * channels); /* w^T + b: [65, C] */
+    CPU_STOP_WHERE_COUNTED(backend);
     for (int64_t bin = 0; bin < RELPOS_BINS; bin++)
         for (int64_t c = 0; c < channels; c++)
             table[bin * channels + c] = w[c * RELPOS_BINS + bin] + b[c];
@@ -68,6 +69,7 @@ void CPU_NAME(embed_pair_back)(struct backend *backend, const struct op_embed_pa
     int64_t step = length * channels + table_size;
     int groups = length < CPU_GROUPS ? (int)length : CPU_GROUPS;
     real *left = cpu_scratch(backend, length * channels + groups * step + table_size);
+    CPU_STOP_WHERE_COUNTED(backend);
     real *sums = left + length * channels, *total = sums + groups * step;
     memset(left, 0, (size_t)(length * channels + groups * step) * sizeof *left);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)

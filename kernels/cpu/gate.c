@@ -38,6 +38,7 @@ void CPU_NAME(gate)(struct backend *backend, const struct op_gate *a)
     int threads = rows * channels > CPU_SMALL ? cpu_threads(backend) : 1;
     bool turned = a->y.stride[1] != 1;
     real *scratch = turned ? cpu_scratch(backend, threads * TILE * channels) : NULL;
+    CPU_STOP_WHERE_COUNTED(backend);
     const real *mask = cpu_data(&a->mask), *p = cpu_data(&a->p), *g = cpu_data(&a->g);
     real *y = cpu_data(&a->y);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
@@ -85,6 +86,7 @@ void CPU_NAME(gate_back)(struct backend *backend, const struct op_gate *a, const
     int threads = rows * channels > CPU_SMALL ? cpu_threads(backend) : 1;
     bool turned = g->y.stride[1] != 1;
     real *scratch = cpu_scratch(backend, threads * (TILE + 2) * channels);
+    CPU_STOP_WHERE_COUNTED(backend);
     const real *mask = cpu_data(&a->mask), *dy = cpu_data(&g->y);
     real *dp = cpu_data(&g->p), *dg = cpu_data(&g->g);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)

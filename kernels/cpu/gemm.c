@@ -109,6 +109,7 @@ void cpu_weight_gradient(struct backend *backend, const struct tensor *dy, const
     int64_t step = (dw->data ? out * in : 0) + out, widest = (rows + parts - 1) / parts + 1;
     int64_t scaled = scale && dw->data ? widest * in : 0;
     real *scratch = cpu_scratch(backend, parts * (step + scaled));
+    CPU_STOP_WHERE_COUNTED(backend);
     struct cpu_matrix my = cpu_matrix_of(dy, 0, 1), mx = cpu_matrix_of(x, 0, 1);
     ASSERT(!my.transposed && !mx.transposed);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static) if (parts > 1)

@@ -7,6 +7,7 @@ void CPU_NAME(ipa)(struct backend *backend, const struct op_ipa *a)
     struct ipa_call c = {.a = *a};
     int64_t count = a->q.dim[0], heads = a->q.dim[1];
     ipa_scratch(&c, cpu_scratch(backend, ipa_scratch(&c, NULL)));
+    CPU_STOP_WHERE_COUNTED(backend);
     EACH(backend, count, 100, ipa_points_item, &c);
     EACH(backend, count * heads, count * a->z.dim[2], ipa_item, &c);
 }
@@ -17,6 +18,7 @@ void CPU_NAME(ipa_back)(struct backend *backend, const struct op_ipa *a, const s
     int64_t count = a->q.dim[0], heads = a->q.dim[1], cost = count * a->z.dim[2];
     ASSERT(g->o.data && g->point.data && g->pair.data);
     ipa_scratch(&c, cpu_scratch(backend, ipa_scratch(&c, NULL)));
+    CPU_STOP_WHERE_COUNTED(backend);
     EACH(backend, count, 100, ipa_points_item, &c);
     EACH(backend, count * heads, cost, ipa_back_item, &c);
     EACH(backend, count * heads, cost, ipa_key_item, &c);

@@ -65,6 +65,7 @@ void CPU_NAME(layer_norm)(struct backend *backend, const struct op_layer_norm *a
     bool gathered = a->x.stride[1] != 1;
     int threads = rows * channels > CPU_SMALL ? cpu_threads(backend) : 1;
     real *scratch = gathered ? cpu_scratch(backend, threads * TILE * channels) : NULL;
+    CPU_STOP_WHERE_COUNTED(backend);
     const real *w = cpu_data(&a->w), *b = cpu_data(&a->b);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int p = 0; p < threads; p++)
@@ -129,6 +130,7 @@ void CPU_NAME(layer_norm_back)(struct backend *backend, const struct op_layer_no
     int64_t rows = a->x.dim[0], channels = a->x.dim[1], tiles = (rows + TILE - 1) / TILE;
     int64_t step = (2 + 1 + 2 * TILE) * channels; /* dw, db; hat; x tile, dx tile */
     real *scratch = cpu_scratch(backend, CPU_GROUPS * step);
+    CPU_STOP_WHERE_COUNTED(backend);
     bool gathered = a->x.stride[1] != 1;
     const real *w = cpu_data(&a->w), *dy = cpu_data(&g->y), *stat = cpu_data(&a->stat);
     ASSERT(g->y.stride[1] == 1 || channels == 1);

@@ -49,7 +49,7 @@ void CPU_NAME(linear_back)(struct backend *backend, const struct op_linear *a,
     struct cpu_matrix dy = cpu_matrix_of(&g->y, 0, 1), w = cpu_matrix_of(&a->w, 0, 1);
     if (g->w.data || g->b.data)
         cpu_weight_gradient(backend, &g->y, &a->x, scale, &g->w, &g->b);
-    if (g->res.data)
+    if (g->res.data && !cpu_counts(backend))
         cpu_copy_rows(backend, rows, out, dy.data, dy.ld, g->res.add, cpu_data(&g->res),
                       g->res.stride[0]);
     if (!g->x.data)
@@ -57,10 +57,12 @@ void CPU_NAME(linear_back)(struct backend *backend, const struct op_linear *a,
     struct cpu_matrix dx = cpu_matrix_of(&g->x, 0, 1);
     real beta = g->x.add ? 1 : 0;
     if (!scale) {
+        CPU_STOP_WHERE_COUNTED(backend);
         cpu_gemm_rows(backend, rows, in, out, 1, dy, w, beta, dx);
         return;
     }
     real *scaled = cpu_scratch(backend, rows * out);
+    CPU_STOP_WHERE_COUNTED(backend);
     int64_t part = cpu_gemm_part(rows, in, out), parts = (rows + part - 1) / part;
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static) if (parts > 1)
     for (int64_t p = 0; p < parts; p++) {

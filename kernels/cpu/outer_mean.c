@@ -70,7 +70,9 @@ void CPU_NAME(outer_mean)(struct backend *backend, const struct op_outer_mean *a
     struct sizes z = sizes_of(a);
     int64_t packed = z.s * z.l * z.c, square = z.c * z.c, own = 2 * z.l * square;
     int threads = cpu_threads(backend);
-    real *pa = cpu_scratch(backend, 2 * packed + threads * own), *pb = pa + packed;
+    real *pa = cpu_scratch(backend, 2 * packed + threads * own);
+    CPU_STOP_WHERE_COUNTED(backend);
+    real *pb = pa + packed;
     pack(backend, a, z, pa, pb);
     const real *scale = cpu_data(&a->scale), *res = cpu_data(&a->res), *bias = cpu_data(&a->bias);
     struct cpu_matrix w = cpu_dense(cpu_data(&a->w), square);
@@ -163,6 +165,7 @@ void CPU_NAME(outer_mean_back)(struct backend *backend, const struct op_outer_me
     int64_t own = 2 * z.l * square + z.l * z.o, step = z.o + z.o * square + packed;
     int groups = z.l < CPU_GROUPS ? (int)z.l : CPU_GROUPS;
     real *pa = cpu_scratch(backend, 3 * packed + groups * (step + own));
+    CPU_STOP_WHERE_COUNTED(backend);
     real *pb = pa + packed, *da = pb + packed, *sums = da + packed;
     pack(backend, a, z, pa, pb);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)

@@ -29,6 +29,8 @@ static const real *mask_of(struct backend *backend, const struct op_residual *a)
     ASSERT_INT(quads, <=, UINT32_MAX);
     real *factor = cpu_scratch(backend, 4 * quads);
     int threads = count > CPU_SMALL ? cpu_threads(backend) : 1;
+    if (cpu_counts(backend))
+        return NULL;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int p = 0; p < threads; p++)
         draw(a, cpu_part(quads, threads, p), cpu_part(quads, threads, p + 1), factor);
@@ -48,6 +50,7 @@ static void apply(struct backend *backend, const struct op_residual *a, const re
                   const real *u, real *to)
 {
     const real *factor = a->rate > 0 ? mask_of(backend, a) : NULL;
+    CPU_STOP_WHERE_COUNTED(backend);
     int64_t outer = a->y.dim[0], inner = a->y.dim[1], columns = a->y.dim[2];
     int threads = outer * inner * columns > CPU_SMALL ? cpu_threads(backend) : 1;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
@@ -76,6 +79,7 @@ void CPU_NAME(residual_back)(struct backend *backend, const struct op_residual *
         ASSERT(tensor_dense(&g->u) && du != dy);
         apply(backend, a, g->u.add ? du : NULL, dy, du);
     }
+    CPU_STOP_WHERE_COUNTED(backend);
     if (g->x.data)
         cpu_copy_rows(backend, tensor_count(&g->y) / g->y.dim[2], g->y.dim[2], dy, g->y.dim[2],
                       g->x.add, cpu_data(&g->x), g->x.stride[1]);

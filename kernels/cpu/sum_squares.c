@@ -24,6 +24,7 @@ void CPU_NAME(sum_squares)(struct backend *backend, const struct op_sum_squares 
     int64_t count = tensor_count(&a->x), blocks = (count + BLOCK - 1) / BLOCK;
     double *part = (double *)(void *)cpu_scratch(
         backend, (blocks * (int64_t)sizeof(double)) / (int64_t)sizeof(real));
+    CPU_STOP_WHERE_COUNTED(backend);
     const real *x = cpu_data(&a->x);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static) if (blocks > 1)
     for (int64_t b = 0; b < blocks; b++)

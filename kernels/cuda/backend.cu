@@ -1,5 +1,5 @@
 /* The CUDA backend itself: opening a device, its memory, copies and scratch. The shared object
- * exports foldmill_cuda_abi and foldmill_cuda_open (kernels/backend.h) and nothing else. */
+ * exports what kernels/backend.h names and nothing else. */
 #include "kernels/cuda/device.cuh"
 
 #include <stdio.h>
@@ -13,6 +13,8 @@ static const size_t scratch_bytes_min = (size_t)1 << 20;
 static struct device *device_of(struct backend *backend)
 {
     struct device *device = (struct device *)backend->state;
+    if (device->counting)
+        return device;
     CUDA_OK(cudaSetDevice(device->number)); /* current devices belong to threads */
     return device;
 }
@@ -23,13 +25,17 @@ static void chunk_add(struct device *device, size_t bytes)
     struct scratch_chunk *chunk = &device->chunk[device->chunk_count++];
     chunk->bytes = bytes;
     chunk->used = 0;
-    CUDA_OK(cudaMalloc((void **)&chunk->data, bytes));
+    if (device->counting)
+        chunk->data = (char *)(uintptr_t)workspace_bytes; /* an address that nobody looks at */
+    else
+        CUDA_OK(cudaMalloc((void **)&chunk->data, bytes));
 }
 
 static void chunks_free(struct device *device)
 {
-    CUDA_OK(cudaStreamSynchronize(device->stream));
-    for (int i = 0; i < device->chunk_count; i++)
+    if (!device->counting)
+        CUDA_OK(cudaStreamSynchronize(device->stream));
+    for (int i = 0; i < device->chunk_count && !device->counting; i++)
         CUDA_OK(cudaFree(device->chunk[i].data));
     device->chunk_count = 0;
 }
@@ -129,6 +135,41 @@ static size_t cuda_scratch_bytes(struct backend *backend)
     return workspace_bytes + chunks_bytes((const struct device *)backend->state);
 }
 
+static size_t cuda_room_bytes(struct backend *backend)
+{
+    size_t left = 0, all = 0;
+    device_of(backend);
+    CUDA_OK(cudaMemGetInfo(&left, &all));
+    return left;
+}
+
+/* What a backend that counts does instead of the ops: theirs, without launches. */
+static void cuda_count(struct backend *backend, enum op op, const void *args, const void *gradients)
+{
+    const struct ops *ops = &backend->ops;
+    switch (op) {
+#define COUNT_RUN(name)                                                                            \
+    else                                                                                           \
+        ops->name(backend, (const struct op_##name *)args);                                        \
+    break;
+#define COUNT_PLAIN(name, fields)                                                                  \
+    case OP_##name:                                                                                \
+        if (gradients)                                                                             \
+            break;                                                                                 \
+        COUNT_RUN(name)
+#define COUNT_DIFF(name, fields)                                                                   \
+    case OP_##name:                                                                                \
+        if (gradients)                                                                             \
+            ops->name##_back(backend, (const struct op_##name *)args,                              \
+                             (const struct op_##name *)gradients);                                 \
+        COUNT_RUN(name)
+        OPS(COUNT_DIFF, COUNT_PLAIN, OP_NO_FIELD)
+    case OP_COUNT:
+        ((struct device *)backend->state)->chunk_count = 0;
+        break;
+    }
+}
+
 /* Fails where the object holds no code for this device. */
 static __global__ void probe(void) {}
 
@@ -199,7 +240,7 @@ static void cuda_close(struct backend *backend)
 {
     struct device *device = device_of(backend);
     chunks_free(device);
-    device_drop(device);
+    device_drop(device); /* nothing of it is there where it only counts, but the struct */
     free(backend);
 }
 
@@ -209,6 +250,25 @@ static void cuda_close(struct backend *backend)
     backend->ops.name##_back = cuda_##name##_back;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
+
+static struct backend *backend_make(struct device *device)
+{
+    struct backend *backend = (struct backend *)calloc(1, sizeof *backend);
+    ASSERT(backend);
+    backend->name = "cuda";
+    backend->real = TENSOR_F32;
+    backend->state = device;
+    backend->alloc = cuda_alloc;
+    backend->release = cuda_release;
+    backend->copy_in = cuda_copy_in;
+    backend->copy_out = cuda_copy_out;
+    backend->sync = cuda_sync;
+    backend->scratch_bytes = cuda_scratch_bytes;
+    backend->room_bytes = cuda_room_bytes;
+    backend->close = cuda_close;
+    OPS(OP_SET_DIFF, OP_SET_PLAIN, OP_NO_FIELD)
+    return backend;
+}
 
 EXPORT const struct backend_abi foldmill_cuda_abi;
 const struct backend_abi foldmill_cuda_abi = BACKEND_ABI_HERE;
@@ -229,20 +289,18 @@ EXPORT enum status foldmill_cuda_open(int number, struct backend **opened, struc
         return error_set(err, STATUS_MISS, "CUDA device %d, %s, cannot be used: %s", number, text,
                          reason);
     }
-    struct backend *backend = (struct backend *)calloc(1, sizeof *backend);
-    ASSERT(backend);
-    backend->name = "cuda";
-    memcpy(backend->device, text, sizeof text);
-    backend->real = TENSOR_F32;
-    backend->state = device;
-    backend->alloc = cuda_alloc;
-    backend->release = cuda_release;
-    backend->copy_in = cuda_copy_in;
-    backend->copy_out = cuda_copy_out;
-    backend->sync = cuda_sync;
-    backend->scratch_bytes = cuda_scratch_bytes;
-    backend->close = cuda_close;
-    OPS(OP_SET_DIFF, OP_SET_PLAIN, OP_NO_FIELD)
-    *opened = backend;
+    *opened = backend_make(device);
+    memcpy((*opened)->device, text, sizeof text);
+    return STATUS_OK;
+}
+
+EXPORT enum status foldmill_cuda_count(struct backend **opened, struct error *err)
+{
+    (void)err;
+    struct device *device = (struct device *)calloc(1, sizeof *device);
+    ASSERT(device);
+    device->counting = true;
+    *opened = backend_make(device);
+    (*opened)->count = cuda_count;
     return STATUS_OK;
 }

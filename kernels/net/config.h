@@ -47,7 +47,7 @@ enum { NET_BLOCKS_MAX = TRUNK_BLOCKS_MAX };
 #define NET_PLAN_SIZES(SIZE)                                                                       \
     SIZE(keep_blocks, -1, -1, NET_BLOCKS_MAX,                                                      \
          "Blocks that keep their activations for the backward pass; the others run again: less "   \
-         "memory, more time, the same bits. -1: all.")                                             \
+         "memory, more time, the same bits. -1: as many as training's memory holds.")              \
     SIZE(keep_extra, -1, -1, TRUNK_EXTRA_MAX, "The same of the extra MSA stack.")
 
 /* FLAG(name, default, help). */

@@ -38,6 +38,15 @@ struct net {
     size_t host_bytes;
 };
 
+/* plan.c: the parameters of net->config; where passes leave what the next one needs (data are set
+ * where there is memory), and its bytes; what the tape will need, from a planning tape on
+ * net->backend; elements of the largest array that travels between host and backend. plan: NULL, or
+ * takes bytes and operations by part. */
+void net_parameters_open(struct net *net);
+size_t net_carried_shape(struct net *net);
+struct tape_size net_plan_tape(struct net *net, struct net_plan *plan);
+size_t net_staging_count(const struct net *net);
+
 /* pass.c: places for features and, with losses, for targets; then all ops, forward (in: NULL while
  * planning or warming up); then the gradients of weight * total loss. */
 struct pass pass_open(struct net *net, bool losses);

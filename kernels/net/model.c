@@ -43,6 +43,7 @@ void model_run(struct tape *t, const struct model *model, struct model_pass *pas
 {
     trunk_run(t, &model->trunk, &pass->trunk, &pass->m, &pass->z, &pass->s);
     tape_part(t, "structure module");
+    tape_zone(t, MODEL_STRUCTURE);
     if (model->sizes.structure.iterations > 0)
         pass->structure = structure_net_run(t, &model->structure, tensor_rows(pass->s.now),
                                             &pass->z, pass->aatype, pass->seq_mask, &pass->tables);
@@ -60,6 +61,7 @@ void model_heads_run(struct tape *t, const struct model *model, struct model_pas
 {
     struct tape_stream m = clusters(pass);
     tape_part(t, "heads");
+    tape_zone(t, MODEL_HEADS);
     pass->distogram = distogram_run(t, &model->heads, &pass->z);
     pass->masked_msa = masked_msa_run(t, &model->heads, &m);
     if (model->sizes.structure.iterations > 0) {

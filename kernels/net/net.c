@@ -9,72 +9,6 @@
 /* Odd, so that seeds of passes never meet those of another small seed. */
 #define PASS_SEED 0x9e3779b97f4a7c15u
 
-static void open_parameters(struct net *net)
-{
-    struct model_sizes sizes = net_config_sizes(&net->config);
-    params_open(&net->params);
-    residue_facts_make(&net->residues);
-    residue_bounds_make(&net->residues, &net->bounds);
-    model_declare(&net->params, &sizes, &net->model);
-}
-
-/* Where passes leave what the next one needs; data are set where there is memory. */
-static size_t carried_shape(struct net *net)
-{
-    const struct net_config *c = &net->config;
-    enum tensor_kind real = net->backend->real;
-    if (!c->recycling)
-        return 0;
-    net->carried = (struct recycled){tensor_make(NULL, real, 2, c->length, c->c_m, 1, 1),
-                                     tensor_make(NULL, real, 3, c->length, c->length, c->c_z, 1),
-                                     tensor_make(NULL, real, 2, c->length, 3, 1, 1)};
-    const struct recycled *all = &net->carried;
-    return (size_t)(tensor_count(&all->m) + tensor_count(&all->z) + tensor_count(&all->beta)) *
-           tensor_kind_bytes(real);
-}
-
-/* Runs the passes that will be used on a planning tape. */
-static struct tape_size plan_run(struct net *net)
-{
-    struct pass *p = &net->pass;
-    tape_open_plan(&net->tape, net->backend);
-    net->tape.dropout = true; /* which needs memory of its own in places */
-    *p = pass_open(net, true);
-    pass_run(net, p, NULL);
-    pass_back(net, p, 1);
-    tape_reset(&net->tape, false);
-    *p = pass_open(net, true);
-    pass_run(net, p, NULL);
-    if (net->config.recycling)
-        model_recycle(&net->tape, &p->model, &net->carried);
-    struct tape_size size = tape_peak(&net->tape);
-    tape_close(&net->tape);
-    return size;
-}
-
-enum status net_plan(const struct net_config *config, struct net_plan *plan, struct error *err)
-{
-    enum status status = net_config_check(config, err);
-    if (status != STATUS_OK)
-        return status;
-    struct backend shapes = {.name = "plan", .real = TENSOR_F32};
-    struct net *net = calloc(1, sizeof *net);
-    ASSERT(net);
-    net->config = *config;
-    net->backend = &shapes;
-    open_parameters(net);
-    plan->parameters = 0;
-    for (int i = 0; i < net->params.count; i++)
-        plan->parameters += net->params.item[i].count;
-    plan->weights_bytes = (size_t)net->params.size * tensor_kind_bytes(shapes.real);
-    plan->activations_bytes = carried_shape(net);
-    plan->activations_bytes += plan_run(net).bytes;
-    plan->total_bytes = BUFFERS * plan->weights_bytes + plan->activations_bytes;
-    params_close(&net->params);
-    free(net);
-    return STATUS_OK;
-}
-
 void net_close(struct net *net)
 {
     if (!net)
@@ -113,27 +47,14 @@ static void warm_up(struct net *net)
     net_gradient_clear(net);
 }
 
-/* The largest array that travels between host and backend, in elements. */
-static size_t staging_count(const struct net *net)
-{
-    const struct net_config *c = &net->config;
-    int64_t counts[] = {c->clusters * c->length * MSA_FEATURES,
-                        c->length * c->length * DISTOGRAM_BINS,
-                        c->templates * c->length * TEMPLATE_ANGLE_FEATURES, c->extra * c->length,
-                        net->params.size}, most = 0;
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        most = counts[i] > most ? counts[i] : most;
-    return (size_t)most;
-}
-
 /* All memory but the tape's. */
 static enum status allocate(struct net *net, struct error *err)
 {
     struct backend *b = net->backend;
     size_t real = tensor_kind_bytes(b->real), bytes = (size_t)net->params.size * real;
     struct tensor *carried[3] = {&net->carried.m, &net->carried.z, &net->carried.beta};
-    size_t carried_bytes = carried_shape(net);
-    net->host_bytes = staging_count(net) * sizeof(double);
+    size_t carried_bytes = net_carried_shape(net);
+    net->host_bytes = net_staging_count(net) * sizeof(double);
     net->host = malloc(net->host_bytes);
     ASSERT(net->host);
     net->norm = b->alloc(b, real);
@@ -161,9 +82,9 @@ enum status net_open(const struct net_config *config, struct backend *backend, s
     ASSERT(net);
     net->config = *config;
     net->backend = backend;
-    open_parameters(net);
-    carried_shape(net);
-    struct tape_size size = plan_run(net);
+    net_parameters_open(net);
+    net_carried_shape(net);
+    struct tape_size size = net_plan_tape(net, NULL);
     status = allocate(net, err);
     if (status == STATUS_OK)
         status = tape_open(&net->tape, backend, size, net->buffer[NET_WEIGHTS],

@@ -12,12 +12,38 @@ enum { NET_DISTOGRAM_BINS = 64, NET_MSA_CLASSES = 23, NET_PASSES_MAX = 4 };
 
 /* What a network will use, in bytes of the backend; from shapes alone, no device is touched. */
 struct net_plan {
-    int64_t parameters;      /* numbers */
-    size_t weights_bytes;    /* of each of weights, gradients, two moments, moving average */
-    size_t activations_bytes;
-    size_t total_bytes;      /* 5 x weights + activations; the ops' scratch comes on top */
+    int64_t parameters;            /* numbers */
+    size_t weights_bytes;          /* of each of weights, gradients, two moments, moving average */
+    size_t part_bytes[MODEL_PARTS]; /* of the tape where it is longest; their sum is all of it */
+    size_t carried_bytes;          /* what a pass leaves for the next one */
+    size_t activations_bytes;      /* parts and carried */
+    size_t scratch_bytes;          /* of the ops; 0 without a backend that counts */
+    size_t total_bytes;            /* 5 x weights, activations, scratch, and one number */
+    size_t host_bytes;             /* beside all that, of the host: tables of the tape, staging */
+    int keep_blocks, keep_extra;   /* how many blocks keep their activations */
+    double part_flops[MODEL_PARTS]; /* of one forward pass's matrix products */
 };
-enum status net_plan(const struct net_config *config, struct net_plan *plan, struct error *err);
+
+/* counting: a backend that counts (kernels/backend.h), or NULL for a plan without scratch. */
+enum status net_plan(const struct net_config *config, struct backend *counting,
+                     struct net_plan *plan, struct error *err);
+
+/* What the whole of a network may use. */
+struct net_room {
+    size_t limit_bytes; /* 0: no limit */
+    bool host;          /* it is the host's memory: host_bytes counts too */
+    bool clip;          /* net_clip_open will take one buffer more */
+};
+
+/* Bytes that count towards the room's limit. */
+size_t net_room_need(const struct net_plan *plan, const struct net_room *room);
+
+/* The same within a room. Where keep_blocks or keep_extra are -1 they become as many as fit, first
+ * of the stack whose blocks save more operations for each byte that they keep; numbers given stay.
+ * Without a limit -1 becomes all. STATUS_LIMIT: it does not fit; plan is what is needed at least,
+ * and the text says what would fit. */
+enum status net_plan_fit(struct net_config *config, struct backend *counting,
+                         const struct net_room *room, struct net_plan *plan, struct error *err);
 
 /* The features of one recycling pass. */
 struct net_pass {

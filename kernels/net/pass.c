@@ -18,6 +18,7 @@ struct pass pass_open(struct net *net, bool losses)
     int64_t length = c->length, rows = c->clusters, pairs = length * length;
     struct pass p = {.losses = losses};
     struct trunk_pass *in = &p.model.trunk;
+    tape_zone(t, MODEL_FEATURES);
     in->target = tape_constant(t, real, 2, length, TARGET_FEATURES, 1, 1);
     in->index = tape_constant(t, TENSOR_I32, 1, length, 1, 1, 1);
     in->msa = tape_constant(t, real, 3, rows, length, MSA_FEATURES, 1);

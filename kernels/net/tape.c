@@ -63,6 +63,41 @@ void tape_close(struct tape *t)
     *t = (struct tape){0};
 }
 
+size_t tape_table_bytes(struct tape_size size)
+{
+    return ((size_t)size.slots + 1) * sizeof(struct tape_slot) +
+           ((size_t)size.records + 1) * sizeof(struct tape_record) + size.args_bytes + 1;
+}
+
+void tape_zone(struct tape *t, int zone)
+{
+    ASSERT(zone >= 0 && zone < TAPE_ZONES_MAX);
+    t->zone = zone;
+}
+
+/* While planning: the zones of what is taken, and of what is given back. */
+static void zone_take(struct tape *t, size_t bytes)
+{
+    if (t->cut_count == 0 || t->cut[t->cut_count - 1].zone != t->zone) {
+        ASSERT_INT(t->cut_count, <, TAPE_CUTS_MAX);
+        t->cut[t->cut_count].from = t->used.bytes;
+        t->cut[t->cut_count++].zone = t->zone;
+    }
+    t->zone_bytes[t->zone] += bytes;
+}
+
+static void zone_drop(struct tape *t, size_t bytes)
+{
+    size_t end = t->used.bytes;
+    while (t->cut_count > 0 && t->cut[t->cut_count - 1].from >= bytes) {
+        t->cut_count--;
+        t->zone_bytes[t->cut[t->cut_count].zone] -= end - t->cut[t->cut_count].from;
+        end = t->cut[t->cut_count].from;
+    }
+    if (t->cut_count > 0)
+        t->zone_bytes[t->cut[t->cut_count - 1].zone] -= end - bytes;
+}
+
 struct tape_size tape_peak(const struct tape *t)
 {
     return t->limit;
@@ -103,15 +138,22 @@ static char *take(struct tape *t, int64_t count, enum tensor_kind kind)
     size_t bytes = (size_t)count * tensor_kind_bytes(kind);
     bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     char *memory = t->memory + t->used.bytes;
+    if (t->planning)
+        zone_take(t, bytes);
     t->used.bytes += bytes;
-    if (t->planning && t->used.bytes > t->limit.bytes)
+    if (t->planning && t->used.bytes > t->limit.bytes) {
         t->limit.bytes = t->used.bytes;
+        memcpy(t->zone_peak, t->zone_bytes, sizeof t->zone_peak);
+    }
+    if (!t->planning && t->used.bytes > t->bytes_peak)
+        t->bytes_peak = t->used.bytes;
     ASSERT_INT(t->used.bytes, <=, t->limit.bytes);
     return memory;
 }
 
 void tape_reset(struct tape *t, bool recording)
 {
+    zone_drop(t, 0);
     t->used = (struct tape_size){0};
     t->recording = recording;
     slot_add(t, NULL, 0);
@@ -201,6 +243,8 @@ struct tape_mark tape_begin(struct tape *t, const char *module)
 
 static void rewind_to(struct tape *t, struct tape_mark mark)
 {
+    if (t->planning)
+        zone_drop(t, mark.bytes);
     t->used.bytes = mark.bytes;
     t->used.slots = mark.slot;
     t->module_slot = mark.module_slot;
@@ -231,8 +275,13 @@ static void check_versions(const struct tape *t, const struct op_info *info, con
 void tape_run(struct tape *t, enum op op, const void *args)
 {
     const struct op_info *info = op_describe(op);
-    if (!t->planning)
+    if (!t->planning) {
         info->run(t->backend, args);
+    } else {
+        t->zone_flops[t->zone] += op_flops(op, args, NULL);
+        if (t->backend->count)
+            t->backend->count(t->backend, op, args, NULL);
+    }
     if (!t->recording || !info->back)
         return;
     check_versions(t, info, args);
@@ -393,6 +442,8 @@ static void op_back(struct tape *t, const struct tape_record *r)
     }
     if (!t->planning)
         info->back(t->backend, args, gradients);
+    else if (t->backend->count)
+        t->backend->count(t->backend, r->op, args, gradients);
 }
 
 /* Runs the block again, recording, from the streams that came into it; its records come after
@@ -407,6 +458,7 @@ static void block_again(struct tape *t, struct tape_record r)
 void tape_back(struct tape *t)
 {
     ASSERT(t->recording);
+    t->zone = TAPE_ZONE_BACK;
     while (t->used.records > 0) {
         struct tape_record r = t->record[--t->used.records];
         switch (r.kind) {

@@ -14,6 +14,9 @@
 
 enum { TAPE_PARTS_MAX = 8 };
 
+/* Zones: for whom memory is taken, as a planning tape counts it. The rest is the caller's. */
+enum { TAPE_ZONE_BACK = 0, TAPE_ZONES_MAX = 16, TAPE_CUTS_MAX = 64 };
+
 /* A piece of memory whose gradient is kept. */
 struct tape_slot {
     char *data, *gradient; /* gradient NULL: nothing has been written to it yet */
@@ -37,6 +40,7 @@ struct tape {
     bool planning, recording;
     char *memory;                 /* the stack of activations and their gradients */
     struct tape_size used, limit; /* limit: the size planned; while planning: the peak so far */
+    size_t bytes_peak;            /* of a tape that is not planning: most bytes used so far */
     struct tape_slot *slot;       /* [0] is not used, [1] all parameters */
     struct tape_record *record;
     char *args;
@@ -44,10 +48,23 @@ struct tape {
     char *weights, *gradients;    /* the flat buffers of kernels/net/params.h */
     bool dropout;                 /* dropout is on, keyed by: */
     uint64_t seed, position;
+    /* Of a planning tape: whose memory lies where on the stack, now and at the peak. */
+    int zone, cut_count;
+    struct {
+        size_t from;
+        int zone;
+    } cut[TAPE_CUTS_MAX];
+    size_t zone_bytes[TAPE_ZONES_MAX], zone_peak[TAPE_ZONES_MAX];
+    double zone_flops[TAPE_ZONES_MAX]; /* of matrix products, since tape_open_plan */
 };
 
-/* A tape that counts, for a backend with these kinds of reals. */
+/* A tape that counts, for a backend with these kinds of reals. Where the backend counts as well
+ * (backend->count), it is told every op, for its scratch. */
 void tape_open_plan(struct tape *t, struct backend *backend);
+
+/* From now on memory is taken for this zone, until backward, which takes it for TAPE_ZONE_BACK:
+ * gradients, and blocks that run again. zone_peak: what each had when all was most. */
+void tape_zone(struct tape *t, int zone);
 
 /* A tape of the planned size. weights and gradients: flat buffers in backend memory. STATUS_LIMIT
  * when the backend has no memory for it. */
@@ -57,6 +74,9 @@ void tape_close(struct tape *t);
 
 /* Empties the tape for the next pass. recording: a backward pass will follow. */
 void tape_reset(struct tape *t, bool recording);
+
+/* Bytes of the host's tables for a tape of this size. */
+size_t tape_table_bytes(struct tape_size size);
 
 /* What the passes run so far have needed at most (of a planning tape). */
 struct tape_size tape_peak(const struct tape *t);

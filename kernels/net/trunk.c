@@ -170,12 +170,16 @@ void trunk_run(struct tape *t, const struct trunk *trunk, struct trunk_pass *pas
                struct tape_stream *m, struct tape_stream *z, struct tape_stream *s)
 {
     tape_part(t, "embedders");
+    tape_zone(t, MODEL_EMBED);
     trunk_embed_run(t, trunk, pass, m, z);
     tape_part(t, "templates");
+    tape_zone(t, MODEL_TEMPLATES);
     trunk_templates_run(t, trunk, pass, m, z);
     tape_part(t, "extra MSA");
+    tape_zone(t, MODEL_EXTRA);
     trunk_extra_run(t, trunk, pass, z);
     tape_part(t, "Evoformer");
+    tape_zone(t, MODEL_EVOFORMER);
     for (int i = 0; i < trunk->sizes.blocks; i++)
         trunk_block_run(t, trunk, pass, i, m, z);
     if (trunk->sizes.c_s > 0)

@@ -8,6 +8,20 @@
 
 enum { TRUNK_BLOCKS_MAX = 96, TRUNK_EXTRA_MAX = 16, TRUNK_TEMPLATES_MAX = 8 };
 
+/* The parts whose memory a planning tape tells apart, as its zones. MODEL_BACK: what the backward
+ * pass takes at a time: gradients, and a block that runs again. */
+enum model_part {
+    MODEL_BACK = TAPE_ZONE_BACK,
+    MODEL_FEATURES, /* inputs and targets */
+    MODEL_EMBED,    /* of the input and of what is recycled; m and z themselves */
+    MODEL_TEMPLATES,
+    MODEL_EXTRA,
+    MODEL_EVOFORMER,
+    MODEL_STRUCTURE,
+    MODEL_HEADS, /* and losses */
+    MODEL_PARTS
+};
+
 struct trunk_sizes {
     struct block_sizes main, extra; /* c_z of both is the same */
     struct block_sizes template;    /* of the template pair stack: c_z and the pair's sizes */

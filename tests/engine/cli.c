@@ -65,6 +65,8 @@ Test(cli, wrong_use_says_what_is_right_and_exits_2)
     cr_assert(run("validate " FOLDMILL_SOURCE "/graphs/demo.yaml --role gpu") == 2 &&
                   strstr(output, "no stage of the graph says `on: gpu`"),
               "%s", output);
+    cr_assert(run("validate a --gpu much") == 2 && strstr(output, "wanted 80GiB or so"), "%s",
+              output);
     cr_assert(run("stages zzz") == 2 && strstr(output, "no stage 'zzz'"), "%s", output);
     cr_assert(run("store ls /nowhere") != 0 && strstr(output, "/nowhere"), "%s", output);
     cr_assert(run("replay /nowhere --step 1") != 0 && strstr(output, "say which run"), "%s",
@@ -79,6 +81,34 @@ Test(cli, good_use_exits_0)
     cr_assert(run("stages") == 0 && strstr(output, "evaluate"));
     cr_assert(run("stages crop") == 0 && strstr(output, "default 0.15"), "%s", output);
     cr_assert(run("schema") == 0 && output[0] == '{');
+}
+
+/* Of the demo's network. What is advised is then taken. */
+Test(cli, a_network_that_does_not_fit_is_refused_with_what_would)
+{
+    const char *demo = "validate " FOLDMILL_SOURCE "/graphs/demo.yaml --set train.memory=";
+    char arguments[512], length[16] = "";
+    snprintf(arguments, sizeof arguments, "%s1GiB", demo);
+    cr_assert(run(arguments) == 0, "%s", output);
+    cr_assert(strstr(output, "three quarters of 1.0 GiB, its `memory`") &&
+                  strstr(output, "2 of 2 blocks keep their activations") &&
+                  strstr(output, "moving average of the weights") && strstr(output, "together"),
+              "%s", output);
+    snprintf(arguments, sizeof arguments, "%s24MiB", demo);
+    cr_assert(run(arguments) == 2 &&
+                  strstr(output, "train cannot run so: within three quarters of 24.0 MiB"),
+              "%s", output);
+    const char *said = strstr(output, "this would fit: crops of length ");
+    cr_assert(said && sscanf(said, "this would fit: crops of length %15[0-9]", length) == 1, "%s",
+              output);
+    snprintf(arguments, sizeof arguments, "%s24MiB --set crop.length=%s", demo, length);
+    cr_assert(run(arguments) == 0, "%s: %s", length, output);
+    snprintf(arguments, sizeof arguments, "run %s/graphs/demo.yaml --run /tmp/foldmill-cli-small "
+             "--set train.memory=24MiB", FOLDMILL_SOURCE);
+    cr_assert(run(arguments) != 0 &&
+                  strstr(output, "train cannot run so: within three quarters of 24.0 MiB"),
+              "%s", output);
+    cr_assert(system("rm -r /tmp/foldmill-cli-small") == 0);
 }
 
 Test(cli, keys)

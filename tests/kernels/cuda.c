@@ -89,7 +89,7 @@ Test(cuda, the_shared_object_is_of_this_build)
     abi_check(cuda_load());
 }
 
-Test(cuda, the_shared_object_exports_two_symbols)
+Test(cuda, the_shared_object_exports_three_symbols)
 {
     cuda_load();
     char command[PATH_LENGTH_MAX + 64], line[256];
@@ -100,12 +100,13 @@ Test(cuda, the_shared_object_exports_two_symbols)
     while (fgets(line, sizeof line, symbols)) {
         const char *name = strrchr(line, ' ');
         cr_assert(name && (strcmp(name, " foldmill_cuda_abi\n") == 0 ||
+                           strcmp(name, " foldmill_cuda_count\n") == 0 ||
                            strcmp(name, " foldmill_cuda_open\n") == 0),
                   "it also exports: %s", line);
         count++;
     }
     cr_assert(pclose(symbols) == 0, "nm failed");
-    cr_assert(count == 2, "%d symbols", count);
+    cr_assert(count == 3, "%d symbols", count);
 }
 
 Test(cuda, without_a_device_opening_says_so)
@@ -388,6 +389,33 @@ static void training_same(const struct trained *x, const struct trained *y)
     cr_assert(memcmp(&x->loss, &y->loss, sizeof(double)) == 0, "losses %.17g, %.17g", x->loss,
               y->loss);
     cr_assert(memcmp(x->gradient, y->gradient, y->count * sizeof(float)) == 0, "gradients differ");
+}
+
+/* What is counted without a device is what the same functions then take on it. */
+Test(cuda_host, scratch_is_as_planned, .timeout = 300)
+{
+    enum status (*count)(struct backend **, struct error *);
+    struct backend *x = host_open(), *counting;
+    void *symbol = dlsym(host_object, "foldmill_cuda_count");
+    struct error err = {0};
+    cr_assert(symbol != NULL, "no foldmill_cuda_count");
+    memcpy(&count, &symbol, sizeof count);
+    cr_assert(count(&counting, &err) == STATUS_OK, "%s", err.text);
+    struct net_config config = net_config_default();
+    config.length = 6, config.clusters = 500, config.c_m = 12, config.c_z = 8, config.blocks = 1;
+    config.heads = 3, config.head_dims = 32, config.outer_hidden = 3, config.triangle_hidden = 6;
+    struct net_plan plan;
+    struct net *net;
+    cr_assert(net_plan(&config, counting, &plan, &err) == STATUS_OK, "%s", err.text);
+    size_t empty = x->scratch_bytes(x);
+    cr_assert(net_open(&config, x, &net, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(x->scratch_bytes(x) == plan.scratch_bytes, "%zu taken, %zu planned",
+              x->scratch_bytes(x), plan.scratch_bytes);
+    cr_assert(plan.scratch_bytes > empty + ((size_t)1 << 20), "more than the smallest chunk");
+    cr_assert(x->room_bytes(x) == (size_t)3 << 30, "what the device says");
+    net_close(net);
+    counting->close(counting);
+    x->close(x);
 }
 
 /* Forward, dropout, one block kept and one run again, backward, Adam: as on the cpu, and the same
