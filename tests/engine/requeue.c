@@ -163,7 +163,7 @@ Test(requeue, a_stopped_run_makes_what_was_taken_back, .timeout = 200)
 
 Test(requeue, a_running_engine_makes_it_at_once, .timeout = 200)
 {
-    const char *slow = "tally.sleep_us=20000", *key = key_of(3);
+    const char *slow = "tally.sleep_us=150000", *key = key_of(3);
     process_begin();
     process_graph("g", graph_text);
     pid_t pid = start_run("a", slow);
@@ -172,6 +172,10 @@ Test(requeue, a_running_engine_makes_it_at_once, .timeout = 200)
         cr_assert(clock_ms() < end, "nothing is set aside");
         usleep(20000);
     }
+    /* The trainer stands still meanwhile, so that epochs are left on a busy machine too. */
+    pid_t sink;
+    cr_assert(process_children(pid, "sink:1", &sink, 1) == 1, "the trainer");
+    kill(sink, SIGSTOP);
     process_graph("CURE", "");
     words();
     cr_assert(command("requeue", key, "a") == 0, "%s", words());
@@ -185,6 +189,7 @@ Test(requeue, a_running_engine_makes_it_at_once, .timeout = 200)
                             strcmp(snapshot.asides[i].key, key) == 0);
         usleep(20000);
     }
+    kill(sink, SIGCONT);
     cr_assert(process_wait(pid, 100) == 0, "it ended badly");
     cr_assert(audit("a") == 0 && strstr(words(), "nothing lost"), "audit");
     cr_assert(used("a", 3) >= 1, "it was used in a later epoch: %d", used("a", 3));
