@@ -8,8 +8,8 @@
 
 enum { VIOLATION_SLOTS = 14, SLOT_N = 0, SLOT_CA = 1, SLOT_C = 2, SLOT_SG = 5 };
 
-#define VIOLATION_EPS       1e-6  /* under roots, and beside sums of masks */
-#define VIOLATION_INSIDE    1e-10 /* the same inside a residue */
+#define VIOLATION_EPS       1e-6  /* under the roots of bonds, and beside sums of masks */
+#define VIOLATION_APART     1e-10 /* under the roots of atoms that are not bonded */
 #define VIOLATION_TOLERANCE 12.0  /* standard deviations */
 #define VIOLATION_OVERLAP   1.5   /* Angstrom */
 
@@ -111,7 +111,7 @@ EACH_FN real violation_overlaps(const struct violation_call *c, int64_t n, int i
         for (int j = 0; j < VIOLATION_SLOTS; j++) {
             if (!violation_pair(a, n, i, m, j))
                 continue;
-            real length = violation_between(a, n, i, m, j, (real)VIOLATION_EPS, y);
+            real length = violation_between(a, n, i, m, j, (real)VIOLATION_APART, y);
             real over = violation_radius(a, m, j) + reach - length;
             if (over <= 0)
                 continue;
@@ -131,7 +131,7 @@ EACH_FN real violation_inside(const struct violation_call *c, int64_t n, int i, 
     for (int j = 0; j < VIOLATION_SLOTS; j++) {
         if (i == j || *each_at2(&a->exists, n, i) <= 0 || *each_at2(&a->exists, n, j) <= 0)
             continue;
-        real length = violation_between(a, n, i, n, j, (real)VIOLATION_INSIDE, y);
+        real length = violation_between(a, n, i, n, j, (real)VIOLATION_APART, y);
         real slope = 0;
         for (int turned = 0; turned < 2; turned++) {
             int p = turned ? j : i, q = turned ? i : j;

@@ -100,9 +100,9 @@ Test(golden_train, losses_and_gradients_of_three_passes_with_padding)
     run_case("tiny_model_r2_pad", 3, losses_case);
 }
 
-/* Every parameter of a buffer against PREFIX.name, within 2e-4 or the reference's own error: worst
- * is the last linear of the lDDT head, 1.8e-4, whose targets are bins: a place that is off by
- * little can fall into the next one. */
+/* Every parameter of a buffer against PREFIX.name, within 1e-4 or the reference's own error. The
+ * reference keeps rotations in float32 also in its float64 run, and the targets of the lDDT head
+ * are bins: in double, where ours are exact, one place falls into the next bin (1.75e-4). */
 static void check_trained(struct golden *g, struct net *net, enum net_buffer which,
                           const char *prefix, const char *where)
 {
@@ -116,7 +116,9 @@ static void check_trained(struct golden *g, struct net *net, enum net_buffer whi
         snprintf(key, sizeof key, "%s.%s", prefix, p->name);
         for (int64_t n = 0; n < p->count; n++)
             got[n] = (double)x[p->offset + n];
-        golden_check_within(g, key, got, p->count, where, 2e-4);
+        bool binned = strcmp(p->name, "aux_heads.plddt.linear_3.weight") == 0;
+        golden_check_within(g, key, got, p->count, where,
+                            binned && strcmp(where, "double") == 0 ? 2e-4 : 1e-4);
     }
 }
 
