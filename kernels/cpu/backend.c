@@ -6,16 +6,20 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { ALIGN = 256, THREADS_MAX = 256 };
+enum { ALIGN = 256, HUGE_PAGE = 1 << 21, THREADS_MAX = 256 };
 
 static void *memory_alloc(struct backend *backend, size_t bytes)
 {
     (void)backend;
-    if (bytes > SIZE_MAX - ALIGN)
+    size_t align = bytes < 4 * HUGE_PAGE ? ALIGN : HUGE_PAGE;
+    if (bytes > SIZE_MAX - align)
         return NULL;
-    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    void *memory = aligned_alloc(ALIGN, rounded ? rounded : ALIGN);
+    size_t rounded = (bytes + align - 1) / align * align;
+    void *memory = aligned_alloc(align, rounded ? rounded : align);
+    if (memory && align == HUGE_PAGE) /* fewer faults and misses; where refused, nothing is lost */
+        (void)madvise(memory, rounded, MADV_HUGEPAGE);
     if (memory)
         memset(memory, 0, rounded);
     return memory;

@@ -23,11 +23,12 @@ typedef float real;
 #endif
 
 /* Compiled for AVX-512, AVX2 and plain x86-64, chosen when the program loads. Goes on leaf loops.
- * Contraction is off and sums are written in fixed lanes, so all three give the same bits.
+ * Contraction is off (but in the files that CMakeLists.txt names) and sums are written in fixed
+ * lanes, so all three give the same bits.
  * Resolvers run before sanitizers are set up, hence not there. */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
     !defined(__clang__)
-#define CPU_LEAF __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+#define CPU_LEAF __attribute__((target_clones("avx512f", "arch=haswell", "default"), noinline))
 #else
 #define CPU_LEAF __attribute__((noinline))
 #endif
