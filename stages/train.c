@@ -142,7 +142,7 @@ static enum status train_sample(struct train_state *train, const struct sample *
         bool finite = status == STATUS_OK && isfinite(loss.total);
         if (finite && sample_back(train)) {
 #define ADD(name) sums->loss.name += weight * loss.name;
-            ADD(total) NET_LOSSES(ADD)
+            ADD(total) ADD(backbone) NET_LOSSES(ADD)
 #undef ADD
             sums->weight += weight;
             sums->samples++;
@@ -220,6 +220,7 @@ static void report_losses(const struct train_state *train, const struct step_sum
     if (config->structure_iterations == 0)
         return;
     context->report(context, "fape", sums->loss.fape / weight);
+    context->report(context, "backbone_fape", sums->loss.backbone / weight);
     context->report(context, "chi", sums->loss.chi / weight);
     context->report(context, "plddt", sums->loss.plddt / weight);
     context->report(context, "resolved", sums->loss.resolved / weight);

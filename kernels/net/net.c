@@ -172,7 +172,8 @@ static struct net_loss read_losses(struct net *net, const struct pass *p)
     struct net_loss loss = {.distogram = read_sum(net, p->distogram),
                             .masked_msa = read_sum(net, p->masked_msa)};
     if (net->config.structure_iterations > 0) {
-        loss.fape = 0.5 * (read_sum(net, fold->backbone) + read_sum(net, fold->side_chain));
+        loss.backbone = read_sum(net, fold->backbone);
+        loss.fape = 0.5 * (loss.backbone + read_sum(net, fold->side_chain));
         loss.chi = read_sum(net, fold->chi);
         loss.resolved = read_sum(net, fold->resolved);
         loss.plddt = read_sum(net, fold->plddt);

@@ -111,7 +111,8 @@ struct net_loss {
 #define NET_LOSS_MEMBER(name) double name;
     NET_LOSSES(NET_LOSS_MEMBER)
 #undef NET_LOSS_MEMBER
-    double total; /* weighted sum */
+    double backbone; /* the backbone's FAPE: fape is the mean of it and the side chains' */
+    double total;    /* weighted sum */
 };
 
 struct net;
