@@ -77,6 +77,8 @@ static void world_open(uint64_t seed, bool slow)
     for (int i = 0; i < LOCAL_WORKERS; i++)
         worker_start(i);
     world.nodes = seed % 2 == 0;
+    for (int rank = 0; rank < RANKS && world.nodes; rank++)
+        world.far_rank[rank] = seed >> (1 + rank) & 1;
     for (int node = 0; node < NODES && world.nodes; node++)
         event_push(200 + 3000 * node, EVENT_JOIN, (enum actor)(FAR_AGENT0 + (uint32_t)node), 0);
     for (uint32_t i = 0; i < ACTORS; i++)
@@ -107,7 +109,7 @@ static void restart(enum actor actor)
 }
 
 /* Kills all ranks; a late word of rank 0 may still be on its way. */
-static void kill_ranks(void)
+void kill_ranks(void)
 {
     if (!world.alive[SINK_TRAIN])
         return;
@@ -311,12 +313,13 @@ static int report(uint64_t count, uint64_t bad)
         "misses parked, %llu asked again, %llu credits recovered, %llu workers given up, %llu late "
         "and %llu stale answers dropped, %llu positions overtaken, %llu asked for with other "
         "passes, %llu requests renewed, %llu declined, %llu blocks freed, "
-        "%llu reclaimed by age, %llu payloads between engines; %llu violations\n",
+        "%llu reclaimed by age, %llu payloads between engines, %llu of them to ranks; %llu "
+        "violations\n",
         U(count), U(s->events), U(s->faults), U(s->kills), U(s->restarts), U(s->lost),
         U(s->doubled), U(s->strikes), U(s->asides), U(s->refused), U(s->parked), U(s->asked_again),
-        U(s->recovered), U(s->given_up), U(s->late), U(s->stale),
-        U(s->overtaken), U(s->recounted), U(s->replaced), U(s->declined),
-        U(s->freed), U(s->reclaimed), U(s->parcels), U(bad));
+        U(s->recovered), U(s->given_up), U(s->late), U(s->stale), U(s->overtaken), U(s->recounted),
+        U(s->replaced), U(s->declined), U(s->freed), U(s->reclaimed), U(s->parcels), U(s->far_data),
+        U(bad));
     return bad != 0;
 }
 

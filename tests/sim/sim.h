@@ -111,11 +111,11 @@ struct sim_worker {
     struct block blocks[BLOCKS];
 };
 
-/* A payload on its way between the dispatcher's process and a worker elsewhere. */
+/* A payload on its way between the dispatcher's process and a worker or a rank elsewhere. */
 struct transfer {
     bool used, out;
-    int worker;
-    uint64_t worker_inc, hub_inc;
+    enum actor actor;
+    uint64_t actor_inc, hub_inc;
     struct message message;
     struct content content;
 };
@@ -132,7 +132,7 @@ struct stats {
     uint64_t events, faults, kills, lost, doubled, restarts, asides, refused, recovered, late,
         stale, overtaken, recounted, replaced, declined, freed, reclaimed, parked, strikes,
         asked_again, given_up,
-        parcels;
+        parcels, far_data;
 };
 
 struct world {
@@ -157,6 +157,7 @@ struct world {
     struct sim_worker workers[WORKERS];
     bool nodes;                      /* others join */
     uint64_t node_id[NODES];         /* 0: away */
+    bool far_rank[RANKS];            /* rank r is on engine r % NODES, once it is there */
     struct transfer transfers[TRANSFERS_MAX];
     struct block hub_blocks[HUB_BLOCKS];
 
@@ -259,8 +260,10 @@ void worker_drain(int worker);
 int worker_pool(int worker);
 int worker_node(int worker); /* -1: the dispatcher's own */
 enum actor agent_of(int worker);
-/* WORK with a block for, and a result of a worker elsewhere. */
+/* WORK with a block for, and a result of a worker elsewhere; DATA with a block for a rank. */
 void far_work(const struct message *work);
+void far_data(const struct message *data);
+bool far_sink(enum actor actor);
 void far_out(int worker, const struct message *out, struct content content);
 void far_arrive(uint64_t transfer);
 int far_held(int worker, struct held *held, int max);
@@ -272,6 +275,7 @@ uint32_t window_train(void);
 void journals_cut(void);
 void sink_start(enum actor actor);
 void train_restart(void);
+void kill_ranks(void);
 void sink_receive(enum actor actor, const struct message *in);
 void fill_commit(uint64_t inc);
 void train_ready(void);

@@ -1,6 +1,7 @@
-/* Engines that join in the simulator: their workers come and go together, are cut off together, and
- * what travels to and from them is read out of its block, takes its time on the way and is put into
- * a block of the dispatcher's process, as the gateway does. What is on its way is held. */
+/* Engines that join in the simulator: their workers and ranks come and go together, are cut off
+ * together, and what travels to and from them is read out of its block, takes its time on the way
+ * and is put into a block of the dispatcher's process, as the gateway does. What is on its way is
+ * held. */
 #include "tests/sim/sim.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ static int first_worker(int node)
 
 /* ---- transfers ---- */
 
-static void begin(int worker, const struct message *message, struct content content, bool out)
+static void begin(enum actor actor, const struct message *message, struct content content, bool out)
 {
     for (uint32_t i = 0; i < TRANSFERS_MAX; i++) {
         struct transfer *transfer = &world.transfers[i];
@@ -40,8 +41,8 @@ static void begin(int worker, const struct message *message, struct content cont
             continue;
         *transfer = (struct transfer){.used = true,
                                       .out = out,
-                                      .worker = worker,
-                                      .worker_inc = world.inc[actor_of(worker)],
+                                      .actor = actor,
+                                      .actor_inc = world.inc[actor],
                                       .hub_inc = world.inc[DISPATCH],
                                       .message = *message,
                                       .content = content};
@@ -50,7 +51,7 @@ static void begin(int worker, const struct message *message, struct content cont
         int64_t time = 3 + random_u32() % 40;
         if (chance(60))
             time += random_u32() % 1500; /* a slow link: longer than the dispatcher's patience */
-        event_push(time, EVENT_PARCEL, actor_of(worker), i);
+        event_push(time, EVENT_PARCEL, actor, i);
         return;
     }
     world.stats.lost++;
@@ -58,19 +59,34 @@ static void begin(int worker, const struct message *message, struct content cont
 
 void far_work(const struct message *work)
 {
-    int worker = (int)work->peer - WORKER0;
     struct content content;
     if (work->inc != world.inc[work->peer])
         return;
     bool good = content_read(work, &content);
     block_return(work);
     if (good)
-        begin(worker, work, content, false);
+        begin((enum actor)work->peer, work, content, false);
+}
+
+bool far_sink(enum actor actor)
+{
+    return actor >= SINK_TRAIN && actor < WORKER0 && world.far_rank[actor - SINK_TRAIN];
+}
+
+void far_data(const struct message *data)
+{
+    struct content content;
+    bool good = content_read(data, &content);
+    block_return(data);
+    if (good && world.alive[data->peer])
+        begin((enum actor)data->peer, data, content, false);
+    else
+        world.stats.lost++;
 }
 
 void far_out(int worker, const struct message *out, struct content content)
 {
-    begin(worker, out, content, true);
+    begin(actor_of(worker), out, content, true);
 }
 
 static struct block *hub_block(void)
@@ -102,7 +118,7 @@ static void arrive_out(struct transfer *transfer)
     struct descriptor at = {world.inc[DISPATCH], HUB_POOL, (uint32_t)(block - world.hub_blocks),
                             block->use, 0};
     struct message message = transfer->message;
-    message.peer = actor_of(transfer->worker);
+    message.peer = transfer->actor;
     message.flags = MESSAGE_BLOCK;
     message.payload = &at;
     message.size = sizeof at;
@@ -113,9 +129,9 @@ static void arrive_out(struct transfer *transfer)
 void far_arrive(uint64_t number)
 {
     struct transfer *transfer = &world.transfers[number];
-    enum actor actor = actor_of(transfer->worker);
+    enum actor actor = transfer->actor;
     bool same = world.alive[DISPATCH] && world.inc[DISPATCH] == transfer->hub_inc &&
-                world.alive[actor] && world.inc[actor] == transfer->worker_inc;
+                world.alive[actor] && world.inc[actor] == transfer->actor_inc;
     bool lossy = world.now < TIME_FAULTS;
     transfer->used = false;
     if (!same || (lossy && (world.cut[actor] || world.cut[DISPATCH] || chance(20)))) {
@@ -127,12 +143,17 @@ void far_arrive(uint64_t number)
         arrive_out(transfer);
         return;
     }
-    struct message work = transfer->message;
-    work.peer = DISPATCH;
-    work.flags &= (uint16_t)~MESSAGE_BLOCK;
-    work.payload = &transfer->content;
-    work.size = sizeof transfer->content;
-    worker_receive(transfer->worker, &work);
+    struct message in = transfer->message;
+    in.peer = DISPATCH;
+    in.flags &= (uint16_t)~MESSAGE_BLOCK;
+    in.payload = &transfer->content;
+    in.size = sizeof transfer->content;
+    if (actor < WORKER0) {
+        world.stats.far_data++;
+        sink_receive(actor, &in);
+    } else {
+        worker_receive((int)actor - WORKER0, &in);
+    }
 }
 
 int far_held(int worker, struct held *held, int max)
@@ -140,8 +161,8 @@ int far_held(int worker, struct held *held, int max)
     int count = 0;
     for (int i = 0; i < TRANSFERS_MAX && count < max; i++) {
         const struct transfer *transfer = &world.transfers[i];
-        if (transfer->used && transfer->worker == worker &&
-            transfer->worker_inc == world.inc[actor_of(worker)])
+        if (transfer->used && transfer->actor == actor_of(worker) &&
+            transfer->actor_inc == world.inc[actor_of(worker)])
             held[count++] = (struct held){transfer->message.seq, transfer->message.gen,
                                           transfer->message.attempt};
     }
@@ -158,9 +179,21 @@ void node_join(int node)
         worker_start(first_worker(node) + i);
 }
 
+/* A rank ends with its engine, and all ranks with it: they start again as one generation. */
+static void ranks_end(int node)
+{
+    for (int rank = 0; rank < RANKS; rank++)
+        if (world.far_rank[rank] && rank % NODES == node && world.alive[SINK_TRAIN + rank]) {
+            kill_ranks();
+            event_push(200, EVENT_RESTART, SINK_TRAIN, 0);
+            return;
+        }
+}
+
 /* Gone with all its workers, and nobody is left to tell of their ends. */
 static void node_vanishes(int node)
 {
+    ranks_end(node);
     for (int i = 0; i < FAR_POOLS; i++)
         world.alive[actor_of(first_worker(node) + i)] = false;
     world.alive[FAR_AGENT0 + node] = false;
@@ -170,6 +203,7 @@ static void node_vanishes(int node)
 /* Its workers finish what they have, say goodbye, and are not started again. */
 static void node_leaves(int node)
 {
+    ranks_end(node);
     world.node_id[node] = 0;
     for (int i = 0; i < FAR_POOLS; i++)
         if (world.alive[actor_of(first_worker(node) + i)])
@@ -185,6 +219,11 @@ static void node_cut(int node)
         world.cut[actor] = true;
         event_push(time, EVENT_HEAL, actor, 0);
     }
+    for (int rank = 0; rank < RANKS; rank++)
+        if (world.far_rank[rank] && rank % NODES == node) {
+            world.cut[SINK_TRAIN + rank] = true;
+            event_push(time, EVENT_HEAL, (enum actor)(SINK_TRAIN + rank), 0);
+        }
 }
 
 void node_fault(void)

@@ -42,6 +42,9 @@ static void put_dispatch(void *user, const struct message *message)
         turn_check(message);
     if (far && message->type == MESSAGE_WORK && message->flags & MESSAGE_BLOCK)
         far_work(message);
+    else if (far_sink((enum actor)message->peer) && message->type == MESSAGE_DATA &&
+             message->flags & MESSAGE_BLOCK)
+        far_data(message);
     else if (message->type == MESSAGE_FREE && (far || message->peer == COORDINATE))
         block_return(message); /* of the gateway; or its maker is no more */
     else
