@@ -1,7 +1,7 @@
 /* Small matrix products between operands that stay in the cache, where packing them for BLAS would
- * cost as much as the product. The kernels are compiled for AVX-512, AVX2 and plain x86-64 and chosen
- * when first used; sums are made in the order of t by fused multiply-adds where the processor has
- * them, so results are the same on every run of a machine and with any number of threads. */
+ * cost as much as the product. The kernels are compiled for AVX-512, AVX2 and plain x86-64 and
+ * chosen when called; sums are made in the order of t, by fused multiply-adds where the processor
+ * has them, so results are the same in every run on a machine and with any number of threads. */
 #ifndef FOLDMILL_KERNELS_CPU_TILE_H
 #define FOLDMILL_KERNELS_CPU_TILE_H
 
