@@ -75,6 +75,7 @@ class Mill:
         self.graph = os.path.join(folder, "graph.yaml")
         self.processes, self.log = [], open(os.path.join(folder, "out"), "w")
         self.injected, self.gap, self.watching = 0, 0.0, True
+        self.counted = (0, -1)  # bytes of the table and the steps in them
         os.makedirs(folder, exist_ok=True)
         quiet, fast = os.path.join(folder, "quiet"), ["tally.sleep_us=0", "echo.sleep_us=0"]
         if demo:
@@ -155,20 +156,33 @@ class Mill:
 
     def watch(self):
         """The longest time without a new step, from the first step to the last."""
-        most, since = 0, None
+        most, since, last = 0, None, len(self.expected)
         while self.watching:
-            try:
-                rows = open(os.path.join(self.run, self.table), "rb").read().count(b"\n") - 1
-            except OSError:
-                rows = 0
+            made = self.newest()
             now = time.monotonic()
-            if rows > most:
+            if made > most:
                 if since is not None:
                     self.gap = max(self.gap, now - since)
-                most, since = rows, now
-                if rows == len(self.expected):
+                most, since = made, now
+                if made >= last:
                     return
             time.sleep(0.01)
+
+    def newest(self):
+        """The number of steps that the table holds: lines are counted where they are new, for the
+        table of a long run is large, and after a restart it is shorter than it was."""
+        path = os.path.join(self.run, self.table)
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < self.counted[0]:
+                    self.counted = (0, -1)
+                file.seek(self.counted[0])
+                text = file.read(size - self.counted[0])
+        except OSError:
+            return 0
+        self.counted = (self.counted[0] + len(text), self.counted[1] + text.count(b"\n"))
+        return self.counted[1]
 
     def until(self, steps, seconds=60):
         end = time.monotonic() + seconds

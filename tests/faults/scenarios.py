@@ -34,6 +34,19 @@ def torment(mill, head, act, least, most):
     mill.finish(head)
 
 
+def stop(mill, pids, least, most):
+    """One of them stands still for a time."""
+    if not pids:
+        return
+    pid = mill.random.choice(pids)
+    mill.hit([pid], signal.SIGSTOP)
+    mill.pause(least, most)
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+
+
 @fault("workers", "workers killed, every 50-500 ms")
 def workers(mill):
     head = mill.head()
@@ -50,17 +63,7 @@ def dispatcher(mill):
 def stopped(mill):
     head = mill.head()
 
-    def act():
-        pids = mill.of(head, "worker:", "dispatch")
-        if pids:
-            pid = mill.random.choice(pids)
-            mill.hit([pid], signal.SIGSTOP)
-            mill.pause(0, 1.5)
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
-    torment(mill, head, act, 0.1, 0.5)
+    torment(mill, head, lambda: stop(mill, mill.of(head, "worker:", "dispatch"), 0, 1.5), 0.1, 0.5)
 
 
 @fault("ranks", "one of 3 ranks killed, every 4-6 s", step_us=30000)
@@ -74,17 +77,7 @@ def ranks(mill):
 def rank_stopped(mill):
     head = mill.head()
     mill.until(10)
-
-    def act():
-        pids = mill.of(head, "sink:")
-        if pids:
-            mill.hit([pids[0]], signal.SIGSTOP)
-            mill.pause(1, 3)
-            try:
-                os.kill(pids[0], signal.SIGCONT)
-            except ProcessLookupError:
-                pass
-    torment(mill, head, act, 2, 4)
+    torment(mill, head, lambda: stop(mill, mill.of(head, "sink:"), 1, 3), 2, 4)
 
 
 @fault("head", "the head killed with all of its processes, and started again", step_us=30000)
@@ -328,14 +321,7 @@ def nodes(mill, seconds):
                 mates[turn].wait()
                 mates[turn] = mill.join(net=net.name(turn + 1))
             elif what < 0.25:
-                pids = mill.of(mates[turn], "worker:")
-                if pids:
-                    mill.hit([pids[0]], signal.SIGSTOP)
-                    mill.pause(0.1, 2)
-                    try:
-                        os.kill(pids[0], signal.SIGCONT)
-                    except ProcessLookupError:
-                        pass
+                stop(mill, mill.of(mates[turn], "worker:"), 0.1, 2)
             elif what < 0.4:
                 mill.hit(mill.of(heads[0], "dispatch"))
             else:
@@ -355,8 +341,9 @@ def three_nodes(mill):
     nodes(mill, 600)
 
 
-@fault("epochs", "two epochs of 50,000 samples, 3 ranks: workers and dispatcher killed every 50-500 ms, a "
-       "rank or the head every 6-10 s", long=True, count=50000, step_us=0, work_us=0)
+@fault("epochs", "two epochs of 50,000 samples, 3 ranks: workers and dispatcher killed or stopped every "
+       "50-500 ms, a rank or the head at ten times the longest standstill", long=True, count=50000,
+       step_us=40000, work_us=0)
 def epochs(mill):
     head = mill.head()
     slow = time.monotonic() + 6
@@ -364,13 +351,15 @@ def epochs(mill):
     def act():
         nonlocal slow, head
         if time.monotonic() > slow:
-            slow = time.monotonic() + mill.random.uniform(6, 10)
             if mill.random.random() < 0.5:
                 mill.hit(mill.of(head, "sink:"))
             else:
                 mill.hit([head.pid])
                 head.wait()
                 head = mill.head()
+            slow = time.monotonic() + mill.random.uniform(10, 12) * max(mill.gap, 0.5)
+        elif mill.random.random() < 0.1:
+            stop(mill, mill.of(head, "worker:", "dispatch"), 0.1, 1)
         else:
             mill.hit(mill.of(head, "worker:", "dispatch"))
     while head.poll() is None:
