@@ -3,10 +3,13 @@ at the end with a run that nobody disturbs. Part of tools/faults."""
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
+
+import inputs
 
 GRAPH = """graph: faults
 seed: 7
@@ -66,7 +69,7 @@ class Mill:
     table, workers, always = "tally.tsv", ["--workers", "echo=2,jitter=1"], []
 
     def __init__(self, program, folder, seed, count=2000, store=False, step_us=4000,
-                 work_us=2000, demo=0):
+                 work_us=2000, demo=0, files=0):
         """count: samples; store: with a store between two lines; step_us, work_us: of a step and a
         sample, at least; demo:
         instead of that graph the demo's, for so many steps."""
@@ -75,12 +78,19 @@ class Mill:
         self.graph = os.path.join(folder, "graph.yaml")
         self.processes, self.log = [], open(os.path.join(folder, "out"), "w")
         self.injected, self.gap, self.watching = 0, 0.0, True
+        self.changed = 0  # records that are not those of the undisturbed run
         self.counted = (0, -1)  # bytes of the table and the steps in them
         os.makedirs(folder, exist_ok=True)
         quiet, fast = os.path.join(folder, "quiet"), ["tally.sleep_us=0", "echo.sleep_us=0"]
         if demo:
             self.take_demo(demo)
             fast = ["train.ranks=1"]
+        elif files:
+            fast, self.workers, self.table = [], [], "none.tsv"  # no steps: records are compared
+            self.take_foldmill()
+            inputs.make(folder, files, self.random)
+            with open(self.graph, "w") as file:
+                file.write(inputs.GRAPH)
         else:
             with open(self.graph, "w") as file:
                 file.write(GRAPH.format(count=count, middle=STORE if store else "",
@@ -88,20 +98,26 @@ class Mill:
         code = self.start(["run", self.graph, "--run", quiet, *self.always,
                            *sets(fast)]).wait(3600)
         if code != 0:
-            raise Failure(f"the undisturbed run ended with {code}")
+            raise Failure(f"the undisturbed run ended with {code}: {self.words()}")
         self.expected = self.steps(quiet)
+        if os.path.isdir(os.path.join(folder, "store")):
+            os.rename(os.path.join(folder, "store"), os.path.join(folder, "store.quiet"))
         threading.Thread(target=self.watch, daemon=True).start()
 
     def take_demo(self, steps):
         """The demo's graph, with three ranks and a checkpoint every 50 steps."""
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.graph = os.path.join(root, "graphs", "demo.yaml")
-        self.program = os.path.join(os.path.dirname(os.path.dirname(self.program)), "foldmill")
+        self.take_foldmill()
         if not os.path.isdir(os.path.join(root, "build", "demo_templates")):
             raise Failure("tools/demo makes the demo's data: run it first")
         self.table, self.workers = "train.tsv", []
         self.always = sets(["train.ranks=3", "batch.size=3", f"train.steps={steps}",
                             "train.checkpoint_steps=50"])
+
+    def take_foldmill(self):
+        """The program itself instead of the one with stages for tests."""
+        self.program = os.path.join(os.path.dirname(os.path.dirname(self.program)), "foldmill")
 
     # ---- processes ----
 
@@ -206,6 +222,21 @@ class Mill:
         self.log.flush()
         return open(self.log.name).read()[-800:]
 
+    # ---- records ----
+
+    def ask_store(self, *words, code=None):
+        """What `foldmill store` says; code: what it has to end with."""
+        answer = subprocess.run([self.program, "store", *words], capture_output=True, text=True)
+        if code is not None and answer.returncode != code:
+            raise Failure(f"store {words[0]}: exit code {answer.returncode}: "
+                          f"{(answer.stdout + answer.stderr)[-500:]}")
+        return answer.stdout
+
+    def keys(self, store):
+        """The keys of the records, without those that are refused."""
+        rows = [row.split("\t") for row in self.ask_store("ls", store, "--tsv").split("\n")[:-1]]
+        return {row[0] for row in rows[1:] if not row[-1]}  # last: why it is refused
+
     # ---- the verdict ----
 
     def verdict(self, expected=None):
@@ -220,7 +251,7 @@ class Mill:
             raise Failure(f"the audit says: {text[-500:]}")
         made = self.steps()
         want = self.expected if expected is None else expected
-        other = sum(a != b for a, b in zip(made, want)) + abs(len(made) - len(want))
+        other = sum(a != b for a, b in zip(made, want)) + abs(len(made) - len(want)) + self.changed
         damaged = 0 if answer.returncode == 0 else 1
         return lost, doubled, other, damaged, text
 
