@@ -3,6 +3,8 @@ counts what it did in mill.injected, and returns when the run has ended. Part of
 import os
 import resource
 import signal
+import socket
+import subprocess
 import time
 
 from mill import Failure
@@ -263,6 +265,73 @@ def disk(mill):
         mill.pause(1, 2)
         os.remove(filler)
     torment(mill, head, act, 0.5, 1.5)
+
+
+@fault("syncs", "every 2nd to 40th sync of a file fails, in all processes; then the same command again",
+       store=True)
+def syncs(mill):
+    for every in (2, 3, 5, 8, 13, 20, 30, 40):
+        code = mill.finish(mill.head(shim=shim(mill, "sync_fail") | {
+            "FOLDMILL_SYNC_FAIL": str(every)}), 60, None)
+        if code not in (0, 1):
+            raise Failure(f"exit code {code} with every {every}th sync")
+        mill.injected += code == 1  # it ended with the reason
+    mill.finish(mill.head())
+
+
+@fault("map-full", "the store at its size_max; then the same command with more", store=True)
+def map_full(mill):
+    for size in ("64KiB", "96KiB", "128KiB"):
+        code = mill.finish(mill.head("--set", f"store.size_max={size}"), 60, None)
+        if code != 1:
+            raise Failure(f"exit code {code}, not 1, at {size}: {mill.words()}")
+        mill.injected += 1
+    mill.finish(mill.head())
+
+
+@fault("scale", "one worker more and one less, every second (foldmill scale)", step_us=30000)
+def scale(mill):
+    head = mill.head()
+    mill.until(5)
+
+    def act():
+        for count in (3, 2):
+            done = subprocess.run([mill.program, "scale", f"echo={count}", mill.run],
+                                  capture_output=True, text=True)
+            if done.returncode and head.poll() is None:
+                raise Failure(f"scale: {done.stdout + done.stderr}")
+            mill.injected += done.returncode == 0
+            mill.pause(0.4, 0.6)
+    torment(mill, head, act, 0, 0.1)
+
+
+@fault("idle", "1,000 idle handshakes at the port of the head, again every 2 s; an engine joins meanwhile",
+       step_us=20000)
+def idle(mill):
+    head = mill.head("--advertise", "127.0.0.1", "--set", "echo.workers=1")
+    mill.until(5)
+    lines = open(os.path.join(mill.run, "rendezvous")).read().split("\n")
+    port = int(next(line for line in lines if line.startswith("address ")).rsplit(":", 1)[1])
+    mates, held = [], []
+
+    def act():
+        for one in held:
+            one.close()
+        held.clear()
+        for _ in range(1000):
+            one = socket.socket()
+            held.append(one)
+            one.setblocking(False)
+            one.bind(("127.0.0.9", 0))
+            one.connect_ex(("127.0.0.1", port))
+        mill.injected += 1000
+        if not mates:
+            mates.append(mill.join())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    torment(mill, head, act, 1.9, 2.1)
+    for one in held:
+        one.close()
+    mill.finish(mates[0])
 
 
 # ---- files and records ----
