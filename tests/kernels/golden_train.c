@@ -101,8 +101,8 @@ Test(golden_train, losses_and_gradients_of_three_passes_with_padding)
 }
 
 /* Every parameter of a buffer against PREFIX.name, within 1e-4 or the reference's own error. The
- * reference keeps rotations in float32 also in its float64 run, and the targets of the lDDT head
- * are bins: where ours differ in the last bits, one place falls into the next bin (1.75e-4). */
+ * targets of the lDDT head are bins: where places differ in their last bits, one falls into the
+ * next bin, which is 1.75e-4 of the head's last linear. */
 static void check_trained(struct golden *g, struct net *net, enum net_buffer which,
                           const char *prefix, const char *where)
 {
