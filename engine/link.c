@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@
 struct link {
     void *socket;
     struct gate *gate; /* of a server over tcp */
+    void *monitor;     /* of a DEALER that watches */
+    bool was_up, ended;
     bool router;
     enum key_role server; /* of a DEALER over tcp: who the other end is, by its key */
     uint64_t malformed;
@@ -147,6 +150,23 @@ static void leave_tcp(struct link *link)
     link->gate = NULL;
 }
 
+/* ZeroMQ tells of the DEALER's connections, into a queue within the process. */
+static enum status open_monitor(struct link *link, struct error *err)
+{
+    static _Atomic unsigned number; /* a name is free again only some time after its use */
+    char inside[64];
+    snprintf(inside, sizeof inside, "inproc://foldmill-watch-%u", number++);
+    link->monitor = zmq_socket(context, ZMQ_PAIR);
+    if (link->monitor)
+        option(link->monitor, ZMQ_LINGER, 0);
+    if (link->monitor &&
+        zmq_socket_monitor(link->socket, inside,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) == 0 &&
+        zmq_connect(link->monitor, inside) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_IO, "cannot watch a connection: %s", zmq_strerror(errno));
+}
+
 /* Binds or connects a socket; what it does at an earlier address stays as it is. */
 static enum status open_address(struct link *link, const char *text, struct link_options options,
                                 struct error *err)
@@ -160,6 +180,8 @@ static enum status open_address(struct link *link, const char *text, struct link
     set_options(link->socket, link->router, options);
     if (address.tcp)
         status = open_tcp(link, &address, &options, err);
+    if (status == STATUS_OK && options.watch)
+        status = open_monitor(link, err);
     if (status != STATUS_OK)
         return status;
     if (link->router ? zmq_bind(link->socket, text) : zmq_connect(link->socket, text)) {
@@ -232,10 +254,14 @@ void link_close(struct link *link, int linger_ms)
     gate_close(link->gate);
     if (link->framed)
         zmq_msg_close(&link->frame);
+    if (link->monitor)
+        zmq_socket_monitor(link->socket, NULL, 0);
     if (link->socket) {
         option(link->socket, ZMQ_LINGER, linger_ms);
         zmq_close(link->socket);
     }
+    if (link->monitor)
+        zmq_close(link->monitor);
     free(link);
 }
 
@@ -356,6 +382,20 @@ void link_message_close(struct link_message *message)
 {
     zmq_msg_close(&message->frame[0]);
     zmq_msg_close(&message->frame[1]);
+}
+
+bool link_has_ended(struct link *link)
+{
+    uint16_t event;
+    char frame[LINK_ADDRESS_MAX];
+    ASSERT(link->monitor);
+    while (zmq_recv(link->monitor, frame, sizeof frame, ZMQ_DONTWAIT) >= (int)sizeof event) {
+        memcpy(&event, frame, sizeof event);
+        zmq_recv(link->monitor, frame, sizeof frame, ZMQ_DONTWAIT); /* the address */
+        link->was_up = link->was_up || event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        link->ended = link->ended || (link->was_up && event == ZMQ_EVENT_DISCONNECTED);
+    }
+    return link->ended;
 }
 
 struct gate_counts link_peers(const struct link *link)

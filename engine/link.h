@@ -28,6 +28,7 @@ struct link_options {
     size_t frame_bytes_max; /* larger frames end the connection; 0: LINK_BYTES_MAX */
     enum key_role server;   /* link_connect over tcp: whose key the other end has; 0: KEY_HEAD */
     bool insecure;          /* tcp without keys: only at 127.0.0.0/8 and ::1 */
+    bool watch;             /* link_connect: for link_has_ended */
 };
 
 /* Who a message came from: meaningful to the ROUTER that received it, until that peer's
@@ -85,6 +86,10 @@ void *link_frame(struct link *link, size_t bytes);
  * Every STATUS_OK needs a link_message_close. */
 enum status link_receive(struct link *link, struct link_message *message);
 void link_message_close(struct link_message *message);
+
+/* Whether the connection of a DEALER that watches was up, and has ended since. It connects anew by
+ * itself, but what was under way may be lost. */
+bool link_has_ended(struct link *link);
 
 /* The connections of a server over tcp; zeros for other links. */
 struct gate_counts link_peers(const struct link *link);

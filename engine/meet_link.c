@@ -62,6 +62,11 @@ static enum status link_post_take(void *user, struct meet_mail *mail)
     return STATUS_EMPTY;
 }
 
+static bool link_post_ended(void *user)
+{
+    return link_has_ended(((struct meet_link *)user)->link);
+}
+
 static void link_post_wait(void *user, int fd, bool sends, int timeout_ms)
 {
     struct meet_link *way = user;
@@ -77,12 +82,13 @@ static void link_post_close(void *user, int linger_ms)
     free(way);
 }
 
-static struct link_options options_of(enum key_role server, bool insecure)
+static struct link_options options_of(enum key_role server, bool insecure, bool watch)
 {
     return (struct link_options){.queue_max = MEET_LINK_QUEUE,
                                  .frame_bytes_max = MEET_PART_BYTES + CURVE_SPARE,
                                  .server = server,
-                                 .insecure = insecure};
+                                 .insecure = insecure,
+                                 .watch = watch};
 }
 
 static enum status check_role(bool insecure, struct error *err)
@@ -102,6 +108,7 @@ static enum status finish(struct link *link, bool insecure, bool listens, struct
     *post = (struct meet_post){.user = way,
                                .send = link_post_send,
                                .take = link_post_take,
+                               .ended = link_post_ended,
                                .wait = link_post_wait,
                                .close = link_post_close};
     return STATUS_OK;
@@ -129,7 +136,7 @@ enum status meet_link_listen(const char *address, bool insecure, struct meet_pos
     struct link *link;
     enum status status = check_role(insecure, err);
     if (status == STATUS_OK)
-        status = link_listen(&link, address, options_of(KEY_NONE, insecure), err);
+        status = link_listen(&link, address, options_of(KEY_NONE, insecure, false), err);
     return status == STATUS_OK ? finish(link, insecure, true, post) : status;
 }
 
@@ -139,7 +146,7 @@ enum status meet_link_connect(const char *address, enum key_role server, bool in
     struct link *link;
     enum status status = check_role(insecure, err);
     if (status == STATUS_OK)
-        status = link_connect(&link, address, options_of(server, insecure), err);
+        status = link_connect(&link, address, options_of(server, insecure, true), err);
     return status == STATUS_OK ? finish(link, insecure, false, post) : status;
 }
 

@@ -53,6 +53,8 @@ struct meet_post {
     enum status (*send)(void *user, uint32_t peer, const void *head, size_t head_size,
                         const void *payload, size_t size);
     enum status (*take)(void *user, struct meet_mail *mail); /* STATUS_EMPTY: nothing */
+    /* The connection to host 0 was up, and has ended; asked of the other hosts. */
+    bool (*ended)(void *user);
     /* Until there is something to take, fd can be read, there is room to send (if `sends`), or
      * timeout_ms have passed. */
     void (*wait)(void *user, int fd, bool sends, int timeout_ms);

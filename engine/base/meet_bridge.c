@@ -127,32 +127,27 @@ static void look_left(struct meet_bridge *b)
 
 /* ---- time ---- */
 
-/* A hub that is no more shows by there being no connection: nothing waits, and yet there is no
- * room.
- */
-static void say_alive(struct meet_bridge *b, int host)
-{
-    struct far_host *far = &b->host[host];
-    struct item beat = {.kind = MAIL_BEAT};
-    enum status status = bridge_send(b, far, &beat, 0, false);
-    if (status == STATUS_MISS || (status == STATUS_BUSY && !b->hub && !far->count))
-        bridge_fail(b, host, WHY_HOST_LOST);
-}
-
 static void say(struct meet_bridge *b, int host, int64_t now)
 {
     struct far_host *far = &b->host[host];
     struct item hello = {.kind = MAIL_HELLO, .from = bridge_place(b->meet)};
+    struct item beat = {.kind = MAIL_BEAT};
     if (!far->known && !b->hub && !far->heard && now - far->sent_ms >= HELLO_MS)
         bridge_send(b, far, &hello, 0, false);
-    else if (far->known && !far->bye && now - far->sent_ms >= BEAT_MS)
-        say_alive(b, host);
+    else if (far->known && !far->bye && now - far->sent_ms >= BEAT_MS &&
+             bridge_send(b, far, &beat, 0, false) == STATUS_MISS)
+        bridge_fail(b, host, WHY_HOST_LOST);
 }
 
-static void tick(struct meet_bridge *b, int64_t now)
+/* some: something was heard in this turn. What came before the end of a connection, a last word or
+ * why the hub ended, is heard first. */
+static void tick(struct meet_bridge *b, int64_t now, bool some)
 {
+    struct far_host *hub = &b->host[0];
     b->looked_ms = now;
     look_left(b);
+    if (!b->hub && !some && hub->known && !hub->bye && b->post.ended(b->post.user))
+        bridge_fail(b, 0, WHY_HOST_LOST);
     for (int h = 0; h < b->meet->place.hosts; h++) {
         struct far_host *far = &b->host[h];
         if (b->hub ? h == 0 : h != 0)
@@ -189,7 +184,7 @@ static void rest(struct meet_bridge *b, bool sends, int timeout_ms)
 static bool turn(struct meet_bridge *b)
 {
     atomic_store(&b->meet->shared->asleep, 1); /* who does something from here on wakes us */
-    bool some = bridge_hear(b);
+    bool heard = bridge_hear(b), some = heard;
     if (bridge_is_broken(b) && !b->told)
         tell_failure(b);
     if (!bridge_is_broken(b))
@@ -203,7 +198,7 @@ static bool turn(struct meet_bridge *b)
         atomic_store(&b->quiet, true);
     int64_t now = clock_ms();
     if (now - b->looked_ms >= TICK_MS)
-        tick(b, now);
+        tick(b, now, heard);
     if (!some)
         rest(b, !sent, sent ? TICK_MS : BUSY_MS);
     return sent;

@@ -247,16 +247,14 @@ Test(meet, a_killed_host_is_named, .timeout = 60)
     signal_members("01122", 3 << 1, SIGKILL, 4000, "rank(s) 1, 2", NULL);
 }
 
-/* A hub that is killed: mostly at once, by the end of its connections; where a host misses that, by
- * the hub's silence. */
 Test(meet, the_killed_hub_is_named, .timeout = 60)
 {
-    signal_members("00112", 1, SIGKILL, 10000, "rank(s) 0, 1", "rank 0");
+    signal_members("00112", 1, SIGKILL, 4000, "rank(s) 0, 1", "rank 0");
 }
 
 Test(meet, the_killed_host_of_the_hub_is_named, .timeout = 60)
 {
-    signal_members("00112", 3, SIGKILL, 10000, "rank(s) 0, 1", NULL);
+    signal_members("00112", 3, SIGKILL, 4000, "rank(s) 0, 1", NULL);
 }
 
 Test(meet, a_stopped_host_is_named, .timeout = 60)
