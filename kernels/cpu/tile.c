@@ -21,10 +21,6 @@
 #define TILE_SUMS   24
 #define TILE_TURNS  1
 #include "kernels/cpu/tile_kernel.h"
-#undef TILE_SET
-#undef TILE_VECTOR
-#undef TILE_SUMS
-#undef TILE_TURNS
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -34,10 +30,6 @@
 #define TILE_SUMS   12
 #define TILE_TURNS  1
 #include "kernels/cpu/tile_kernel.h"
-#undef TILE_SET
-#undef TILE_VECTOR
-#undef TILE_SUMS
-#undef TILE_TURNS
 #pragma GCC pop_options
 #endif
 

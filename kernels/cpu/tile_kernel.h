@@ -1,7 +1,7 @@
 /* One instruction set's product of tile.c, which includes this with TILE_SET (a name), TILE_VECTOR
  * (bytes of a register), TILE_SUMS (registers for sums) and TILE_TURNS (1: with transposes by
  * shuffles) defined and the target chosen: blocks of rows x vectors whose sums stay in registers
- * while t runs. */
+ * while t runs. It takes these four words away again. */
 #define TILE_PASTE(a, b) a##_##b
 #define TILE_JOIN(a, b)  TILE_PASTE(a, b)
 #define TILE_FN(name)    TILE_JOIN(name, TILE_SET)
@@ -103,6 +103,10 @@ static void TILE_FN(turn)(int64_t n, int64_t d, real scale, const real *x, int64
 }
 #endif
 
+#undef TILE_SET
+#undef TILE_VECTOR
+#undef TILE_SUMS
+#undef TILE_TURNS
 #undef TILE_PASTE
 #undef TILE_JOIN
 #undef TILE_FN

@@ -157,7 +157,7 @@ struct world {
     struct sim_worker workers[WORKERS];
     bool nodes;                      /* others join */
     uint64_t node_id[NODES];         /* 0: away */
-    bool far_rank[RANKS];            /* rank r is on engine r % NODES, once it is there */
+    bool far_rank[RANKS];            /* elsewhere: with engine r % NODES it ends or is cut off */
     struct transfer transfers[TRANSFERS_MAX];
     struct block hub_blocks[HUB_BLOCKS];
 
