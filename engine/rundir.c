@@ -18,6 +18,8 @@
 enum {
     NAME_ROOM = 300,  /* longest name below a run's directory, with its folder */
     HOLD_TRIES = 100, /* another run may be sweeping just now */
+    LOCK_TRIES = 100, /* what a killed engine had just forked holds its lock until it ends */
+    TRY_US = 10000,
 };
 
 char *rundir_file(const char *path, const char *name, char buffer[PATH_MAX])
@@ -120,7 +122,7 @@ static enum status make_sockets(struct rundir *rundir, struct error *err)
     snprintf(name, sizeof name, "%016llx",
              (unsigned long long)XXH3_64bits(rundir->path, strlen(rundir->path)));
     sweep(user);
-    for (int i = 0; i < HOLD_TRIES; i++, usleep(10000)) {
+    for (int i = 0; i < HOLD_TRIES; i++, usleep(TRY_US)) {
         rundir_file(user, name, rundir->sockets);
         status = make_private(rundir->sockets, err);
         if (status != STATUS_OK)
@@ -141,7 +143,12 @@ static enum status take_lock(struct rundir *rundir, struct error *err)
     rundir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (rundir->lock < 0)
         return error_set(err, STATUS_IO, "cannot write in %s: %s", rundir->path, strerror(errno));
-    if (flock(rundir->lock, LOCK_EX | LOCK_NB)) {
+    int taken = flock(rundir->lock, LOCK_EX | LOCK_NB);
+    for (int i = 0; i < LOCK_TRIES && taken != 0; i++) {
+        usleep(TRY_US);
+        taken = flock(rundir->lock, LOCK_EX | LOCK_NB);
+    }
+    if (taken != 0) {
         ssize_t got = read(rundir->lock, text, sizeof text - 1);
         text[got > 0 ? got : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';

@@ -220,11 +220,15 @@ static enum status open_env(struct store *store, const struct store_options *opt
                             struct error *err)
 {
     MDB_txn *txn = NULL;
+    struct stat data;
     char file[PATH_MAX + 16];
     snprintf(file, sizeof file, "%s/data.mdb", store->path);
-    if (!store->writing && access(file, F_OK) != 0) /* LMDB would leave a lock file there */
+    if (!store->writing && stat(file, &data) != 0) /* LMDB would leave a lock file there */
         return error_set(err, errno == ENOENT ? STATUS_MISS : STATUS_IO, "store %s: there is no "
                          "store (yet): no data.mdb", store->path);
+    if (!store->writing && data.st_size == 0) /* LMDB would try to write its head */
+        return error_set(err, STATUS_MISS, "store %s: there is no store (yet): its writer has not "
+                         "begun data.mdb, or was killed when it did", store->path);
     int code = mdb_env_create(&store->env);
     if (code == 0)
         code = mdb_env_set_maxdbs(store->env, 8);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/foldmill-rundir-XXXXXX";
@@ -49,6 +51,30 @@ Test(rundir, one_run_at_a_time)
     rundir_close(&c);
     cr_assert(access(sockets, F_OK) != 0, "removed at the end");
     cr_assert(rundir_open(&a, "g", path, &err) == STATUS_OK && a.fresh, "free again: %s", err.text);
+    rundir_close(&a);
+    end();
+}
+
+Test(rundir, waits_for_the_last_child_of_a_killed_engine)
+{
+    struct rundir a;
+    struct error err;
+    char path[128], file[160];
+    begin();
+    snprintf(path, sizeof path, "%s/run", folder);
+    cr_assert(rundir_open(&a, "g", path, &err) == STATUS_OK, "%s", err.text);
+    rundir_close(&a);
+    snprintf(file, sizeof file, "%s/lock", path);
+    int lock = open(file, O_RDWR);
+    cr_assert(lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0, "the killed engine's");
+    pid_t child = fork();
+    if (child == 0) { /* it was forked and is not another program yet */
+        usleep(200000);
+        _exit(0);
+    }
+    close(lock);
+    cr_assert(rundir_open(&a, "g", path, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(waitpid(child, NULL, 0) == child, "it ended");
     rundir_close(&a);
     end();
 }
