@@ -87,23 +87,47 @@ CPU_LEAF void tile_pack(int64_t n, int64_t d, real scale, const real *restrict x
     }
 }
 
-void tile_turn(int64_t n, int64_t d, real scale, const real *x, int64_t ld, real *to)
+/* to[j * to_ld + i] = (add ? itself : 0) + scale x[i * ld + j]: squares of the widest registers
+ * that d holds, and what is beyond them. */
+static void turn(int64_t n, int64_t d, real scale, const real *x, int64_t ld, bool add, real *to,
+                 int64_t to_ld)
 {
-    int64_t width = tile_width(n), part = 1, rows = 0, columns;
+    int64_t part = 1, rows = 0, columns;
 #if TILE_CHOICE
     enum tile_set set = set_choose();
     while (set > SET_PLAIN && (part = (int64_t)((16u << set) / sizeof(real))) > d)
         set--;
     if (set == SET_AVX512)
-        turn_avx512(n, d, scale, x, ld, to, width);
+        turn_avx512(n, d, scale, x, ld, add, to, to_ld);
     if (set == SET_AVX2)
-        turn_avx2(n, d, scale, x, ld, to, width);
+        turn_avx2(n, d, scale, x, ld, add, to, to_ld);
     rows = set == SET_PLAIN ? 0 : n / part * part;
 #endif
     columns = d / part * part;
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = i < rows ? columns : 0; j < d; j++)
-            to[j * width + i] = scale * x[i * ld + j];
+            to[j * to_ld + i] = (add ? to[j * to_ld + i] : 0) + scale * x[i * ld + j];
+}
+
+void tile_turn(int64_t n, int64_t d, real scale, const real *x, int64_t ld, real *to)
+{
+    int64_t width = tile_width(n);
+    turn(n, d, scale, x, ld, false, to, width);
     for (int64_t j = 0; j < d; j++)
         memset(to + j * width + n, 0, (size_t)(width - n) * sizeof *to);
+}
+
+void tile_move(int64_t n, int64_t d, const real *x, int64_t row, int64_t column, bool add, real *to,
+               int64_t to_row, int64_t to_column)
+{
+    if (column == 1 && to_row == 1)
+        turn(n, d, 1, x, row, add, to, to_column);
+    else if (row == 1 && to_column == 1)
+        turn(d, n, 1, x, column, add, to, to_row);
+    else
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < d; j++) {
+                real *at = to + i * to_row + j * to_column;
+                *at = (add ? *at : 0) + x[i * row + j * column];
+            }
 }

@@ -30,4 +30,10 @@ void CPU_NAME(tile_pack)(int64_t n, int64_t d, real scale, const real *x, int64_
 void CPU_NAME(tile_turn)(int64_t n, int64_t d, real scale, const real *x, int64_t ld, real *to);
 #define tile_turn CPU_NAME(tile_turn)
 
+/* to[i * to_row + j * to_column] = (add ? itself : 0) + x[i * row + j * column], i < n, j < d; fast
+ * where it is a transpose, j contiguous in one and i in the other. The same bits everywhere. */
+void CPU_NAME(tile_move)(int64_t n, int64_t d, const real *x, int64_t row, int64_t column, bool add,
+                         real *to, int64_t to_row, int64_t to_column);
+#define tile_move CPU_NAME(tile_move)
+
 #endif

@@ -86,20 +86,36 @@ static inline __attribute__((always_inline)) void TILE_FN(swap)(TILE_FN(vector) 
     }
 }
 
-/* The whole squares of tile_turn. */
-static void TILE_FN(turn)(int64_t n, int64_t d, real scale, const real *x, int64_t ld, real *to,
-                          int64_t to_ld)
+/* One square of to[j * to_ld + i] = (add ? itself : 0) + scale x[i * ld + j]; add is a constant. */
+static inline __attribute__((always_inline)) void
+TILE_FN(square)(real scale, const real *x, int64_t ld, bool add, real *to, int64_t to_ld)
 {
-    for (int64_t i = 0; i + TILE_PART <= n; i += TILE_PART)
-        for (int64_t j = 0; j + TILE_PART <= d; j += TILE_PART) {
-            TILE_FN(vector) row[TILE_PART];
-            TILE_UNROLL for (int r = 0; r < TILE_PART; r++)
-                row[r] = scale * *(const TILE_FN(vector) *)(x + (i + r) * ld + j);
-            TILE_UNROLL for (int half = TILE_PART / 2; half > 0; half /= 2)
-                TILE_FN(swap)(row, half);
-            TILE_UNROLL for (int r = 0; r < TILE_PART; r++)
-                *(TILE_FN(vector) *)(to + (j + r) * to_ld + i) = row[r];
-        }
+    TILE_FN(vector) row[TILE_PART];
+    TILE_UNROLL for (int r = 0; r < TILE_PART; r++)
+        row[r] = scale * *(const TILE_FN(vector) *)(x + r * ld);
+    TILE_UNROLL for (int half = TILE_PART / 2; half > 0; half /= 2)
+        TILE_FN(swap)(row, half);
+    TILE_UNROLL for (int r = 0; r < TILE_PART; r++)
+    {
+        TILE_FN(vector) *at = (TILE_FN(vector) *)(to + r * to_ld);
+        *at = add ? *at + row[r] : row[r];
+    }
+}
+
+/* The whole squares of [n,d]. Those follow each other that share rows of the side whose rows lie
+ * further apart: its pages and lines are then read, or written, in runs. */
+static void TILE_FN(turn)(int64_t n, int64_t d, real scale, const real *x, int64_t ld, bool add,
+                          real *to, int64_t to_ld)
+{
+    int64_t down = n / TILE_PART, across = d / TILE_PART;
+    for (int64_t s = 0; s < down * across; s++) {
+        int64_t i = (ld > to_ld ? s / across : s % down) * TILE_PART;
+        int64_t j = (ld > to_ld ? s % across : s / down) * TILE_PART;
+        if (add)
+            TILE_FN(square)(scale, x + i * ld + j, ld, true, to + j * to_ld + i, to_ld);
+        else
+            TILE_FN(square)(scale, x + i * ld + j, ld, false, to + j * to_ld + i, to_ld);
+    }
 }
 #endif
 
