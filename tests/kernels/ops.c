@@ -88,6 +88,42 @@ Test(ops, views_agree_with_dense_tensors)
     y->close(y);
 }
 
+/* Gates and layer norms of channel-first data are made in tiles: more than one of rows and of
+ * channels, and ends of both that no register fills. */
+Test(ops, tiles_of_channel_first_tensors)
+{
+    static const enum op tiled[] = {OP_gate, OP_layer_norm};
+    struct backend *one = cpu_backend_open(1), *five = cpu_backend_open(5);
+    struct backend *exact = cpu_backend_open_double(2);
+    int exchanges = 0;
+    for (size_t i = 0; i < sizeof tiled / sizeof *tiled; i++)
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            struct rng rng = rng_open(seed, 0, 0, "exchange", 0);
+            struct op_case c = op_case_make_sized(tiled[i], seed, 1, "N=700 C=150");
+            op_case_exchange(&c, &rng);
+            for (int f = 0; f < c.info->field_count; f++)
+                exchanges += c.axis[f][0] != c.axis[f][1];
+            struct op_run a, b, e;
+            op_run_make(one, &c, &a);
+            op_run_make(five, &c, &b);
+            op_run_make(exact, &c, &e);
+            op_run_compare(&a, &b, 0);
+            op_run_compare(&a, &e, 3e-6);
+            op_run_release(&a);
+            op_run_release(&b);
+            op_run_release(&e);
+            op_case_free(&c);
+            c = op_case_make_sized(tiled[i], seed, 1, "N=70 C=37");
+            op_case_exchange(&c, &rng);
+            check_gradient(exact, &c, seed, seed & 1);
+            op_case_free(&c);
+        }
+    cr_assert(exchanges >= 4, "only %d channel-first tensors", exchanges);
+    one->close(one);
+    five->close(five);
+    exact->close(exact);
+}
+
 Test(ops, one_thread_and_five_give_the_same_bits)
 {
     struct backend *x = cpu_backend_open(1), *y = cpu_backend_open(5);
