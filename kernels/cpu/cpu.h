@@ -130,10 +130,13 @@ void CPU_NAME(gemm_rows)(struct backend *backend, int64_t m, int64_t n, int64_t 
 #define cpu_gemm_rows CPU_NAME(gemm_rows)
 
 /* dw[o,i] = (add ? dw : 0) + sum_n s[n] dy[n,o] x[n,i] and db[o] = ... sum_n s[n] dy[n,o]; dw.data
- * or db.data may be NULL, and scale. dy[N,O] and x[N,I] have contiguous last axes. Uses scratch. */
+ * or db.data may be NULL, and scale. dy[N,O] and x[N,I] have contiguous last axes. relu: NULL, or
+ * y[N,O], without scale: dy is first set to 0 where y is not positive, in place, even where neither
+ * dw nor db is wanted. Uses scratch. */
 void CPU_NAME(weight_gradient)(struct backend *backend, const struct tensor *dy,
                                const struct tensor *x, const real *scale,
-                               const struct tensor *dw, const struct tensor *db);
+                               const struct tensor *relu, const struct tensor *dw,
+                               const struct tensor *db);
 #define cpu_weight_gradient CPU_NAME(weight_gradient)
 
 /* to[n] = (add ? to : 0) + from[0][n] + from[1][n] + ... in this order; parts are `step` apart. */

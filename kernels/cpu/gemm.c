@@ -19,8 +19,8 @@ struct cpu_matrix cpu_matrix_of(const struct tensor *t, int i, int j)
     return (struct cpu_matrix){data, ld, true};
 }
 
-void cpu_gemm(int64_t m, int64_t n, int64_t k, real alpha, struct cpu_matrix a,
-              struct cpu_matrix b, real beta, struct cpu_matrix c)
+void cpu_gemm(int64_t m, int64_t n, int64_t k, real alpha, struct cpu_matrix a, struct cpu_matrix b,
+              real beta, struct cpu_matrix c)
 {
     ASSERT(m > 0 && n > 0 && k > 0 && m <= INT32_MAX && n <= INT32_MAX && k <= INT32_MAX);
     ASSERT(a.ld <= INT32_MAX && b.ld <= INT32_MAX && c.ld <= INT32_MAX);
@@ -61,15 +61,33 @@ void cpu_gemm_rows(struct backend *backend, int64_t m, int64_t n, int64_t k, rea
     }
 }
 
-/* sum[o] += s[n] dy[n,o]. */
+/* sum[o] += s[n] dy[n,o], in the order of n; four rows share what is read and written of sum. */
 CPU_LEAF static void add_rows(int64_t rows, int64_t columns, const real *restrict dy, int64_t ld,
                               const real *restrict scale, real *restrict sum)
 {
-    for (int64_t n = 0; n < rows; n++) {
+    int64_t n = 0;
+    for (; n + 4 <= rows && !scale; n += 4) {
+        const real *row = dy + n * ld;
+        for (int64_t o = 0; o < columns; o++)
+            sum[o] = (((sum[o] + row[o]) + row[ld + o]) + row[2 * ld + o]) + row[3 * ld + o];
+    }
+    for (; n < rows; n++) {
         real s = scale ? scale[n] : 1;
         for (int64_t o = 0; o < columns; o++)
             sum[o] += s * dy[n * ld + o];
     }
+}
+
+/* dy[n,o] stays where y[n,o] > 0 and is 0 elsewhere; sum[o] += it. */
+CPU_LEAF static void mask_rows(int64_t rows, int64_t columns, const real *restrict y, int64_t y_ld,
+                               real *restrict dy, int64_t ld, real *restrict sum)
+{
+    for (int64_t n = 0; n < rows; n++)
+        for (int64_t o = 0; o < columns; o++) {
+            real v = y[n * y_ld + o] > 0 ? dy[n * ld + o] : 0;
+            dy[n * ld + o] = v;
+            sum[o] += v;
+        }
 }
 
 CPU_LEAF void cpu_scale_rows(int64_t rows, int64_t columns, const real *restrict x, int64_t ld,
@@ -102,7 +120,8 @@ void cpu_copy_rows(struct backend *backend, int64_t rows, int64_t columns, const
 }
 
 void cpu_weight_gradient(struct backend *backend, const struct tensor *dy, const struct tensor *x,
-                         const real *scale, const struct tensor *dw, const struct tensor *db)
+                         const real *scale, const struct tensor *relu, const struct tensor *dw,
+                         const struct tensor *db)
 {
     int64_t rows = dy->dim[0], out = dy->dim[1], in = x->dim[1];
     int parts = rows >= CPU_GROUPS * ROWS_MIN ? CPU_GROUPS : 1;
@@ -117,8 +136,11 @@ void cpu_weight_gradient(struct backend *backend, const struct tensor *dy, const
         int64_t first = cpu_part(rows, parts, p), count = cpu_part(rows, parts, p + 1) - first;
         real *sum = scratch + p * step;
         struct cpu_matrix px = cpu_rows_from(mx, first), py = cpu_rows_from(my, first);
-        if (db->data) {
-            memset(sum, 0, (size_t)out * sizeof *sum);
+        memset(sum, 0, (size_t)out * sizeof *sum);
+        if (relu) {
+            struct cpu_matrix y = cpu_rows_from(cpu_matrix_of(relu, 0, 1), first);
+            mask_rows(count, out, y.data, y.ld, py.data, py.ld, sum);
+        } else if (db->data) {
             add_rows(count, out, py.data, py.ld, scale ? scale + first : NULL, sum);
         }
         if (scaled) {

@@ -48,7 +48,7 @@ void CPU_NAME(linear_back)(struct backend *backend, const struct op_linear *a,
     const real *scale = cpu_data(&a->scale);
     struct cpu_matrix dy = cpu_matrix_of(&g->y, 0, 1), w = cpu_matrix_of(&a->w, 0, 1);
     if (g->w.data || g->b.data)
-        cpu_weight_gradient(backend, &g->y, &a->x, scale, &g->w, &g->b);
+        cpu_weight_gradient(backend, &g->y, &a->x, scale, NULL, &g->w, &g->b);
     if (g->res.data && !cpu_counts(backend))
         cpu_copy_rows(backend, rows, out, dy.data, dy.ld, g->res.add, cpu_data(&g->res),
                       g->res.stride[0]);

@@ -11,14 +11,6 @@ CPU_LEAF static void bias_relu(int64_t rows, int64_t out, real *restrict y, int6
         }
 }
 
-CPU_LEAF static void mask_positive(int64_t rows, int64_t out, const real *restrict y, int64_t y_ld,
-                                   real *restrict dy, int64_t dy_ld)
-{
-    for (int64_t n = 0; n < rows; n++)
-        for (int64_t o = 0; o < out; o++)
-            dy[n * dy_ld + o] = y[n * y_ld + o] > 0 ? dy[n * dy_ld + o] : 0;
-}
-
 void CPU_NAME(linear_relu)(struct backend *backend, const struct op_linear_relu *a)
 {
     int64_t rows = a->x.dim[0], in = a->x.dim[1], out = a->y.dim[1];
@@ -36,29 +28,13 @@ void CPU_NAME(linear_relu)(struct backend *backend, const struct op_linear_relu 
     }
 }
 
-/* dy where y > 0, in place. */
-static void mask_all(struct backend *backend, struct cpu_matrix y, struct cpu_matrix dy,
-                     int64_t rows, int64_t out)
-{
-    int threads = rows * out > CPU_SMALL ? cpu_threads(backend) : 1;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int p = 0; p < threads; p++) {
-        int64_t first = cpu_part(rows, threads, p), count = cpu_part(rows, threads, p + 1) - first;
-        mask_positive(count, out, y.data + first * y.ld, y.ld, dy.data + first * dy.ld, dy.ld);
-    }
-}
-
 void CPU_NAME(linear_relu_back)(struct backend *backend, const struct op_linear_relu *a,
                                 const struct op_linear_relu *g)
 {
     int64_t rows = a->x.dim[0], in = a->x.dim[1], out = a->y.dim[1];
-    struct cpu_matrix y = cpu_matrix_of(&a->y, 0, 1), dy = cpu_matrix_of(&g->y, 0, 1);
-    if (!cpu_counts(backend))
-        mask_all(backend, y, dy, rows, out);
-    if (g->w.data || g->b.data)
-        cpu_weight_gradient(backend, &g->y, &a->x, NULL, &g->w, &g->b);
+    cpu_weight_gradient(backend, &g->y, &a->x, NULL, &a->y, &g->w, &g->b);
     CPU_STOP_WHERE_COUNTED(backend);
     if (g->x.data)
-        cpu_gemm_rows(backend, rows, in, out, 1, dy, cpu_matrix_of(&a->w, 0, 1),
-                      g->x.add ? 1 : 0, cpu_matrix_of(&g->x, 0, 1));
+        cpu_gemm_rows(backend, rows, in, out, 1, cpu_matrix_of(&g->y, 0, 1),
+                      cpu_matrix_of(&a->w, 0, 1), g->x.add ? 1 : 0, cpu_matrix_of(&g->x, 0, 1));
 }

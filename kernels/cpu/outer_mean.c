@@ -1,7 +1,7 @@
 /* Outer product mean with its projection. A unit of work is a block of residues i, cut by shapes
  * alone: the products of each with all j, [L, C*C], are made, projected and forgotten; backward
  * makes them again. Several residues share what BLAS packs of b and w. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/tile.h"
 
 enum { RESIDUES = 4 };
 
@@ -18,9 +18,7 @@ static void pack(struct backend *backend, const struct op_outer_mean *a, struct 
     ASSERT((sa[2] == 1 && sb[2] == 1) || z.c == 1);
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
     for (int64_t i = 0; i < z.l; i++) {
-        for (int64_t c = 0; c < z.c; c++)
-            for (int64_t s = 0; s < z.s; s++)
-                to_a[(i * z.c + c) * z.s + s] = from_a[s * sa[0] + i * sa[1] + c];
+        tile_move(z.s, z.c, from_a + i * sa[1], sa[0], 1, false, to_a + i * z.c * z.s, 1, z.s);
         for (int64_t s = 0; s < z.s; s++)
             memcpy(to_b + (s * z.l + i) * z.c, from_b + s * sb[0] + i * sb[1],
                    (size_t)z.c * sizeof(real));
@@ -148,6 +146,15 @@ static void residues_back(const struct op_outer_mean *a, const struct op_outer_m
                  beta, cpu_dense(sums.b, wide));
 }
 
+/* to[s,c] = (add ? to : 0) + from[s,c]. */
+CPU_LEAF static void give_rows(int64_t rows, int64_t columns, const real *restrict from, int64_t ld,
+                               bool add, real *restrict to, int64_t to_ld)
+{
+    for (int64_t s = 0; s < rows; s++)
+        for (int64_t c = 0; c < columns; c++)
+            to[s * to_ld + c] = (add ? to[s * to_ld + c] : 0) + from[s * ld + c];
+}
+
 /* g.a[s,i,c] = da[i][c][s] and g.b[s,j,e] = db[s][j][e], added or replaced. */
 static void unpack(struct backend *backend, const struct op_outer_mean *g, struct sizes z,
                    const real *da, const real *db)
@@ -155,18 +162,12 @@ static void unpack(struct backend *backend, const struct op_outer_mean *g, struc
     real *to_a = cpu_data(&g->a), *to_b = cpu_data(&g->b);
     const int64_t *sa = g->a.stride, *sb = g->b.stride;
 #pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
-    for (int64_t s = 0; s < z.s; s++)
-        for (int64_t i = 0; i < z.l; i++)
-            for (int64_t c = 0; c < z.c; c++) {
-                if (to_a) {
-                    real *to = to_a + s * sa[0] + i * sa[1] + c;
-                    *to = (g->a.add ? *to : 0) + da[(i * z.c + c) * z.s + s];
-                }
-                if (to_b) {
-                    real *to = to_b + s * sb[0] + i * sb[1] + c;
-                    *to = (g->b.add ? *to : 0) + db[(s * z.l + i) * z.c + c];
-                }
-            }
+    for (int64_t i = 0; i < z.l; i++) {
+        if (to_a)
+            tile_move(z.c, z.s, da + i * z.c * z.s, z.s, 1, g->a.add, to_a + i * sa[1], 1, sa[0]);
+        if (to_b)
+            give_rows(z.s, z.c, db + i * z.c, z.l * z.c, g->b.add, to_b + i * sb[1], sb[0]);
+    }
 }
 
 void CPU_NAME(outer_mean_back)(struct backend *backend, const struct op_outer_mean *a,
