@@ -105,8 +105,10 @@ static void turn(int64_t n, int64_t d, real scale, const real *x, int64_t ld, bo
 #endif
     columns = d / part * part;
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = i < rows ? columns : 0; j < d; j++)
-            to[j * to_ld + i] = (add ? to[j * to_ld + i] : 0) + scale * x[i * ld + j];
+        for (int64_t j = i < rows ? columns : 0; j < d; j++) {
+            real *at = to + j * to_ld + i, v = scale * x[i * ld + j];
+            *at = add ? *at + v : v; /* as the squares do: -0 stays */
+        }
 }
 
 void tile_turn(int64_t n, int64_t d, real scale, const real *x, int64_t ld, real *to)
@@ -128,6 +130,6 @@ void tile_move(int64_t n, int64_t d, const real *x, int64_t row, int64_t column,
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < d; j++) {
                 real *at = to + i * to_row + j * to_column;
-                *at = (add ? *at : 0) + x[i * row + j * column];
+                *at = add ? *at + x[i * row + j * column] : x[i * row + j * column];
             }
 }
