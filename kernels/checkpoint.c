@@ -24,9 +24,7 @@ void checkpoint_path(const char *folder, uint64_t step, char *path, size_t path_
     ASSERT(length > 0 && (size_t)length < path_bytes);
 }
 
-/* Builds the file in memory, which the caller frees. */
-static enum status image_make(const struct checkpoint *c, char **image, size_t *bytes,
-                              struct error *err)
+static enum status file_make(const struct checkpoint *c, const char *path, struct error *err)
 {
     char version[16], step[24], updates[24];
     if (c->state.size > CHECKPOINT_STATE_MAX)
@@ -53,27 +51,24 @@ static enum status image_make(const struct checkpoint *c, char **image, size_t *
                                         {"step", step},
                                         {"updates", updates},
                                         {"start", c->start}},
-                               .notes = c->start ? 5 : 4};
-    enum status status = safetensors_make(&file, image, bytes, err);
+                               .notes = c->start ? 5 : 4,
+                               .read = c->read,
+                               .user = c->user};
+    enum status status = safetensors_write(&file, path, err);
     free(all);
     return status == STATUS_OK ? status : error_prefix(err, "checkpoint");
 }
 
 enum status checkpoint_write(const char *folder, const struct checkpoint *c, struct error *err)
 {
-    char path[PATH_MAX], *image = NULL;
-    size_t bytes = 0;
+    char path[PATH_MAX];
     uint64_t steps[LIST_MAX];
     if (strlen(folder) + 32 > sizeof path)
         return error_set(err, STATUS_LIMIT, "checkpoint: the folder's name is too long");
+    checkpoint_path(folder, c->step, path, sizeof path);
     enum status status = file_make_dirs(folder, err);
     if (status == STATUS_OK)
-        status = image_make(c, &image, &bytes, err);
-    if (status != STATUS_OK)
-        return status;
-    checkpoint_path(folder, c->step, path, sizeof path);
-    status = file_write_atomic(path, (struct span){image, bytes}, err);
-    free(image);
+        status = file_make(c, path, err);
     if (status != STATUS_OK)
         return status;
     int count = checkpoint_list(folder, steps, LIST_MAX), newer = 0;

@@ -21,6 +21,8 @@ struct checkpoint {
     struct span state;
     struct safetensor *tensor; /* f32, but for none of them named "state" */
     int count;
+    safetensors_read *read; /* of one that is written: gives the numbers of tensors without data */
+    void *user;
 };
 
 /* Writes the checkpoint of c->step into folder (made when it is not there) by way of a temporary

@@ -1,13 +1,14 @@
 /* Writes the format safetensors; see safetensors.h. */
 #include "kernels/safetensors.h"
 
+#include "engine/base/file.h"
 #include "kernels/safetensors_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, PIECE_BYTES = 1 << 20 };
 
 static const char *const dtypes[] = {"F32", "BF16", "F16", "U8"};
 static const size_t widths[] = {4, 2, 2, 1};
@@ -67,6 +68,7 @@ static enum status check(const struct safetensors *s, struct error *err)
         ASSERT(t->rank >= 0 && t->rank <= SAFETENSORS_RANK_MAX && t->kind != SAFETENSOR_OTHER);
         ASSERT(i == 0 || t->kind >= s->tensor[i - 1].kind);
         ASSERT(safetensors_count(t, &count) && count * widths[t->kind] == t->bytes);
+        ASSERT(t->data || t->bytes == 0 || s->read);
         status = check_text(t->name, false, err);
     }
     for (int i = 0; i < s->notes && status == STATUS_OK; i++) {
@@ -112,41 +114,68 @@ static char *header_make(const struct safetensors *s, size_t *size, size_t *digi
     return text;
 }
 
-enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
-                             struct error *err)
+/* A file on its way to the disk, and its checksum so far. */
+struct output {
+    struct file_writer file;
+    XXH3_state_t *sum;
+};
+
+static enum status put(struct output *out, const void *data, size_t bytes, struct error *err)
+{
+    XXH3_64bits_update(out->sum, data, bytes);
+    return file_append(&out->file, (struct span){data, bytes}, err);
+}
+
+static enum status put_tensor(struct output *out, const struct safetensors *from, int at,
+                              char *piece, struct error *err)
+{
+    const struct safetensor *t = &from->tensor[at];
+    enum status status = STATUS_OK;
+    if (t->data || t->bytes == 0)
+        return t->bytes ? put(out, t->data, t->bytes, err) : STATUS_OK;
+    for (size_t done = 0; done < t->bytes && status == STATUS_OK;) {
+        size_t bytes = t->bytes - done < PIECE_BYTES ? t->bytes - done : PIECE_BYTES;
+        from->read(from->user, at, done, bytes, piece);
+        status = put(out, piece, bytes, err);
+        done += bytes;
+    }
+    return status;
+}
+
+enum status safetensors_write(const struct safetensors *from, const char *path, struct error *err)
 {
     size_t size, digits;
-    *image = NULL;
+    struct output out;
     enum status status = check(from, err);
     if (status != STATUS_OK)
         return status;
-    char *header = header_make(from, &size, &digits);
+    char *header = header_make(from, &size, &digits), *piece = malloc(PIECE_BYTES);
     uint64_t header_bytes = size;
-    *bytes = sizeof header_bytes + size;
-    for (int i = 0; i < from->count; i++)
-        *bytes += from->tensor[i].bytes;
-    *image = size <= SAFETENSORS_HEADER_MAX ? malloc(*bytes) : NULL;
-    if (!*image) {
-        free(header);
-        return error_set(err, STATUS_LIMIT,
-                         "no memory for a file of %zu bytes with a header of %zu", *bytes, size);
-    }
-    char *at = *image, sum[CHECKSUM_DIGITS + 1];
-    memcpy(at, &header_bytes, sizeof header_bytes);
-    memcpy(at += sizeof header_bytes, header, size);
-    at += size;
-    for (int i = 0; i < from->count; i++) {
-        const struct safetensor *t = &from->tensor[i];
-        if (t->bytes)
-            memcpy(at, t->data, t->bytes);
-        at += t->bytes;
-    }
-    char *place = *image + sizeof header_bytes + digits;
-    uint64_t checksum = safetensors_checksum((struct span){*image, *bytes}, place);
-    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)checksum);
-    memcpy(place, sum, CHECKSUM_DIGITS);
+    char sum[CHECKSUM_DIGITS + 1];
+    out.sum = XXH3_createState();
+    ASSERT(piece && out.sum);
+    XXH3_64bits_reset(out.sum);
+    if (size > SAFETENSORS_HEADER_MAX)
+        status = error_set(err, STATUS_LIMIT, "a header of %zu bytes; %d are allowed", size,
+                           SAFETENSORS_HEADER_MAX);
+    if (status == STATUS_OK)
+        status = file_begin(&out.file, path, err);
+    if (status == STATUS_OK)
+        status = put(&out, &header_bytes, sizeof header_bytes, err);
+    if (status == STATUS_OK)
+        status = put(&out, header, size, err);
+    for (int i = 0; i < from->count && status == STATUS_OK; i++)
+        status = put_tensor(&out, from, i, piece, err);
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)XXH3_64bits_digest(out.sum));
+    if (status == STATUS_OK)
+        status = file_patch(&out.file, sizeof header_bytes + digits,
+                            (struct span){sum, CHECKSUM_DIGITS}, err);
+    if (status == STATUS_OK)
+        status = file_commit(&out.file, err);
+    XXH3_freeState(out.sum);
+    free(piece);
     free(header);
-    return STATUS_OK;
+    return status;
 }
 
 static float float_of_bits(uint32_t bits)

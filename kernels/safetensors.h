@@ -36,7 +36,8 @@ struct safetensor {
     enum safetensor_kind kind;
     int rank;
     uint64_t dim[SAFETENSORS_RANK_MAX];
-    const void *data;   /* of a file read: inside its memory; f32 aligned to 4 */
+    const void *data;   /* of a file read: inside its memory; f32 aligned to 4. Of one that is
+                         * written: NULL where struct safetensors' read gives them */
     size_t bytes;
 };
 
@@ -44,19 +45,24 @@ struct safetensors_note {
     const char *key, *text;
 };
 
+/* Puts the bytes [offset, offset + bytes) of tensor number `at` into `to`. */
+typedef void safetensors_read(void *user, int at, size_t offset, size_t bytes, void *to);
+
 struct safetensors {
     struct safetensor *tensor;
     int count;
     struct safetensors_note note[SAFETENSORS_NOTES_MAX];
     int notes;
     bool checked; /* of a file read: it has a checksum, and that is right */
+    safetensors_read *read; /* of a file that is written; may be NULL when all tensors have data */
+    void *user;
 };
 
-/* The file in memory, which the caller frees. Tensors are written in their order, which is that of
- * their kinds, so that all are aligned. STATUS_LIMIT: a name is too long or
- * has characters that would need an escape, too many tensors or notes, or no memory. */
-enum status safetensors_make(const struct safetensors *from, char **image, size_t *bytes,
-                             struct error *err);
+/* Writes the file, whole or not at all (file.h), in pieces: it is never in memory. Tensors are
+ * written in their order, which is that of their kinds, so that all are aligned. STATUS_LIMIT: a
+ * name is too long or has characters that would need an escape, too many tensors or notes;
+ * STATUS_FULL, STATUS_IO: of the disk. */
+enum status safetensors_write(const struct safetensors *from, const char *path, struct error *err);
 
 /* The other way; content is aligned to 8, names and tables come from arena. STATUS_INVALID: not
  * such a file, or one that contradicts itself; STATUS_CORRUPT: cut off, or the checksum is wrong;

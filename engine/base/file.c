@@ -170,41 +170,87 @@ static int sync_folder(const char *path)
     return code;
 }
 
+/* EFBIG: beyond `ulimit -f`, which for the user is room as well. */
+static enum status disk_status(int code)
+{
+    return code == ENOSPC || code == EDQUOT || code == EFBIG ? STATUS_FULL : STATUS_IO;
+}
+
+enum status file_begin(struct file_writer *writer, const char *path, struct error *err)
+{
+    writer->fd = -1;
+    if (snprintf(writer->path, sizeof writer->path, "%s", path) >= (int)sizeof writer->path ||
+        snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp.%ld", path,
+                 (long)getpid()) >= (int)sizeof writer->temporary)
+        return error_set(err, STATUS_LIMIT, "%s: path too long", path);
+    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (writer->fd < 0)
+        return error_set(err, disk_status(errno), "%s: %s", writer->temporary,
+                         strerror(errno));
+    return STATUS_OK;
+}
+
+void file_abandon(struct file_writer *writer)
+{
+    if (writer->fd < 0)
+        return;
+    close(writer->fd);
+    unlink(writer->temporary);
+    writer->fd = -1;
+}
+
+static enum status writer_failed(struct file_writer *writer, int code, struct error *err)
+{
+    file_abandon(writer);
+    return error_set(err, disk_status(code), "%s: %s", writer->path, strerror(code));
+}
+
+enum status file_append(struct file_writer *writer, struct span piece, struct error *err)
+{
+    for (size_t done = 0; done < piece.size;) {
+        ssize_t put = write(writer->fd, piece.data + done, piece.size - done);
+        if (put < 0 && errno != EINTR)
+            return writer_failed(writer, errno, err);
+        done += put > 0 ? (size_t)put : 0;
+    }
+    return STATUS_OK;
+}
+
+enum status file_patch(struct file_writer *writer, size_t offset, struct span piece,
+                       struct error *err)
+{
+    for (size_t done = 0; done < piece.size;) {
+        ssize_t put = pwrite(writer->fd, piece.data + done, piece.size - done,
+                             (off_t)(offset + done));
+        if (put < 0 && errno != EINTR)
+            return writer_failed(writer, errno, err);
+        done += put > 0 ? (size_t)put : 0;
+    }
+    return STATUS_OK;
+}
+
+enum status file_commit(struct file_writer *writer, struct error *err)
+{
+    if (fsync(writer->fd) != 0)
+        return writer_failed(writer, errno, err);
+    int code = close(writer->fd) == 0 ? 0 : errno;
+    writer->fd = -1;
+    if (code == 0 && (rename(writer->temporary, writer->path) != 0 ||
+                      sync_folder(writer->path) != 0))
+        code = errno;
+    if (code == 0)
+        return STATUS_OK;
+    unlink(writer->temporary);
+    return error_set(err, disk_status(code), "%s: %s", writer->path, strerror(code));
+}
+
 enum status file_write_atomic(const char *path, struct span content, struct error *err)
 {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >=
-        (int)sizeof temporary)
-        return error_set(err, STATUS_LIMIT, "%s: path too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_set(err, STATUS_IO, "%s: %s", temporary, strerror(errno));
-    size_t done = 0;
-    while (done < content.size) {
-        ssize_t put = write(fd, content.data + done, content.size - done);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            goto out_close;
-        done += (size_t)put;
-    }
-    if (fsync(fd) != 0)
-        goto out_close;
-    if (close(fd) != 0) {
-        fd = -1;
-        goto out_close;
-    }
-    fd = -1;
-    if (rename(temporary, path) != 0 || sync_folder(path) != 0)
-        goto out_close;
-    return STATUS_OK;
-out_close:;
-    int code = errno;
-    if (fd >= 0)
-        close(fd);
-    unlink(temporary);
-    return error_set(err, code == ENOSPC || code == EDQUOT ? STATUS_FULL : STATUS_IO, "%s: %s",
-                     path, strerror(code));
+    struct file_writer writer;
+    enum status status = file_begin(&writer, path, err);
+    if (status == STATUS_OK)
+        status = file_append(&writer, content, err);
+    return status == STATUS_OK ? file_commit(&writer, err) : status;
 }
 
 enum status file_make_dirs(const char *path, struct error *err)

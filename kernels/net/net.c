@@ -139,7 +139,15 @@ void net_gradient_clear(struct net *net)
 
 void net_read(struct net *net, enum net_buffer which, float *values)
 {
-    net_download(net, values, net->buffer[which], (size_t)net->params.size);
+    net_read_part(net, which, 0, (size_t)net->params.size, values);
+}
+
+void net_read_part(struct net *net, enum net_buffer which, size_t from, size_t count,
+                   float *values)
+{
+    ASSERT(from + count <= (size_t)net->params.size);
+    const char *buffer = net->buffer[which];
+    net_download(net, values, buffer + from * tensor_kind_bytes(net->backend->real), count);
 }
 
 void net_write(struct net *net, enum net_buffer which, const float *values)

@@ -184,6 +184,10 @@ enum status net_load(struct net *net, const struct checkpoint *c, struct error *
 /* Moves a whole flat buffer between backend and host, as floats; size of net_params. */
 enum net_buffer { NET_WEIGHTS, NET_GRADIENTS, NET_MOMENT1, NET_MOMENT2, NET_EMA };
 void net_read(struct net *net, enum net_buffer which, float *values);
+
+/* Of that, count floats from number `from` on. */
+void net_read_part(struct net *net, enum net_buffer which, size_t from, size_t count,
+                   float *values);
 void net_write(struct net *net, enum net_buffer which, const float *values);
 
 #endif

@@ -15,6 +15,16 @@ static const struct {
                   {"moment2", NET_MOMENT2},
                   {"ema", NET_EMA}};
 
+/* Tensors are written from where they lie: a copy of all would be another network in memory. */
+static void read_tensor(void *user, int at, size_t offset, size_t bytes, void *to)
+{
+    struct net *net = user;
+    const struct params *params = net_params(net);
+    const struct parameter *p = &params->item[at % params->count];
+    net_read_part(net, saved[at / params->count].buffer, (size_t)p->offset + offset / sizeof(float),
+                  bytes / sizeof(float), to);
+}
+
 enum status net_save(struct net *net, const char *folder, uint64_t step, struct span state,
                      struct error *err)
 {
@@ -27,20 +37,18 @@ enum status net_save(struct net *net, const char *folder, uint64_t step, struct 
                            .start = *net->started ? net->started : NULL,
                            .state = state,
                            .tensor = arena_zero(&arena, count, sizeof *c.tensor),
-                           .count = (int)count};
-    for (int k = 0; k < KINDS; k++) {
-        float *values = arena_alloc(&arena, (size_t)params->size * sizeof *values);
-        net_read(net, saved[k].buffer, values);
+                           .count = (int)count,
+                           .read = read_tensor,
+                           .user = net};
+    for (int k = 0; k < KINDS; k++)
         for (int i = 0; i < params->count; i++) {
             const struct parameter *p = &params->item[i];
             c.tensor[at++] = (struct safetensor){
                 .name = arena_printf(&arena, "%s/%s", saved[k].prefix, p->name),
                 .rank = p->rank,
                 .dim = {(uint64_t)p->dim[0], p->rank > 1 ? (uint64_t)p->dim[1] : 0},
-                .data = values + p->offset,
-                .bytes = (size_t)p->count * sizeof *values};
+                .bytes = (size_t)p->count * sizeof(float)};
         }
-    }
     enum status status = checkpoint_write(folder, &c, err);
     arena_close(&arena);
     return status;

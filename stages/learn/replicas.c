@@ -34,15 +34,22 @@ enum status replicas_sum(struct comm *comm, struct net *net, struct step_sums *s
     return status;
 }
 
+/* The digest of all weights, in pieces: a copy of all would be memory beside the plan. */
 static uint64_t weights_hash(struct net *net)
 {
+    enum { PIECE = 1 << 18 }; /* floats */
     size_t count = (size_t)net_params(net)->size;
-    float *values = malloc(count * sizeof *values);
+    float *values = malloc(PIECE * sizeof *values);
+    struct digest digest;
     ASSERT(values);
-    net_read(net, NET_WEIGHTS, values);
-    uint64_t hash = digest_bytes(values, count * sizeof *values);
+    digest_begin(&digest);
+    for (size_t from = 0; from < count; from += PIECE) {
+        size_t piece = count - from < PIECE ? count - from : PIECE;
+        net_read_part(net, NET_WEIGHTS, from, piece, values);
+        digest_add(&digest, NULL, values, piece * sizeof *values);
+    }
     free(values);
-    return hash;
+    return digest_end(&digest);
 }
 
 /* The hash that most ranks have; of two as frequent ones, that of the lower rank. */

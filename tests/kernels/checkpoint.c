@@ -6,9 +6,12 @@
 #include "tests/kernels/sample.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,21 +144,17 @@ Test(checkpoint, says_what_is_wrong, .init = setup, .fini = teardown)
     cr_assert(checkpoint_read_newest(folder, &arena, &c, &err) == STATUS_MISS, "empty folder");
     cr_assert(checkpoint_read_newest("/nowhere/at/all", &arena, &c, &err) == STATUS_MISS, "none");
     struct safetensors other = {.tensor = tensors, .count = 2};
-    char *image;
-    size_t bytes;
-    cr_assert(safetensors_make(&other, &image, &bytes, &err) == STATUS_OK, "%s", err.text);
-    cr_assert(checkpoint_parse((struct span){image, bytes}, &arena, &c, &err) == STATUS_INVALID,
-              "tensors alone");
+    char path[128];
+    checkpoint_path(folder, 1, path, sizeof path);
+    cr_assert(safetensors_write(&other, path, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(checkpoint_read(path, &arena, &c, &err) == STATUS_INVALID, "tensors alone");
     cr_assert(strstr(err.text, "no checkpoint of a run") != NULL, "%s", err.text);
-    free(image);
     other.note[0] = (struct safetensors_note){"format", "foldmill checkpoint"};
     other.note[1] = (struct safetensors_note){"version", "7"};
     other.notes = 2;
-    cr_assert(safetensors_make(&other, &image, &bytes, &err) == STATUS_OK, "%s", err.text);
-    cr_assert(checkpoint_parse((struct span){image, bytes}, &arena, &c, &err) == STATUS_INVALID,
-              "version");
+    cr_assert(safetensors_write(&other, path, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(checkpoint_read(path, &arena, &c, &err) == STATUS_INVALID, "version");
     cr_assert(strstr(err.text, "version 7: this program reads 2") != NULL, "%s", err.text);
-    free(image);
     cr_assert(checkpoint_parse(SPAN("hello, this is a text file that is long enough to be looked "
                                     "at as a head"), &arena, &c, &err) == STATUS_INVALID, "text");
     memset(long_name, 'x', sizeof long_name - 1);
@@ -166,6 +165,70 @@ Test(checkpoint, says_what_is_wrong, .init = setup, .fini = teardown)
     cr_assert(checkpoint_write(folder, &c, &err) == STATUS_LIMIT, "name");
     c = sample_checkpoint(1);
     cr_assert(checkpoint_write("/proc/no-such-folder", &c, &err) != STATUS_OK, "not a folder");
+}
+
+static void read_ramp(void *user, int at, size_t offset, size_t bytes, void *to)
+{
+    float *values = to;
+    (void)user;
+    for (size_t i = 0; i < bytes / sizeof *values; i++)
+        values[i] = (float)at + (float)((offset / sizeof *values + i) % 1000);
+}
+
+static long peak_kib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* 192 MB whose numbers are made while they are written. */
+Test(checkpoint, is_never_whole_in_memory, .init = setup, .fini = teardown)
+{
+    enum { COUNT = 3, NUMBERS = (16 << 20) + 77 };
+    static const char *const names[COUNT] = {"weight/a", "weight/b", "weight/c"};
+    struct safetensor large[COUNT];
+    struct checkpoint c = {.step = 1, .state = SPAN("s"), .tensor = large, .count = COUNT};
+    struct error err = {0};
+    c.read = read_ramp;
+    for (int i = 0; i < COUNT; i++)
+        large[i] = (struct safetensor){.name = names[i], .rank = 1, .dim = {NUMBERS},
+                                       .bytes = (size_t)NUMBERS * 4};
+    long before = peak_kib();
+    cr_assert(checkpoint_write(folder, &c, &err) == STATUS_OK, "%s", err.text);
+    long grown = peak_kib() - before;
+    cr_assert(grown < 24 << 10, "%ld KiB more for a file of 192 MB", grown);
+    cr_assert(checkpoint_read_newest(folder, &arena, &c, &err) == STATUS_OK, "%s", err.text);
+    for (int i = 0; i < COUNT; i++) {
+        const float *values = c.tensor[i].data;
+        for (int n = 0; n < NUMBERS; n++)
+            cr_assert(values[n] == (float)i + (float)(n % 1000), "tensor %d number %d", i, n);
+    }
+}
+
+/* A limit on the file's size stands for a full disk: what was there stays, and nothing else. */
+Test(checkpoint, without_room_the_one_before_stays, .init = setup, .fini = teardown)
+{
+    struct rlimit limit = {4096, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+    struct safetensor large = {.name = "weight/a", .rank = 1, .dim = {100000}, .bytes = 400000};
+    struct checkpoint c = {.step = 2, .state = SPAN("s"), .tensor = &large, .count = 1};
+    struct error err = {0};
+    c.read = read_ramp;
+    write_step(1);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0, "limit");
+    enum status status = checkpoint_write(folder, &c, &err);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &none) == 0, "no limit");
+    cr_assert(status == STATUS_FULL && strstr(err.text, "step-000000000002"), "%d %s", status,
+              err.text);
+    DIR *files = opendir(folder);
+    int count = 0;
+    for (struct dirent *entry; files && (entry = readdir(files));)
+        count += entry->d_name[0] != '.';
+    closedir(files);
+    cr_assert(count == 1, "%d files", count);
+    cr_assert(checkpoint_read_newest(folder, &arena, &c, &err) == STATUS_OK && c.step == 1, "%s",
+              err.text);
 }
 
 /* Steps [from, to] of a run. */
