@@ -104,6 +104,21 @@ static real *item(const struct tensor *t, int64_t b, int64_t i, int64_t h)
     return cpu_data(t) + b * t->stride[0] + i * t->stride[1] + h * t->stride[2];
 }
 
+/* Asks the memory for head h of row b of a [B,I,H,D] tensor: a line or two in each of many pages,
+ * which no processor foresees. */
+static void item_fetch(const struct tensor *t, int64_t b, int64_t h, bool write)
+{
+    const int64_t line = 64 / (int64_t)sizeof(real);
+    for (int64_t i = 0; t->data && i < t->dim[1]; i++) {
+        const real *x = item(t, b, i, h);
+        for (int64_t d = 0; d < t->dim[3]; d += line)
+            if (write)
+                __builtin_prefetch(x + d, 1, 2);
+            else
+                __builtin_prefetch(x + d, 0, 2);
+    }
+}
+
 static void check(const struct op_attention *a)
 {
     int64_t dims = a->q.dim[3];
@@ -151,6 +166,26 @@ static const real *gate_bias_of(const struct work *w, int64_t h, const real *non
     return w->a->gate_bias.data ? cpu_data(&w->a->gate_bias) + h * w->dims : none;
 }
 
+/* Asks for what the unit behind (b, h) will read and write, while this one computes. */
+static void next_fetch(const struct work *w, int64_t b, int64_t h)
+{
+    const struct op_attention *a = w->a, *g = w->g;
+    const struct tensor *reads[] = {&a->k, &a->v, &a->q, &a->gate};
+    h = h + 1 < w->heads ? h + 1 : 0;
+    b += h == 0;
+    if (b == a->q.dim[0])
+        return;
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
+        item_fetch(reads[i], b, h, false);
+    item_fetch(&a->y, b, h, !g);
+    if (!g)
+        return;
+    const struct tensor *writes[] = {&g->q, &g->k, &g->v, &g->gate};
+    item_fetch(&g->y, b, h, false);
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+        item_fetch(writes[i], b, h, true);
+}
+
 /* Reals of scratch of a unit, forward. */
 static int64_t forward_scratch(const struct work *w)
 {
@@ -167,6 +202,7 @@ static void unit_forward(const struct work *w, int64_t b, int64_t h, real *scrat
     memset(none, 0, (size_t)w->dims * sizeof *none);
     tile_turn(w->keys, w->dims, w->alpha, item(&a->k, b, 0, h), a->k.stride[1], k);
     tile_pack(w->keys, w->dims, 1, item(&a->v, b, 0, h), a->v.stride[1], v);
+    next_fetch(w, b, h);
     for (int64_t first = 0; first < w->queries; first += w->block) {
         int64_t n = w->queries - first < w->block ? w->queries - first : w->block;
         tile_product(n, w->wide_keys, w->dims, item(&a->q, b, first, h), a->q.stride[1], 1, k,
@@ -329,6 +365,7 @@ static void unit_back(const struct work *w, int64_t b, int64_t h, real *scratch,
     tile_turn(keys, dims, 1, item(&a->v, b, 0, h), a->v.stride[1], v_turned);
     if (g->q.data)
         tile_pack(keys, dims, w->alpha, item(&a->k, b, 0, h), a->k.stride[1], k);
+    next_fetch(w, b, h);
     for (int64_t first = 0; first < w->queries; first += w->block) {
         int64_t n = w->queries - first < w->block ? w->queries - first : w->block;
         bool later = first > 0; /* keys and values collect over the blocks of queries */
@@ -359,6 +396,17 @@ static void unit_back(const struct work *w, int64_t b, int64_t h, real *scratch,
         give_rows(keys, dims, dv, wd, g->v.add, item(&g->v, b, 0, h), g->v.stride[1]);
 }
 
+/* Heads h.. of rows first.., row by row, since the heads of a row lie in the same pages. sums: of
+ * these rows' group, the bias and the gate's. */
+static void heads_back(const struct work *w, int64_t first, int64_t end, int64_t h, int64_t h_end,
+                       real *scratch, real *sums, int64_t bias_size)
+{
+    for (int64_t b = first; b < end; b++)
+        for (int64_t i = h; i < h_end; i++)
+            unit_back(w, b, i, scratch, bias_size ? sums + i * w->queries * w->keys : NULL,
+                      sums + bias_size + i * w->dims);
+}
+
 void CPU_NAME(attention_back)(struct backend *backend, const struct op_attention *a,
                               const struct op_attention *g)
 {
@@ -367,20 +415,22 @@ void CPU_NAME(attention_back)(struct backend *backend, const struct op_attention
     int64_t rows = a->q.dim[0], bias_size = g->bias.data ? w.heads * w.queries * w.keys : 0;
     int groups = rows < CPU_GROUPS ? (int)rows : CPU_GROUPS;
     int64_t gate_size = w.heads * w.dims, step = bias_size + gate_size;
-    int64_t units = groups * w.heads;
-    int64_t own = backward_scratch(&w);
-    real *scratch = cpu_scratch(backend, groups * step + units * own);
+    int64_t units = groups * w.heads, own = backward_scratch(&w);
+    int threads = cpu_threads(backend);
+    real *scratch = cpu_scratch(backend, groups * step + threads * own);
     CPU_STOP_WHERE_COUNTED(backend);
     memset(scratch, 0, (size_t)(groups * step) * sizeof *scratch);
-#pragma omp parallel for num_threads(cpu_threads(backend)) schedule(static)
-    for (int64_t unit = 0; unit < units; unit++) {
-        int group = (int)(unit / w.heads);
-        int64_t h = unit % w.heads, end = cpu_part(rows, groups, group + 1);
-        real *sums = scratch + group * step;
-        for (int64_t b = cpu_part(rows, groups, group); b < end; b++)
-            unit_back(&w, b, h, scratch + groups * step + unit * own,
-                      bias_size ? sums + h * w.queries * w.keys : NULL,
-                      sums + bias_size + h * w.dims);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int part = 0; part < threads; part++) {
+        int64_t end = cpu_part(units, threads, part + 1), count;
+        for (int64_t u = cpu_part(units, threads, part); u < end; u += count) {
+            int group = (int)(u / w.heads);
+            int64_t h = u % w.heads;
+            count = w.heads - h < end - u ? w.heads - h : end - u;
+            heads_back(&w, cpu_part(rows, groups, group), cpu_part(rows, groups, group + 1), h,
+                       h + count, scratch + groups * step + part * own, scratch + group * step,
+                       bias_size);
+        }
     }
     if (g->bias.data) {
         ASSERT(tensor_dense(&g->bias));
