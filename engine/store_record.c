@@ -105,7 +105,7 @@ enum status record_peek(struct span record, struct record_view *view, struct err
         return status;
     unsigned field_count = load_u16(record.data + AT_FIELD_COUNT);
     size_t header_bytes = load_u32(record.data + AT_HEADER_BYTES);
-    size_t chunks = load_u32(record.data + AT_ZERO);
+    size_t chunks = load_u32(record.data + AT_BARE);
     size_t table = RECORD_PREFIX_BYTES + field_count * (size_t)RECORD_FIELD_BYTES;
     size_t header = table + chunks * RECORD_CHUNK_BYTES, at = header + header_bytes;
     if (field_count > SAMPLE_FIELDS_MAX || header_bytes > WIRE_HEADER_MAX ||

@@ -275,7 +275,7 @@ enum status wire_peek(struct span frame, struct wire_view *view, struct error *e
     size_t head_bytes = field_count * (size_t)WIRE_ROW_BYTES + header_bytes;
     size_t head_end = AT_TABLE + head_bytes;
     if (field_count > SAMPLE_FIELDS_MAX || header_bytes > WIRE_HEADER_MAX || head_end > bytes ||
-        load_u32(frame.data + AT_ZERO) != 0)
+        load_u32(frame.data + AT_BARE) > 1)
         return error_set(err, STATUS_CORRUPT, "frame of %u fields with a header of %zu bytes in "
                          "%zu is not possible", field_count, header_bytes, bytes);
     if (wire_head_checksum(frame.data, head_bytes) != load_u64(frame.data + AT_CHECKSUM))
@@ -292,6 +292,7 @@ enum status wire_peek(struct span frame, struct wire_view *view, struct error *e
     }
     memcpy(view->key, sample.key, sizeof view->key);
     view->field_count = sample.field_count;
+    view->bare = load_u32(frame.data + AT_BARE) == 1;
     for (int i = 0; i < view->field_count; i++) {
         view->fields[i].field = sample.fields[i];
         view->fields[i].raw_bytes = field_bytes(&sample.fields[i]);
@@ -322,11 +323,11 @@ bool wire_bools_are_good(const void *data, size_t size)
 }
 
 /* Sets in->field.data to the array. */
-static enum status load_array(struct span frame, const struct wire_field *in, bool copy,
-                              struct arena *arena, void **data, struct error *err)
+static enum status load_array(struct span frame, const struct wire_field *in, bool checked,
+                              bool copy, struct arena *arena, void **data, struct error *err)
 {
     const char *stored = frame.data + in->offset, *name = in->field.name;
-    if (XXH3_64bits(stored, in->stored_bytes) != in->checksum)
+    if (!checked && XXH3_64bits(stored, in->stored_bytes) != in->checksum)
         return error_set(err, STATUS_CORRUPT, "field %s: its checksum is wrong", name);
     if (in->codec == WIRE_RAW && !copy && (uintptr_t)stored % ARENA_ALIGN == 0) {
         *data = (void *)(uintptr_t)stored; /* borrowed: readers of samples do not write */
@@ -362,13 +363,16 @@ enum status wire_decode(struct span frame, const struct wire_options *options, s
     if (options->key && strcmp(options->key, view.key) != 0)
         return error_set(err, STATUS_CORRUPT, "the frame under key %s is that of %s", options->key,
                          view.key);
+    if (view.bare && !options->digested)
+        return error_set(err, STATUS_CORRUPT, "frame of %s: its arrays have no checksums, as on "
+                         "links; a file or a pipe wants them", view.key);
     int count = 0;
     for (int i = 0; i < view.field_count; i++) {
         struct field *field = &sample->fields[count];
         if (!is_wanted(view.fields[i].field.name, options->fields))
             continue;
         *field = view.fields[i].field;
-        status = load_array(frame, &view.fields[i], options->copy, arena, &field->data, err);
+        status = load_array(frame, &view.fields[i], view.bare, options->copy, arena, &field->data, err);
         if (status != STATUS_OK) {
             if (!options->key) /* else the caller says whose it is */
                 error_prefix(err, "frame of %s", view.key);

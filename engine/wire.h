@@ -9,9 +9,9 @@
  *    6   2  F, the number of fields, 0..64
  *    8   8  frame_bytes: the whole frame, from the magic to the last byte of padding
  *   16   4  header_bytes: H, the bytes of the msgpack header, at most WIRE_HEADER_MAX
- *   20   4  zero
+ *   20   4  1 when the arrays have no checksums of their own (on links), else 0
  *   24   8  checksum: XXH3-64 (seed 0) of bytes 0..23 followed by bytes 32..32+24F+H-1
- *   32 24F  table, a row a field: stored_bytes u64; XXH3-64 of the stored bytes u64;
+ *   32 24F  table, a row a field: stored_bytes u64; XXH3-64 of the stored bytes u64, or 0 on links;
  *           codec u32 (0 raw, 1 LZ4 block); zero u32
  *    .   H  msgpack header: [key, [[name, kind, [size, ...]], ...]]; key, name and kind ("f32") are
  *           str, sizes are unsigned integers; a scalar has no sizes
@@ -21,7 +21,9 @@
  * A raw array is dense, row-major, little-endian, product(sizes) * kind bytes; an LZ4 block unpacks
  * to just as many, which are at most WIRE_RATIO_MAX times the stored bytes and more than them.
  * bool bytes are 0 or 1. The checksum covers the header, the key and, by way of the table, every
- * array, so it is also a digest of the frame; a reader of some fields hashes those alone. */
+ * array, so it is also a digest of the frame; a reader of some fields hashes those alone. On links a
+ * digest of all bytes goes with each frame (of the block, of the parts, of the message), which is
+ * made and checked in the passes that copy: there the arrays need no second one. */
 #ifndef FOLDMILL_WIRE_H
 #define FOLDMILL_WIRE_H
 
@@ -51,13 +53,13 @@ enum wire_codec { WIRE_RAW, WIRE_LZ4, WIRE_LZ4HC };
 size_t wire_size(const struct sample *sample);
 
 /* Writes the sample's frame, uncompressed, into buffer[capacity] and sets *bytes to
- * wire_size(sample). For links: allocates nothing. buffer may lie anywhere; where it starts on 64
- * bytes, a reader can use the arrays in place. STATUS_LIMIT: the sample is too large;
+ * wire_size(sample). For links alone: its arrays have no checksums, and it allocates nothing.
+ * buffer may lie anywhere; where it starts on 64 bytes, a reader can use the arrays in place. STATUS_LIMIT: the sample is too large;
  * STATUS_FULL: capacity is too small. */
 enum status wire_encode(const struct sample *sample, void *buffer, size_t capacity, size_t *bytes,
                         struct error *err);
 
-/* For files: makes the frame in arena, each array compressed by codec where that saves at least an
+/* For files and pipes: makes the frame in arena, each array compressed by codec where that saves at least an
  * eighth of it (WIRE_LZ4HC packs slower and tighter; both read as LZ4). The frame starts on 64
  * bytes. STATUS_LIMIT: the sample or the arena's limit. */
 enum status wire_pack(const struct sample *sample, enum wire_codec codec, struct arena *arena,
@@ -84,6 +86,7 @@ struct wire_view {
     char key[SAMPLE_KEY_MAX + 1];
     int field_count;
     size_t raw_bytes;        /* of all arrays */
+    bool bare;               /* the arrays have no checksums */
     struct wire_field fields[SAMPLE_FIELDS_MAX];
 };
 
@@ -96,6 +99,8 @@ enum status wire_peek(struct span frame, struct wire_view *view, struct error *e
 struct wire_options {
     const char *const *fields; /* read these alone, in the frame's order; ended by NULL */
     bool copy;                 /* nothing in the sample may point into the frame */
+    bool digested;             /* a digest of the frame's bytes was checked: arrays without
+                                * checksums are good; else such a frame is STATUS_CORRUPT */
     const char *key;           /* the key that the frame must hold, else STATUS_CORRUPT */
 };
 

@@ -129,9 +129,10 @@ uint64_t wire_head_checksum(const char *frame, size_t head_bytes)
     return XXH3_64bits(head, AT_CHECKSUM + head_bytes);
 }
 
-/* The frame at buffer, whose capacity is at least wire_size; returns its bytes. */
-static size_t write_frame(const struct sample *sample, enum wire_codec codec, void *state_hc,
-                          char *buffer, size_t capacity)
+/* The frame at buffer, whose capacity is at least wire_size; returns its bytes. bare: without
+ * checksums of the arrays. */
+static size_t write_frame(const struct sample *sample, enum wire_codec codec, bool bare,
+                          void *state_hc, char *buffer, size_t capacity)
 {
     size_t header_bytes, at = head_size(sample, &header_bytes);
     size_t table_bytes = (size_t)sample->field_count * WIRE_ROW_BYTES;
@@ -141,7 +142,7 @@ static size_t write_frame(const struct sample *sample, enum wire_codec codec, vo
         uint32_t stored_codec;
         size_t stored = put_array(&sample->fields[i], codec, state_hc, buffer + at, capacity - at,
                                   &stored_codec);
-        uint64_t stored_bytes = stored, checksum = XXH3_64bits(buffer + at, stored);
+        uint64_t stored_bytes = stored, checksum = bare ? 0 : XXH3_64bits(buffer + at, stored);
         char *row = buffer + AT_TABLE + (size_t)i * WIRE_ROW_BYTES;
         memcpy(row + ROW_STORED, &stored_bytes, 8);
         memcpy(row + ROW_CHECKSUM, &checksum, 8);
@@ -150,13 +151,14 @@ static size_t write_frame(const struct sample *sample, enum wire_codec codec, vo
         at += round_64(stored);
     }
     uint16_t version = WIRE_VERSION, field_count = (uint16_t)sample->field_count;
-    uint32_t header_size = (uint32_t)header_bytes;
+    uint32_t header_size = (uint32_t)header_bytes, is_bare = bare;
     uint64_t frame_bytes = at;
     memcpy(buffer, WIRE_MAGIC, 4);
     memcpy(buffer + AT_VERSION, &version, 2);
     memcpy(buffer + AT_FIELD_COUNT, &field_count, 2);
     memcpy(buffer + AT_FRAME_BYTES, &frame_bytes, 8);
     memcpy(buffer + AT_HEADER_BYTES, &header_size, 4);
+    memcpy(buffer + AT_BARE, &is_bare, 4);
     uint64_t checksum = wire_head_checksum(buffer, table_bytes + header_bytes);
     memcpy(buffer + AT_CHECKSUM, &checksum, 8);
     return at;
@@ -171,7 +173,7 @@ enum status wire_encode(const struct sample *sample, void *buffer, size_t capaci
     if (size > capacity)
         return error_set(err, STATUS_FULL, "sample %s needs %zu bytes, the buffer has %zu",
                          sample->key, size, capacity);
-    *bytes = write_frame(sample, WIRE_RAW, NULL, buffer, capacity);
+    *bytes = write_frame(sample, WIRE_RAW, true, NULL, buffer, capacity);
     ASSERT_INT(*bytes, ==, size);
     return STATUS_OK;
 }
@@ -189,6 +191,6 @@ enum status wire_pack(const struct sample *sample, enum wire_codec codec, struct
     if (!buffer || (codec == WIRE_LZ4HC && !state_hc))
         return error_set(err, STATUS_LIMIT, "no memory for the record of %s: %zu bytes",
                          sample->key, size);
-    *frame = (struct span){buffer, write_frame(sample, codec, state_hc, buffer, size)};
+    *frame = (struct span){buffer, write_frame(sample, codec, false, state_hc, buffer, size)};
     return STATUS_OK;
 }

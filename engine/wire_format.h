@@ -17,7 +17,7 @@ enum {
     AT_FIELD_COUNT = 6,
     AT_FRAME_BYTES = 8,
     AT_HEADER_BYTES = 16,
-    AT_ZERO = 20,
+    AT_BARE = 20, /* in a record: its chunks */
     AT_CHECKSUM = 24,
     AT_TABLE = WIRE_PREFIX_BYTES,
     ROW_STORED = 0, /* in a row of the table */

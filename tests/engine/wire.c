@@ -45,11 +45,46 @@ static void sample_make(struct sample *sample, struct arena *arena, uint64_t see
 static struct span encode(const struct sample *sample, struct arena *arena)
 {
     struct error err;
-    size_t bytes = 0, size = wire_size(sample);
-    char *buffer = arena_alloc(arena, size);
-    cr_assert(wire_encode(sample, buffer, size, &bytes, &err) == STATUS_OK, "%s", err.text);
-    cr_assert(bytes == size, "wire_size knows the bytes ahead");
-    return (struct span){buffer, bytes};
+    struct span frame;
+    cr_assert(wire_pack(sample, WIRE_RAW, arena, &frame, &err) == STATUS_OK, "%s", err.text);
+    cr_assert(frame.size == wire_size(sample), "wire_size knows the bytes ahead");
+    return frame;
+}
+
+/* On links a digest of all bytes is checked before a frame is read: arrays have no checksums. */
+Test(wire, frames_of_links_are_read_where_their_bytes_were_checked)
+{
+    static const struct wire_options on_link = {.digested = true};
+    struct arena arena;
+    struct error err;
+    arena_open(&arena, 0);
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct sample sample, back;
+        struct wire_view view;
+        sample_make(&sample, &arena, seed, (int)(seed % (SAMPLE_FIELDS_MAX + 1)));
+        size_t bytes = 0, size = wire_size(&sample);
+        char *buffer = arena_alloc(&arena, size);
+        struct span frame = {buffer, size}, file = encode(&sample, &arena);
+        cr_assert(wire_encode(&sample, buffer, size, &bytes, &err) == STATUS_OK && bytes == size);
+        cr_assert(wire_decode(frame, &on_link, &arena, &back, &err) == STATUS_OK, "%s", err.text);
+        cr_assert(sample_digest(&back) == sample_digest(&sample), "seed %d", (int)seed);
+        cr_assert(wire_peek(frame, &view, &err) == STATUS_OK && view.bare);
+        cr_assert(wire_decode(frame, NULL, &arena, &back, &err) == STATUS_CORRUPT &&
+                      strstr(err.text, "no checksums") && back.field_count == 0, "%s", err.text);
+        cr_assert(wire_decode(file, &on_link, &arena, &back, &err) == STATUS_OK, "a file's too");
+        ((char *)(uintptr_t)file.data)[file.size - 64] ^= 1; /* whose checksums count everywhere */
+        cr_assert(view.field_count == 0 || wire_decode(file, &on_link, &arena, &back, &err) ==
+                                               STATUS_CORRUPT);
+        for (size_t bit = 0; bit < (WIRE_PREFIX_BYTES + WIRE_ROW_BYTES * 2) * 8 && bit < size * 8;
+             bit++) {
+            buffer[bit / 8] = (char)(buffer[bit / 8] ^ (1 << bit % 8));
+            cr_assert(wire_decode(frame, &on_link, &arena, &back, &err) != STATUS_OK,
+                      "bit %zu of the head", bit);
+            buffer[bit / 8] = (char)(buffer[bit / 8] ^ (1 << bit % 8));
+        }
+        arena_reset(&arena);
+    }
+    arena_close(&arena);
 }
 
 Test(wire, round_trips_every_kind_and_rank)

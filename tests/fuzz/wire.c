@@ -18,7 +18,9 @@ static void try_frame(struct span frame)
     struct span packed;
     arena_open(&arena, (size_t)64 << 20);
     struct wire_options some = {.fields = fields, .copy = true, .key = "k"};
+    struct wire_options on_link = {.digested = true};
     wire_decode(frame, &some, &arena, &sample, &err);
+    wire_decode(frame, &on_link, &arena, &sample, &err);
     if (wire_decode(frame, NULL, &arena, &sample, &err) == STATUS_OK &&
         wire_pack(&sample, WIRE_LZ4, &arena, &packed, &err) == STATUS_OK) {
         if (wire_decode(packed, NULL, &arena, &back, &err) != STATUS_OK)
@@ -33,13 +35,13 @@ static void try_frame(struct span frame)
 static void seal(char *frame, size_t size)
 {
     uint16_t version = WIRE_VERSION, fields = load_u16(frame + AT_FIELD_COUNT) % 66;
-    uint32_t zero = 0;
+    uint32_t bare = load_u32(frame + AT_BARE) & 1;
     uint64_t frame_bytes = size;
     memcpy(frame, WIRE_MAGIC, 4);
     memcpy(frame + AT_VERSION, &version, 2);
     memcpy(frame + AT_FIELD_COUNT, &fields, 2);
     memcpy(frame + AT_FRAME_BYTES, &frame_bytes, 8);
-    memcpy(frame + AT_ZERO, &zero, 4);
+    memcpy(frame + AT_BARE, &bare, 4);
     size_t header = load_u32(frame + AT_HEADER_BYTES);
     size_t head = (size_t)fields * WIRE_ROW_BYTES + header;
     if (fields > SAMPLE_FIELDS_MAX || header > WIRE_HEADER_MAX || AT_TABLE + head > size)
