@@ -372,7 +372,8 @@ enum status wire_decode(struct span frame, const struct wire_options *options, s
         if (!is_wanted(view.fields[i].field.name, options->fields))
             continue;
         *field = view.fields[i].field;
-        status = load_array(frame, &view.fields[i], view.bare, options->copy, arena, &field->data, err);
+        status = load_array(frame, &view.fields[i], view.bare, options->copy, arena,
+                            &field->data, err);
         if (status != STATUS_OK) {
             if (!options->key) /* else the caller says whose it is */
                 error_prefix(err, "frame of %s", view.key);

@@ -11,7 +11,7 @@
  *   16   4  header_bytes: H, the bytes of the msgpack header, at most WIRE_HEADER_MAX
  *   20   4  1 when the arrays have no checksums of their own (on links), else 0
  *   24   8  checksum: XXH3-64 (seed 0) of bytes 0..23 followed by bytes 32..32+24F+H-1
- *   32 24F  table, a row a field: stored_bytes u64; XXH3-64 of the stored bytes u64, or 0 on links;
+ *   32 24F  table, a row a field: stored_bytes u64; XXH3-64 of the stored bytes u64 (on links 0);
  *           codec u32 (0 raw, 1 LZ4 block); zero u32
  *    .   H  msgpack header: [key, [[name, kind, [size, ...]], ...]]; key, name and kind ("f32") are
  *           str, sizes are unsigned integers; a scalar has no sizes
@@ -52,16 +52,17 @@ enum wire_codec { WIRE_RAW, WIRE_LZ4, WIRE_LZ4HC };
 /* Bytes that wire_encode will write; 0 when the sample is larger than SAMPLE_BYTES_MAX. */
 size_t wire_size(const struct sample *sample);
 
-/* Writes the sample's frame, uncompressed, into buffer[capacity] and sets *bytes to
- * wire_size(sample). For links alone: its arrays have no checksums, and it allocates nothing.
- * buffer may lie anywhere; where it starts on 64 bytes, a reader can use the arrays in place. STATUS_LIMIT: the sample is too large;
+/* Writes the sample's frame, uncompressed, into buffer[capacity], sets *bytes to wire_size(sample)
+ * and *digest to the frame's digest_bytes (digest.h), made in the pass that copies. For links
+ * alone: its arrays have no checksums, and it allocates nothing. buffer may lie anywhere; where it
+ * starts on 64 bytes, a reader can use the arrays in place. STATUS_LIMIT: the sample is too large;
  * STATUS_FULL: capacity is too small. */
 enum status wire_encode(const struct sample *sample, void *buffer, size_t capacity, size_t *bytes,
-                        struct error *err);
+                        uint64_t *digest, struct error *err);
 
-/* For files and pipes: makes the frame in arena, each array compressed by codec where that saves at least an
- * eighth of it (WIRE_LZ4HC packs slower and tighter; both read as LZ4). The frame starts on 64
- * bytes. STATUS_LIMIT: the sample or the arena's limit. */
+/* For files and pipes: makes the frame in arena, each array compressed by codec where that saves
+ * at least an eighth of it (WIRE_LZ4HC packs slower and tighter; both read as LZ4). The frame
+ * starts on 64 bytes. STATUS_LIMIT: the sample or the arena's limit. */
 enum status wire_pack(const struct sample *sample, enum wire_codec codec, struct arena *arena,
                       struct span *frame, struct error *err);
 

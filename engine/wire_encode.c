@@ -1,5 +1,6 @@
 /* Writes frames: into a caller's buffer for links, compressed into an arena for stores. The msgpack
  * header depends on nothing but names and shapes, so sizes are known before anything is written. */
+#include "engine/base/digest.h"
 #include "engine/wire_format.h"
 
 #include <lz4.h>
@@ -129,52 +130,113 @@ uint64_t wire_head_checksum(const char *frame, size_t head_bytes)
     return XXH3_64bits(head, AT_CHECKSUM + head_bytes);
 }
 
-/* The frame at buffer, whose capacity is at least wire_size; returns its bytes. bare: without
- * checksums of the arrays. */
-static size_t write_frame(const struct sample *sample, enum wire_codec codec, bool bare,
-                          void *state_hc, char *buffer, size_t capacity)
+static void put_row(char *buffer, int field, uint64_t stored_bytes, uint64_t checksum,
+                    uint32_t codec)
 {
-    size_t header_bytes, at = head_size(sample, &header_bytes);
-    size_t table_bytes = (size_t)sample->field_count * WIRE_ROW_BYTES;
-    memset(buffer, 0, at);
-    wire_header_write(sample, buffer + AT_TABLE + table_bytes, header_bytes);
-    for (int i = 0; i < sample->field_count; i++) {
-        uint32_t stored_codec;
-        size_t stored = put_array(&sample->fields[i], codec, state_hc, buffer + at, capacity - at,
-                                  &stored_codec);
-        uint64_t stored_bytes = stored, checksum = bare ? 0 : XXH3_64bits(buffer + at, stored);
-        char *row = buffer + AT_TABLE + (size_t)i * WIRE_ROW_BYTES;
-        memcpy(row + ROW_STORED, &stored_bytes, 8);
-        memcpy(row + ROW_CHECKSUM, &checksum, 8);
-        memcpy(row + ROW_CODEC, &stored_codec, 4);
-        memset(buffer + at + stored, 0, round_64(stored) - stored);
-        at += round_64(stored);
-    }
+    char *row = buffer + AT_TABLE + (size_t)field * WIRE_ROW_BYTES;
+    memcpy(row + ROW_STORED, &stored_bytes, 8);
+    memcpy(row + ROW_CHECKSUM, &checksum, 8);
+    memcpy(row + ROW_CODEC, &codec, 4);
+}
+
+/* All before the table, once that and the msgpack header are there. */
+static void put_prefix(const struct sample *sample, size_t header_bytes, uint64_t frame_bytes,
+                       bool bare, char *buffer)
+{
     uint16_t version = WIRE_VERSION, field_count = (uint16_t)sample->field_count;
     uint32_t header_size = (uint32_t)header_bytes, is_bare = bare;
-    uint64_t frame_bytes = at;
     memcpy(buffer, WIRE_MAGIC, 4);
     memcpy(buffer + AT_VERSION, &version, 2);
     memcpy(buffer + AT_FIELD_COUNT, &field_count, 2);
     memcpy(buffer + AT_FRAME_BYTES, &frame_bytes, 8);
     memcpy(buffer + AT_HEADER_BYTES, &header_size, 4);
     memcpy(buffer + AT_BARE, &is_bare, 4);
-    uint64_t checksum = wire_head_checksum(buffer, table_bytes + header_bytes);
+    uint64_t checksum =
+        wire_head_checksum(buffer, field_count * (size_t)WIRE_ROW_BYTES + header_bytes);
     memcpy(buffer + AT_CHECKSUM, &checksum, 8);
+}
+
+/* Zeros where the head will be, with the msgpack header; returns the bytes of all of it. */
+static size_t begin_frame(const struct sample *sample, char *buffer, size_t *header_bytes)
+{
+    size_t at = head_size(sample, header_bytes);
+    memset(buffer, 0, at);
+    wire_header_write(sample,
+                      buffer + AT_TABLE + (size_t)sample->field_count * WIRE_ROW_BYTES,
+                      *header_bytes);
     return at;
 }
 
-enum status wire_encode(const struct sample *sample, void *buffer, size_t capacity, size_t *bytes,
-                        struct error *err)
+/* The frame at buffer, whose capacity is at least wire_size; returns its bytes. */
+static size_t write_frame(const struct sample *sample, enum wire_codec codec, void *state_hc,
+                          char *buffer, size_t capacity)
 {
-    size_t size = wire_size(sample);
+    size_t header_bytes, at = begin_frame(sample, buffer, &header_bytes);
+    for (int i = 0; i < sample->field_count; i++) {
+        uint32_t stored_codec;
+        size_t stored = put_array(&sample->fields[i], codec, state_hc, buffer + at, capacity - at,
+                                  &stored_codec);
+        put_row(buffer, i, stored, XXH3_64bits(buffer + at, stored), stored_codec);
+        memset(buffer + at + stored, 0, round_64(stored) - stored);
+        at += round_64(stored);
+    }
+    put_prefix(sample, header_bytes, at, false, buffer);
+    return at;
+}
+
+/* A frame that grows piece by piece, with the digest of its first `digested` bytes. */
+struct growing {
+    char *buffer;
+    size_t bytes, digested;
+    struct digest digest;
+};
+
+/* Appends a piece. What of it fills whole blocks of the digest is digested while it is copied, what
+ * does not comes with the next piece. */
+static void grow(struct growing *frame, const void *piece, size_t bytes)
+{
+    const char *from = piece;
+    char *to = frame->buffer + frame->bytes;
+    size_t before = (DIGEST_PIECE - frame->bytes % DIGEST_PIECE) % DIGEST_PIECE;
+    if (bytes >= before + DIGEST_PIECE) {
+        size_t whole = (bytes - before) / DIGEST_PIECE * DIGEST_PIECE;
+        memcpy(to, from, before);
+        digest_add(&frame->digest, NULL, frame->buffer + frame->digested,
+                   frame->bytes + before - frame->digested);
+        digest_add(&frame->digest, to + before, from + before, whole);
+        frame->digested = frame->bytes + before + whole;
+        memcpy(to + before + whole, from + before + whole, bytes - before - whole);
+    } else if (bytes) {
+        memcpy(to, from, bytes);
+    }
+    frame->bytes += bytes;
+}
+
+enum status wire_encode(const struct sample *sample, void *buffer, size_t capacity, size_t *bytes,
+                        uint64_t *digest, struct error *err)
+{
+    static const char zeros[64] = {0};
+    struct growing frame = {.buffer = buffer};
+    size_t header_bytes, size = wire_size(sample);
     if (size == 0)
         return too_large(sample, err);
     if (size > capacity)
         return error_set(err, STATUS_FULL, "sample %s needs %zu bytes, the buffer has %zu",
                          sample->key, size, capacity);
-    *bytes = write_frame(sample, WIRE_RAW, true, NULL, buffer, capacity);
-    ASSERT_INT(*bytes, ==, size);
+    digest_begin(&frame.digest);
+    frame.bytes = begin_frame(sample, buffer, &header_bytes);
+    for (int i = 0; i < sample->field_count; i++)
+        put_row(buffer, i, field_bytes(&sample->fields[i]), 0, WIRE_RAW);
+    put_prefix(sample, header_bytes, size, true, buffer);
+    for (int i = 0; i < sample->field_count; i++) {
+        size_t raw_bytes = field_bytes(&sample->fields[i]);
+        grow(&frame, sample->fields[i].data, raw_bytes);
+        grow(&frame, zeros, round_64(raw_bytes) - raw_bytes);
+    }
+    ASSERT_INT(frame.bytes, ==, size);
+    digest_add(&frame.digest, NULL, frame.buffer + frame.digested, size - frame.digested);
+    *digest = digest_end(&frame.digest);
+    *bytes = size;
     return STATUS_OK;
 }
 
@@ -191,6 +253,6 @@ enum status wire_pack(const struct sample *sample, enum wire_codec codec, struct
     if (!buffer || (codec == WIRE_LZ4HC && !state_hc))
         return error_set(err, STATUS_LIMIT, "no memory for the record of %s: %zu bytes",
                          sample->key, size);
-    *frame = (struct span){buffer, write_frame(sample, codec, false, state_hc, buffer, size)};
+    *frame = (struct span){buffer, write_frame(sample, codec, state_hc, buffer, size)};
     return STATUS_OK;
 }

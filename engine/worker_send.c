@@ -4,7 +4,6 @@
 #include "engine/worker.h"
 
 #include "engine/base/clock.h"
-#include "engine/base/digest.h"
 #include "engine/post.h"
 #include "engine/wire.h"
 
@@ -117,15 +116,15 @@ static void send_sample(struct worker *worker, struct message *message,
     }
     if (in_block)
         pthread_mutex_unlock(&worker->lock);
-    enum status status =
-        wire_encode(&outcome->sample, in_block ? block.data : small, size, &size, &outcome->err);
+    uint64_t digest = 0;
+    enum status status = wire_encode(&outcome->sample, in_block ? block.data : small, size, &size,
+                                     &digest, &outcome->err);
     ASSERT_INT(status, ==, STATUS_OK);
     message->payload = small;
     message->size = (uint32_t)size;
     if (in_block && !worker->far) {
         struct shm_descriptor descriptor = {
-            worker->life.inc, block.offset, size, digest_bytes(block.data, size),
-            block.slot,       block.use};
+            worker->life.inc, block.offset, size, digest, block.slot, block.use};
         shm_descriptor_encode(&descriptor, bytes);
         message->payload = bytes;
         message->size = sizeof bytes;

@@ -135,6 +135,7 @@ static void time_wire(double *encode, double *decode)
     struct arena reading;
     struct sample back;
     size_t capacity = wire_size(&samples[0]) + 4096, bytes;
+    uint64_t digest;
     char *buffer = arena_alloc(&arena, capacity);
     *encode = *decode = 1e9;
     arena_open(&reading, 0);
@@ -142,7 +143,7 @@ static void time_wire(double *encode, double *decode)
         double encode_s = 0, decode_s = 0;
         for (int i = 0; i < record_count; i++) {
             int64_t start = clock_ns();
-            if (wire_encode(&samples[i], buffer, capacity, &bytes, &err) != STATUS_OK)
+            if (wire_encode(&samples[i], buffer, capacity, &bytes, &digest, &err) != STATUS_OK)
                 fail("encode", &err);
             encode_s += seconds_since(start);
             start = clock_ns();
@@ -167,6 +168,7 @@ static void time_small(double *encode_us, double *decode_us)
     struct error err;
     char name[32];
     size_t bytes = 0;
+    uint64_t digest;
     if (sample_open(&small, SPAN("1abc_A"), &err) != STATUS_OK)
         fail("key", &err);
     for (int i = 0; i < 30; i++) {
@@ -178,7 +180,7 @@ static void time_small(double *encode_us, double *decode_us)
     arena_open(&reading, 0);
     int64_t start = clock_ns();
     for (int i = 0; i < ROUNDS; i++)
-        if (wire_encode(&small, buffer, capacity, &bytes, &err) != STATUS_OK)
+        if (wire_encode(&small, buffer, capacity, &bytes, &digest, &err) != STATUS_OK)
             fail("encode", &err);
     *encode_us = seconds_since(start) * 1e6 / ROUNDS;
     start = clock_ns();

@@ -1,4 +1,5 @@
 /* Frames: what goes in comes out; what is changed on the way is noticed, whatever it is. */
+#include "engine/base/digest.h"
 #include "engine/wire.h"
 
 #include <criterion/criterion.h>
@@ -65,7 +66,9 @@ Test(wire, frames_of_links_are_read_where_their_bytes_were_checked)
         size_t bytes = 0, size = wire_size(&sample);
         char *buffer = arena_alloc(&arena, size);
         struct span frame = {buffer, size}, file = encode(&sample, &arena);
-        cr_assert(wire_encode(&sample, buffer, size, &bytes, &err) == STATUS_OK && bytes == size);
+        uint64_t digest = 0;
+        cr_assert(wire_encode(&sample, buffer, size, &bytes, &digest, &err) == STATUS_OK);
+        cr_assert(bytes == size && digest == digest_bytes(buffer, size), "seed %d", (int)seed);
         cr_assert(wire_decode(frame, &on_link, &arena, &back, &err) == STATUS_OK, "%s", err.text);
         cr_assert(sample_digest(&back) == sample_digest(&sample), "seed %d", (int)seed);
         cr_assert(wire_peek(frame, &view, &err) == STATUS_OK && view.bare);
@@ -334,7 +337,8 @@ Test(wire, small_buffers_and_streams)
     sample_make(&sample, &arena, 2, 4);
     struct span frame = encode(&sample, &arena);
     char *buffer = arena_alloc(&arena, frame.size);
-    cr_assert(wire_encode(&sample, buffer, frame.size - 1, &bytes, &err) == STATUS_FULL);
+    uint64_t digest;
+    cr_assert(wire_encode(&sample, buffer, frame.size - 1, &bytes, &digest, &err) == STATUS_FULL);
     cr_assert(wire_frame_bytes((struct span){frame.data, 31}, &bytes, &err) == STATUS_EMPTY);
     cr_assert(wire_frame_bytes((struct span){frame.data, 32}, &bytes, &err) == STATUS_OK);
     cr_assert(bytes == frame.size);
