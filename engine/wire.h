@@ -21,8 +21,8 @@
  * A raw array is dense, row-major, little-endian, product(sizes) * kind bytes; an LZ4 block unpacks
  * to just as many, which are at most WIRE_RATIO_MAX times the stored bytes and more than them.
  * bool bytes are 0 or 1. The checksum covers the header, the key and, by way of the table, every
- * array, so it is also a digest of the frame; a reader of some fields hashes those alone. On links a
- * digest of all bytes goes with each frame (of the block, of the parts, of the message), which is
+ * array, so it is also a digest of the frame; a reader of some fields hashes those alone.
+ * On links a digest of all bytes goes with each frame (of the block, of the parts, of the message),
  * made and checked in the passes that copy: there the arrays need no second one. */
 #ifndef FOLDMILL_WIRE_H
 #define FOLDMILL_WIRE_H
