@@ -55,19 +55,39 @@ static inline __attribute__((always_inline)) real row_sum(int64_t keys, const re
     return cpu_lanes_sum(lane);
 }
 
+/* log x, x >= 1, within 2 ulp or 1e-7: x = 2^n m, m between 0.7 and 1.42, and log m is the Taylor
+ * sum of 2 artanh((m - 1) / (m + 1)). Infinite or not a number: at least 88. */
+static inline __attribute__((always_inline)) real row_log(real x)
+{
+#ifdef CPU_DOUBLE
+    return log(x);
+#else
+    union {
+        float f;
+        uint32_t u;
+    } m = {x};
+    uint32_t n = (m.u - 0x3F3504F3u) >> 23;
+    m.u -= n << 23;
+    float s = (m.f - 1) / (m.f + 1), square = s * s;
+    float sum = ((square * (2.0f / 9) + 2.0f / 7) * square + 2.0f / 5) * square + 2.0f / 3;
+    return (float)(int32_t)n * 0.693147181f + (sum * square * s + 2 * s);
+#endif
+}
+
 /* Logits [queries, keys], rows ld apart, become unnormalised weights; inverse[q] is what makes them
  * probabilities, lse[q] the logarithm of their sum. A query whose every key is masked has zeros. */
 CPU_LEAF static void softmax_rows(int64_t queries, int64_t keys, int64_t ld, real *restrict logits,
                                   const real *restrict bias, const real *restrict mask,
                                   real *restrict lse, real *restrict inverse)
 {
+    real top[QUERIES_MAX];
     for (int64_t q = 0; q < queries; q++) {
         real *row = logits + q * ld, max, sum;
         row_bias(keys, row, bias ? bias + q * keys : NULL, mask);
         max = row_max(keys, row);
         if (mask && !(max > (real)-INFINITY)) {
             memset(row, 0, (size_t)keys * sizeof *row);
-            lse[q] = (real)-INFINITY, inverse[q] = 0;
+            top[q] = (real)-INFINITY, lse[q] = 1, inverse[q] = 0;
             continue;
         }
         if (mask)
@@ -76,8 +96,10 @@ CPU_LEAF static void softmax_rows(int64_t queries, int64_t keys, int64_t ld, rea
             row_exp(keys, row, max, NULL);
         sum = row_sum(keys, row);
         inverse[q] = 1 / sum;
-        lse[q] = max + (real)log((double)sum);
+        top[q] = max, lse[q] = sum;
     }
+    for (int64_t q = 0; q < queries; q++)
+        lse[q] = top[q] + row_log(lse[q]);
 }
 
 /* y[q,d] = o[q,d] * inverse[q] * sigmoid(gate[q,d] + gate_bias[d]); o is o_ld wide. */
@@ -150,10 +172,20 @@ static struct work work_of(const struct op_attention *a, const struct op_attenti
     return w;
 }
 
-/* Rows b of the mask and queries first.. of head h of the bias; NULL where absent. */
+CPU_LEAF static int64_t keys_count(int64_t keys, const real *mask)
+{
+    int64_t count = 0;
+    for (int64_t k = 0; k < keys; k++)
+        count += mask[k] > 0;
+    return count;
+}
+
+/* Row b of the mask and queries first.. of head h of the bias; NULL where absent, and where the
+ * mask hides no key. */
 static const real *mask_of(const struct work *w, int64_t b)
 {
-    return w->a->mask.data ? cpu_data(&w->a->mask) + b * w->a->mask.stride[0] : NULL;
+    const real *mask = w->a->mask.data ? cpu_data(&w->a->mask) + b * w->a->mask.stride[0] : NULL;
+    return mask && keys_count(w->keys, mask) < w->keys ? mask : NULL;
 }
 
 static const real *bias_of(const struct work *w, int64_t h, int64_t first)
@@ -203,11 +235,12 @@ static void unit_forward(const struct work *w, int64_t b, int64_t h, real *scrat
     tile_turn(w->keys, w->dims, w->alpha, item(&a->k, b, 0, h), a->k.stride[1], k);
     tile_pack(w->keys, w->dims, 1, item(&a->v, b, 0, h), a->v.stride[1], v);
     next_fetch(w, b, h);
+    const real *mask = mask_of(w, b);
     for (int64_t first = 0; first < w->queries; first += w->block) {
         int64_t n = w->queries - first < w->block ? w->queries - first : w->block;
         tile_product(n, w->wide_keys, w->dims, item(&a->q, b, first, h), a->q.stride[1], 1, k,
                      w->wide_keys, false, p, w->wide_keys);
-        softmax_rows(n, w->keys, w->wide_keys, p, bias_of(w, h, first), mask_of(w, b),
+        softmax_rows(n, w->keys, w->wide_keys, p, bias_of(w, h, first), mask,
                      cpu_data(&a->lse) + (b * w->heads + h) * w->queries + first, inverse);
         tile_product(n, w->wide_dims, w->keys, p, w->wide_keys, 1, v, w->wide_dims, false, o,
                      w->wide_dims);
@@ -366,6 +399,7 @@ static void unit_back(const struct work *w, int64_t b, int64_t h, real *scratch,
     if (g->q.data)
         tile_pack(keys, dims, w->alpha, item(&a->k, b, 0, h), a->k.stride[1], k);
     next_fetch(w, b, h);
+    const real *mask = mask_of(w, b);
     for (int64_t first = 0; first < w->queries; first += w->block) {
         int64_t n = w->queries - first < w->block ? w->queries - first : w->block;
         bool later = first > 0; /* keys and values collect over the blocks of queries */
@@ -376,7 +410,7 @@ static void unit_back(const struct work *w, int64_t b, int64_t h, real *scratch,
         tile_product(n, wk, dims, item(&a->q, b, first, h), a->q.stride[1], 1, k_turned, wk, false,
                      p, wk);
         tile_product(n, wk, dims, up, wd, 1, v_turned, wk, false, dp, wk);
-        restore_rows(n, keys, wk, p, dp, bias_of(w, h, first), mask_of(w, b),
+        restore_rows(n, keys, wk, p, dp, bias_of(w, h, first), mask,
                      cpu_data(&a->lse) + (b * w->heads + h) * w->queries + first, delta,
                      dbias ? dbias + first * keys : NULL);
         if (g->v.data)

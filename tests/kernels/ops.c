@@ -124,6 +124,39 @@ Test(ops, tiles_of_channel_first_tensors)
     exact->close(exact);
 }
 
+/* More rows than groups of them, more queries than a block, rows whose mask hides nothing, some
+ * and all keys, and threads that begin within a row's heads. */
+Test(ops, attention_of_rows_that_are_masked_and_not)
+{
+    struct backend *one = cpu_backend_open(1), *five = cpu_backend_open(5);
+    struct backend *exact = cpu_backend_open_double(2);
+    int masked = 0;
+    for (uint64_t seed = 0; seed < 2 * SEEDS; seed++) {
+        struct op_case c = op_case_make_sized(OP_attention, seed, 1, "B=21 H=3 Q=70 K=37 D=20");
+        for (int f = 0; f < c.info->field_count; f++)
+            if (c.info->field[f].kind == OP_FIELD_MASK && c.present[f]) {
+                for (int64_t i = 0; i < op_case_count(&c, f); i++)
+                    if (i / c.size['K'] % 3 != 1)
+                        c.value[f][i] = i / c.size['K'] % 3 == 0;
+                masked++;
+            }
+        struct op_run a, b, e;
+        op_run_make(one, &c, &a);
+        op_run_make(five, &c, &b);
+        op_run_make(exact, &c, &e);
+        op_run_compare(&a, &b, 0);
+        op_run_compare(&a, &e, 3e-6);
+        op_run_release(&a);
+        op_run_release(&b);
+        op_run_release(&e);
+        op_case_free(&c);
+    }
+    cr_assert(masked >= 2, "only %d cases with a mask", masked);
+    one->close(one);
+    five->close(five);
+    exact->close(exact);
+}
+
 Test(ops, one_thread_and_five_give_the_same_bits)
 {
     struct backend *x = cpu_backend_open(1), *y = cpu_backend_open(5);
