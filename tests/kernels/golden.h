@@ -14,6 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The float backend that golden cases are held to beside the double one: the cpu, or the one that
+ * FOLDMILL_GOLDEN_BACKEND names (tools/gpu-check says cuda). */
+static inline struct backend *golden_backend(int threads)
+{
+    const char *name = getenv("FOLDMILL_GOLDEN_BACKEND");
+    struct backend *b = NULL;
+    struct error err = {0};
+    if (!name)
+        return cpu_backend_open(threads);
+    cr_assert(backend_open(name, 0, &b, &err) == STATUS_OK, "FOLDMILL_GOLDEN_BACKEND=%s: %s", name,
+              err.text);
+    return b;
+}
+
 struct golden {
     const char *name;
     struct arena arena;

@@ -139,7 +139,7 @@ static void run_case(const char *name, void (*run)(struct golden *g, struct back
 {
     struct golden g;
     golden_open(&g, name);
-    struct backend *backend[2] = {cpu_backend_open_double(1), cpu_backend_open(1)};
+    struct backend *backend[2] = {cpu_backend_open_double(1), golden_backend(1)};
     for (int i = 0; i < 2; i++) {
         run(&g, backend[i]);
         backend[i]->close(backend[i]);

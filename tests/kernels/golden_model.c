@@ -137,7 +137,7 @@ static void model_cases(const char *name, int passes)
     struct golden g, facts;
     golden_open(&g, name);
     golden_open(&facts, "torsion_to_atom14");
-    struct backend *backend[2] = {cpu_backend_open_double(2), cpu_backend_open(2)};
+    struct backend *backend[2] = {cpu_backend_open_double(2), golden_backend(2)};
     for (int i = 0; i < 2; i++) {
         model_case(&g, &facts, backend[i], passes);
         backend[i]->close(backend[i]);

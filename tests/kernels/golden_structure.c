@@ -9,7 +9,7 @@ static void run_case(const char *name, case_run *run)
 {
     struct golden g;
     golden_open(&g, name);
-    struct backend *backend[2] = {cpu_backend_open_double(1), cpu_backend_open(1)};
+    struct backend *backend[2] = {cpu_backend_open_double(1), golden_backend(1)};
     for (int i = 0; i < 2; i++) {
         run(&g, backend[i]);
         backend[i]->close(backend[i]);
@@ -332,7 +332,7 @@ Test(golden_structure, the_whole_module)
     struct golden g, facts;
     golden_open(&g, "structure_module");
     golden_open(&facts, "torsion_to_atom14");
-    struct backend *backend[2] = {cpu_backend_open_double(1), cpu_backend_open(1)};
+    struct backend *backend[2] = {cpu_backend_open_double(1), golden_backend(1)};
     for (int i = 0; i < 2; i++) {
         whole_case(&g, backend[i], &facts);
         backend[i]->close(backend[i]);

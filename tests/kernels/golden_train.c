@@ -82,7 +82,7 @@ static void run_case(const char *name, int passes,
 {
     struct golden g;
     golden_open(&g, name);
-    struct backend *backend[2] = {cpu_backend_open_double(2), cpu_backend_open(2)};
+    struct backend *backend[2] = {cpu_backend_open_double(2), golden_backend(2)};
     for (int i = 0; i < 2; i++) {
         run(&g, backend[i], passes);
         backend[i]->close(backend[i]);

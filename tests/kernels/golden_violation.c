@@ -110,7 +110,7 @@ Test(golden_violation, values_and_gradient)
 {
     struct golden g;
     golden_open(&g, "loss_violation");
-    struct backend *backend[2] = {cpu_backend_open_double(2), cpu_backend_open(2)};
+    struct backend *backend[2] = {cpu_backend_open_double(2), golden_backend(2)};
     for (int i = 0; i < 2; i++) {
         violation_case(&g, backend[i]);
         backend[i]->close(backend[i]);
