@@ -123,6 +123,10 @@ Test(siege, a_thousand_idle_handshakes, .timeout = 60)
         usleep(10000);
     }
     struct gate_counts counts = link_peers(hub);
+    for (int i = 0; i < 250 && counts.blocked == 0; i++) { /* a busy machine's gate is behind */
+        usleep(20000);
+        counts = link_peers(hub);
+    }
     struct link *fresh = make_friend();
     int64_t took = talk(fresh, "fresh", 5000);
     cr_assert(took >= 0, "a new friend cannot come in");
