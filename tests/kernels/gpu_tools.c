@@ -1,4 +1,4 @@
-/* tools/gpu-check and tools/bundle without a GPU: they say what is missing and do not claim more. */
+/* tools/gpu-check and tools/bundle without a GPU: they say what is missing and claim no more. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
