@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum { COMPLAINTS_MAX = 100 }; /* more are counted, not kept */
@@ -15,6 +16,7 @@ enum { COMPLAINTS_MAX = 100 }; /* more are counted, not kept */
 struct source_text {
     const char *name; /* "graphs/demo.yaml", "--set crop.length=x" */
     struct span text;
+    bool typed; /* on the command line */
 };
 
 /* A place in a text: line and column count from 1, columns and width in characters. line 0: the

@@ -285,6 +285,7 @@ static void override_apply(struct graph_reader *reader, struct yaml_node *root, 
 {
     struct source_text *source = arena_zero(reader->arena, 1, sizeof *source);
     source->name = "--set";
+    source->typed = true;
     source->text = span_of(text);
     const char *equal = strchr(text, '=');
     struct place place = {source, 1, 1, (int)strlen(text)};

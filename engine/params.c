@@ -2,8 +2,10 @@
 #include "engine/params.h"
 
 #include <float.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAMES_MAX = 128 };
 
@@ -64,6 +66,17 @@ static const char *path_from(const struct param_roots *roots, const char *path, 
     if (path[0] == '/' || path_in_run(path) || !roots->graph || !*roots->graph)
         return arena_text(arena, path, strlen(path));
     return arena_printf(arena, "%s/%s", roots->graph, path);
+}
+
+/* The same roots for a value: those of the command line begin where it was typed. */
+static struct param_roots roots_of(const struct param_roots *roots, const struct yaml_node *value,
+                                   struct arena *arena)
+{
+    struct param_roots own = *roots;
+    char here[PATH_MAX];
+    if (value->place.source && value->place.source->typed && getcwd(here, sizeof here))
+        own.graph = arena_text(arena, here, strlen(here));
+    return own;
 }
 
 /* The text of one scalar into its member; false when it does not fit the row. */
@@ -154,6 +167,7 @@ static void paths_fill(const struct param *row, char *member, const struct yaml_
                        struct complaints *complaints)
 {
     struct param_paths paths = {0};
+    struct param_roots own = roots_of(roots, list, arena);
     if (list->count > PARAM_PATHS_MAX) {
         complain(complaints, list->place, "%s: %d paths, the limit is %d", row->name, list->count,
                  PARAM_PATHS_MAX);
@@ -170,7 +184,7 @@ static void paths_fill(const struct param *row, char *member, const struct yaml_
             complain(complaints, item->place, "%s: '%.80s' is no path%s", row->name, item->text,
                      path_hint(item->text));
         else
-            paths.path[paths.count++] = path_from(roots, item->text, arena);
+            paths.path[paths.count++] = path_from(&own, item->text, arena);
     }
     memcpy(member, &paths, sizeof paths);
 }
@@ -195,7 +209,8 @@ static void value_fill(const struct param *row, char *member, const struct yaml_
         complain(complaints, value->place, "%s must be given; it wants %s", row->name, wanted);
         return;
     }
-    if (scalar_fill(row, member, value->text, value->quoted, roots, arena))
+    struct param_roots own = roots_of(roots, value, arena);
+    if (scalar_fill(row, member, value->text, value->quoted, &own, arena))
         return;
     if (path) {
         complain(complaints, value->place, "%s wants %s; '%.80s' is none%s", row->name, wanted,

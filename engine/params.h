@@ -9,9 +9,9 @@
 
 enum { PARAM_PATHS_MAX = 4096, PARAM_TEXT_MAX = 4096 };
 
-/* Where paths of a graph begin: relative ones in the folder of the graph's file, those that start
- * with
- * "{run}" in the run's folder (kept as they are while run is NULL). */
+/* Where paths of a graph begin: relative ones in the folder of the graph's file (those of --set
+ * where that was typed), those that start with "{run}" in the run's folder (kept as they are while
+ * run is NULL). */
 struct param_roots {
     const char *graph, *run;
 };

@@ -3,9 +3,11 @@
 #include "engine/graph.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct arena arena;
 static struct complaints complaints;
@@ -292,6 +294,23 @@ Test(graph, overrides)
         cr_assert(strstr(told, "--set") && strstr(told, bad[i][1]), "%s:\n%s", bad[i][0], told);
         free(told);
     }
+}
+
+/* Of the graph in its folder, of the command line where it was typed. */
+Test(graph, relative_paths_of_overrides_begin_here)
+{
+    char here[PATH_MAX], wanted[PATH_MAX + 32];
+    cr_assert(getcwd(here, sizeof here) != NULL);
+    const struct graph *graph = parse_set(HEAD FILL TRAIN, "scan.structures=[x/y, /z]");
+    cr_assert(graph != NULL);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    graph_write(graph, out);
+    fclose(out);
+    snprintf(wanted, sizeof wanted, "%s/x/y", here);
+    cr_assert(strstr(text, wanted) && strstr(text, "/z"), "%s: %s", wanted, text);
+    free(text);
 }
 
 /* The option is shown whole, with the value underlined. */

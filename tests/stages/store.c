@@ -23,7 +23,7 @@ static void *state_make(struct arena *arena, const char *settings)
 {
     static struct complaints complaints;
     const struct stage *stage = stage_find(SPAN("store"));
-    struct source_text source = {"graph.yaml", span_of(settings)};
+    struct source_text source = {.name = "graph.yaml", .text = span_of(settings)};
     struct param_roots roots = {"/tmp", NULL};
     cr_assert(stage && stage->abi == STAGE_ABI);
     complaints_open(&complaints, arena);
