@@ -4,6 +4,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/cpus.h"
+#include "engine/base/memory.h"
 #include "engine/base/text.h"
 
 #include <dirent.h>
@@ -120,9 +121,8 @@ static void measure_memory(struct doctor_facts *facts, const char *root)
     }
     if (read_small(root, "/sys/fs/cgroup/memory.events", text, sizeof text))
         facts->oom_kills = named_number(text, "oom_kill ", 1);
-    facts->memory_limit = read_number(root, "/sys/fs/cgroup/memory.max");
-    if (facts->memory_limit == DOCTOR_UNKNOWN)
-        facts->memory_limit = read_number(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    uint64_t most = memory_here(root);
+    facts->memory_limit = most ? most : DOCTOR_UNKNOWN;
 }
 
 static void measure_numbers(struct doctor_facts *facts, const char *root)

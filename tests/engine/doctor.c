@@ -162,12 +162,12 @@ Test(doctor, the_kernel_s_files_are_read_as_they_are)
     file_make(root, "/proc/self/status", "CapEff:\t0000000000004000\nNoNewPrivs:\t1\n");
     file_make(root, "/proc/self/uid_map", "         0       1000          1\n");
     file_make(root, "/proc/meminfo",
-              "MemTotal: 9 kB\nMemAvailable:    2048 kB\nSwapTotal:  30 kB\n"
+              "MemTotal: 4096 kB\nMemAvailable:    2048 kB\nSwapTotal:  30 kB\n"
               "SwapFree:  10 kB\n");
     file_make(root, "/proc/stat", "cpu  10 0 10 70 0 0 0 10 0 0\n");
-    file_make(root, "/proc/self/cgroup", "0::/\n");
+    file_make(root, "/proc/self/cgroup", "0::/slurm/job_7\n");
     file_make(root, "/sys/fs/cgroup/cpu.max", "250000 100000\n");
-    file_make(root, "/sys/fs/cgroup/memory.max", "1048576\n");
+    file_make(root, "/sys/fs/cgroup/slurm/job_7/memory.max", "1048576\n");
     file_make(root, "/sys/fs/cgroup/memory.events", "low 0\noom 4\noom_kill 3\n");
     file_make(root, "/sys/fs/cgroup/pids.max", "max\n");
     file_make(root, "/proc/sys/vm/overcommit_memory", "2\n");
