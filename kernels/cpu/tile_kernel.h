@@ -45,6 +45,8 @@ TILE_FN(block)(int rows, int vectors, int64_t k, const real *a, int64_t a_row, i
         int64_t i = 0;                                                                             \
         for (; i + TILE_SUMS / (vectors) <= m; i += TILE_SUMS / (vectors))                         \
             TILE_BLOCK(TILE_SUMS / (vectors), vectors);                                            \
+        for (; i + 4 <= m && 4 * (vectors) <= TILE_SUMS; i += 4)                                   \
+            TILE_BLOCK(4, vectors);                                                                \
         for (; i + 2 <= m; i += 2)                                                                 \
             TILE_BLOCK(2, vectors);                                                                \
         for (; i < m; i++)                                                                         \
