@@ -266,6 +266,9 @@ static enum status begin(struct sink_process *process, uint64_t *step, struct er
     struct outbox out = sink_outbox(process);
     pthread_mutex_lock(&process->lock);
     sink_begin(process->sink, *step, clock_ms(), &out);
+    /* Saved by one that was killed before the coordinator had heard of it. */
+    if (process->ordered && process->rank == 0 && *step > sink_checkpoint(process->sink, NULL))
+        sink_checkpoint_saved(process->sink, *step, 0, clock_ms(), &out);
     pthread_mutex_unlock(&process->lock);
     gauge_set(process->life.page, GAUGE_STATE, PROCESS_WORKING);
     return STATUS_OK;

@@ -167,6 +167,39 @@ Test(process, a_run_that_was_killed_whole_goes_on, .timeout = 300)
     process_end();
 }
 
+/* The audit's words about a run. */
+static const char *audit_words(const char *run)
+{
+    unlink(process_path("out"));
+    const char *args[] = {"audit", process_path(run), NULL};
+    cr_assert(process_run(args, 60) == 0, "%s", process_read("out").data);
+    return process_read("out").data;
+}
+
+/* A sink that was killed between its last checkpoint and the coordinator's word of it: here the
+ * journal is gone, which is that with all checkpoints. */
+Test(process, a_checkpoint_that_nobody_heard_of_is_told_again, .timeout = 120)
+{
+    char command[256];
+    const char *args[] = {"run", NULL, "--run", NULL, "--quiet", NULL};
+    process_begin();
+    process_graph("g", steps_graph);
+    args[1] = process_path("g");
+    args[3] = process_path("run");
+    cr_assert(process_run(args, 60) == 0, "%s", process_read("out").data);
+    cr_assert(strstr(audit_words("run"), "in 250 steps, checkpoint at 250"), "%s",
+              process_read("out").data);
+    snprintf(command, sizeof command, "rm %s/run/journal.*", process_folder);
+    cr_assert(system(command) == 0, "%s", command);
+    cr_assert(strstr(audit_words("run"), "checkpoint at 0"), "%s", process_read("out").data);
+    args[1] = process_path("g");
+    args[3] = process_path("run");
+    cr_assert(process_run(args, 60) == 0, "%s", process_read("out").data);
+    cr_assert(strstr(audit_words("run"), "in 250 steps, checkpoint at 250"), "%s",
+              process_read("out").data);
+    process_end();
+}
+
 Test(process, poison_is_set_aside_and_innocents_are_not, .timeout = 240)
 {
     static const char *const prey[] = {"worker:", NULL};
