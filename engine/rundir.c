@@ -143,12 +143,10 @@ static enum status take_lock(struct rundir *rundir, struct error *err)
     rundir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (rundir->lock < 0)
         return error_set(err, STATUS_IO, "cannot write in %s: %s", rundir->path, strerror(errno));
-    int taken = flock(rundir->lock, LOCK_EX | LOCK_NB);
-    for (int i = 0; i < LOCK_TRIES && taken != 0; i++) {
+    int code;
+    for (int i = 0; (code = flock(rundir->lock, LOCK_EX | LOCK_NB)) != 0 && i < LOCK_TRIES; i++)
         usleep(TRY_US);
-        taken = flock(rundir->lock, LOCK_EX | LOCK_NB);
-    }
-    if (taken != 0) {
+    if (code != 0) {
         ssize_t got = read(rundir->lock, text, sizeof text - 1);
         text[got > 0 ? got : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';

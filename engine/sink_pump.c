@@ -50,9 +50,8 @@ static enum status keep(struct sink_process *process, struct sink_slot *slot,
         memcpy(payload, data->payload, bytes);
     }
     metric_add(process->life.page, METRIC_BYTES_IN, bytes);
-    static const struct wire_options on_link = {.digested = true};
     enum status status =
-        wire_decode((struct span){payload, bytes}, &on_link, &slot->arena, &slot->sample, err);
+        wire_decode((struct span){payload, bytes}, &wire_on_link, &slot->arena, &slot->sample, err);
     if (status == STATUS_OK) {
         slot->held_bytes = bytes;
         pthread_mutex_lock(&process->lock);

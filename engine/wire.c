@@ -347,6 +347,8 @@ static enum status load_array(struct span frame, const struct wire_field *in, bo
     return STATUS_OK;
 }
 
+const struct wire_options wire_on_link = {.digested = true};
+
 enum status wire_decode(struct span frame, const struct wire_options *options, struct arena *arena,
                         struct sample *sample, struct error *err)
 {

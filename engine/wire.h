@@ -105,6 +105,9 @@ struct wire_options {
     const char *key;           /* the key that the frame must hold, else STATUS_CORRUPT */
 };
 
+/* For frames that came over a link, all of whose bytes its digest covers. */
+extern const struct wire_options wire_on_link;
+
 /* The sample of a frame. Raw arrays that start on 64 bytes are borrowed from the frame unless
  * options->copy; all others are put into arena. Never allocates more than the arrays' bytes, which
  * are at most SAMPLE_BYTES_MAX and WIRE_RATIO_MAX times the frame. Status as wire_peek; *sample

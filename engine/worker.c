@@ -255,9 +255,8 @@ static enum status read_input(struct worker *worker, const struct worker_item *i
         memcpy(payload, item->payload, bytes);
     }
     metric_add(worker->life.page, METRIC_BYTES_IN, bytes);
-    static const struct wire_options on_link = {.digested = true};
     enum status status =
-        wire_decode((struct span){payload, bytes}, &on_link, &worker->arena, in, err);
+        wire_decode((struct span){payload, bytes}, &wire_on_link, &worker->arena, in, err);
     return status == STATUS_OK ? STATUS_OK : STATUS_BUSY;
 }
 

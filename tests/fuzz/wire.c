@@ -18,9 +18,8 @@ static void try_frame(struct span frame)
     struct span packed;
     arena_open(&arena, (size_t)64 << 20);
     struct wire_options some = {.fields = fields, .copy = true, .key = "k"};
-    struct wire_options on_link = {.digested = true};
     wire_decode(frame, &some, &arena, &sample, &err);
-    wire_decode(frame, &on_link, &arena, &sample, &err);
+    wire_decode(frame, &wire_on_link, &arena, &sample, &err);
     if (wire_decode(frame, NULL, &arena, &sample, &err) == STATUS_OK &&
         wire_pack(&sample, WIRE_LZ4, &arena, &packed, &err) == STATUS_OK) {
         if (wire_decode(packed, NULL, &arena, &back, &err) != STATUS_OK)
