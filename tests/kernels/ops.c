@@ -88,6 +88,21 @@ Test(ops, views_agree_with_dense_tensors)
     y->close(y);
 }
 
+/* One thread and five give the same bits, float and double the same numbers. */
+static void compare_three(const struct op_case *c, struct backend *one, struct backend *five,
+                          struct backend *exact)
+{
+    struct op_run a, b, e;
+    op_run_make(one, c, &a);
+    op_run_make(five, c, &b);
+    op_run_make(exact, c, &e);
+    op_run_compare(&a, &b, 0);
+    op_run_compare(&a, &e, 3e-6);
+    op_run_release(&a);
+    op_run_release(&b);
+    op_run_release(&e);
+}
+
 /* Gates and layer norms of channel-first data are made in tiles: more than one of rows and of
  * channels, and ends of both that no register fills. */
 Test(ops, tiles_of_channel_first_tensors)
@@ -103,15 +118,7 @@ Test(ops, tiles_of_channel_first_tensors)
             op_case_exchange(&c, &rng);
             for (int f = 0; f < c.info->field_count; f++)
                 exchanges += c.axis[f][0] != c.axis[f][1];
-            struct op_run a, b, e;
-            op_run_make(one, &c, &a);
-            op_run_make(five, &c, &b);
-            op_run_make(exact, &c, &e);
-            op_run_compare(&a, &b, 0);
-            op_run_compare(&a, &e, 3e-6);
-            op_run_release(&a);
-            op_run_release(&b);
-            op_run_release(&e);
+            compare_three(&c, one, five, exact);
             op_case_free(&c);
             c = op_case_make_sized(tiled[i], seed, 1, "N=70 C=37");
             op_case_exchange(&c, &rng);
@@ -140,21 +147,45 @@ Test(ops, attention_of_rows_that_are_masked_and_not)
                         c.value[f][i] = i / c.size['K'] % 3 == 0;
                 masked++;
             }
-        struct op_run a, b, e;
-        op_run_make(one, &c, &a);
-        op_run_make(five, &c, &b);
-        op_run_make(exact, &c, &e);
-        op_run_compare(&a, &b, 0);
-        op_run_compare(&a, &e, 3e-6);
-        op_run_release(&a);
-        op_run_release(&b);
-        op_run_release(&e);
+        compare_three(&c, one, five, exact);
         op_case_free(&c);
     }
     cr_assert(masked >= 2, "only %d cases with a mask", masked);
     one->close(one);
     five->close(five);
     exact->close(exact);
+}
+
+static int field_named(const struct op_case *c, const char *name)
+{
+    for (int f = 0; f < c->info->field_count; f++)
+        if (strcmp(c->info->field[f].name, name) == 0)
+            return f;
+    cr_assert(false, "%s has no %s", c->info->name, name);
+    return -1;
+}
+
+/* A query that is not a number must not come out as one: steps with such a loss are skipped. */
+Test(ops, attention_to_what_is_no_number_is_none)
+{
+    struct backend *b = cpu_backend_open(2);
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct op_case c = op_case_make_sized(OP_attention, seed, 1, "B=3 H=2 Q=20 K=37 D=20");
+        int q = field_named(&c, "q"), y = field_named(&c, "y"), mask = field_named(&c, "mask");
+        for (int64_t i = 0; c.present[mask] && i < op_case_count(&c, mask); i++)
+            c.value[mask][i] = 1;
+        for (int64_t d = 0; d < c.size['D']; d++)
+            c.value[q][d] = NAN; /* of the first query and head */
+        struct op_run run;
+        op_run_make(b, &c, &run);
+        double *values = op_case_read(b, &c, y, &run.args);
+        for (int64_t i = 0; i < op_case_count(&c, y); i++)
+            cr_assert(isnan(values[i]) == (i < c.size['D']), "number %d is %g", (int)i, values[i]);
+        free(values);
+        op_run_release(&run);
+        op_case_free(&c);
+    }
+    b->close(b);
 }
 
 Test(ops, one_thread_and_five_give_the_same_bits)
