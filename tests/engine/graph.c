@@ -311,6 +311,14 @@ Test(graph, relative_paths_of_overrides_begin_here)
     snprintf(wanted, sizeof wanted, "%s/x/y", here);
     cr_assert(strstr(text, wanted) && strstr(text, "/z"), "%s: %s", wanted, text);
     free(text);
+    graph = parse_set(HEAD FILL TRAIN, "store.path=x");
+    snprintf(wanted, sizeof wanted, "%s/x", here);
+    cr_assert(graph && strcmp(graph_store_path(&graph->stages[3]), wanted) == 0, "%s",
+              graph_store_path(&graph->stages[3]));
+    graph = parse(HEAD "  scan: {with: {structures: a}}\n  parse: {in: scan}\n  msa: {in: parse}\n"
+                       "  store: {in: msa, with: {path: x}}\n" TRAIN);
+    cr_assert(graph && strcmp(graph_store_path(&graph->stages[3]), "/g/x") == 0, "%s",
+              graph_store_path(&graph->stages[3]));
 }
 
 /* The option is shown whole, with the value underlined. */
