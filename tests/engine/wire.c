@@ -68,12 +68,14 @@ Test(wire, frames_of_links_are_read_where_their_bytes_were_checked)
         uint64_t digest = 0;
         cr_assert(wire_encode(&sample, buffer, size, &bytes, &digest, &err) == STATUS_OK);
         cr_assert(bytes == size && digest == digest_bytes(buffer, size), "seed %d", (int)seed);
-        cr_assert(wire_decode(frame, &wire_on_link, &arena, &back, &err) == STATUS_OK, "%s", err.text);
+        cr_assert(wire_decode(frame, &wire_on_link, &arena, &back, &err) == STATUS_OK,
+                  "%s", err.text);
         cr_assert(sample_digest(&back) == sample_digest(&sample), "seed %d", (int)seed);
         cr_assert(wire_peek(frame, &view, &err) == STATUS_OK && view.bare);
         cr_assert(wire_decode(frame, NULL, &arena, &back, &err) == STATUS_CORRUPT &&
                       strstr(err.text, "no checksums") && back.field_count == 0, "%s", err.text);
-        cr_assert(wire_decode(file, &wire_on_link, &arena, &back, &err) == STATUS_OK, "a file's too");
+        cr_assert(wire_decode(file, &wire_on_link, &arena, &back, &err) == STATUS_OK,
+                  "a file's too");
         ((char *)(uintptr_t)file.data)[file.size - 64] ^= 1; /* whose checksums count everywhere */
         cr_assert(view.field_count == 0 || wire_decode(file, &wire_on_link, &arena, &back, &err) ==
                                                STATUS_CORRUPT);
